@@ -1,0 +1,1 @@
+"""The control plane of one host: supervise, monitor, decide, heal, roll out, register."""

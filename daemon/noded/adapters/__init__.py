@@ -1,0 +1,1 @@
+"""One file per technology; the only files that import it."""

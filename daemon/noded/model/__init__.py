@@ -1,0 +1,1 @@
+"""Nouns: frozen dataclasses; no behaviour but derived properties and look-ups."""
