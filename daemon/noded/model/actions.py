@@ -1,0 +1,243 @@
+"""Everything noded can do: orders, each with the reason a person can read."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from noded.model.incident import Site
+from noded.model.instance import Process
+from noded.model.route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    node: str
+    instance: str
+    digest: str
+    version: str
+    address: str
+    active: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptInstance:
+    """Watch a process that outlived us as if we had started it."""
+
+    node: str
+    instance: str
+    digest: str
+    process: Process
+    address: str
+    ready: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopInstance:
+    node: str
+    instance: str
+    signal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillInstance:
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveInstance:
+    """Clear away what an ended instance leaves: cgroups, sockets."""
+
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateInstance:
+    """Tell a spare or canary that it may act on its own now."""
+
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRoute:
+    node: str
+    route: Route
+    cancels: tuple[str, ...]
+    """Instances whose waiting starts are pointless once this route stands."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewShare:
+    """Write the same route again so that the canary's lease does not end."""
+
+    node: str
+    route: Route
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRoute:
+    node: str
+    port: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginProfile:
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndProfile:
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectGarbage:
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkCaches:
+    node: str
+    instance: str
+    fraction: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreCaches:
+    node: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regenerate:
+    """Have the node's next version written and proved by the worker."""
+
+    node: str
+    incident: str
+    signature: str
+    digest: str
+    version: str
+    next_version: str
+    slope: float
+    limit: int
+    sites: tuple[Site, ...]
+    tried: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRegeneration:
+    node: str
+    incident: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRelease:
+    """Enter a release into the registry, for good: a version never changes its content."""
+
+    node: str
+    version: str
+    digest: str
+    origin: str
+    signature: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNode:
+    """Switch what the registry says should run. One write: before it the old, after it the new."""
+
+    node: str
+    version: str
+    digest: str
+    desired: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetNode:
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    node: str
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a request from outside. `kind` is empty when it was accepted."""
+
+    request: int
+    node: str
+    kind: str
+    text: str
+    effect: str = ""
+    reason: str = ""
+
+
+Action: TypeAlias = (
+    StartInstance
+    | AdoptInstance
+    | StopInstance
+    | KillInstance
+    | RemoveInstance
+    | ActivateInstance
+    | InstallRoute
+    | RenewShare
+    | RemoveRoute
+    | BeginProfile
+    | EndProfile
+    | CollectGarbage
+    | ShrinkCaches
+    | RestoreCaches
+    | Regenerate
+    | CancelRegeneration
+    | RecordRelease
+    | RecordNode
+    | ForgetNode
+    | WakeAt
+    | Answer
+)
+
+Actions: TypeAlias = tuple[Action, ...]
+
+IRREVERSIBLE = (
+    StartInstance,
+    StopInstance,
+    KillInstance,
+    InstallRoute,
+    Regenerate,
+    RecordRelease,
+    RecordNode,
+    ForgetNode,
+)
+"""What changes the world for good: written down and synced before it is done."""
+
+TRAFFIC = (InstallRoute, RenewShare, RemoveRoute)
+"""The lane that never waits for work."""
+
+ROUTINE = (RenewShare, WakeAt, Answer)
+"""Repeated or formal steps that would drown the decisions in the journal."""

@@ -1,0 +1,210 @@
+"""Everything that can happen to noded: timestamped facts in the past tense.
+
+`at` is steady seconds: unix time taken once when noded starts, then advanced by the kernel's
+boot clock, so that it can be shown as a date and never jumps within a run.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodespec.manifest import NodeSpec
+from noded.model.incident import Report, Site
+from noded.model.instance import Process, Vitals
+from noded.model.release import Release
+from noded.model.route import Traffic
+from noded.model.state import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An instance that the launcher found alive."""
+
+    instance: str
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A node as the registry has it."""
+
+    spec: NodeSpec
+    release: Release
+    desired: str
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """noded came up, and this is what it found."""
+
+    at: float
+    host: Host
+    observed: tuple[Observed, ...] = ()
+    known: tuple[Known, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequested:
+    at: float
+    request: int
+    spec: NodeSpec
+    release: Release
+    taken: str = ""
+    """Digest the registry has for this version of this node already; empty when it has none."""
+    plan_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequested:
+    at: float
+    request: int
+    verb: str
+    node: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStarted:
+    at: float
+    node: str
+    instance: str
+    process: Process
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReady:
+    at: float
+    node: str
+    instance: str
+    told_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceExited:
+    at: float
+    node: str
+    instance: str
+    status: str
+    """`code 1`, `signal 9`, `out of memory` or `unknown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    instance: str
+    node: str
+    vitals: Vitals
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One tick: readings of every instance of every node."""
+
+    at: float
+    readings: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficCounted:
+    at: float
+    counts: tuple[Traffic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyFound:
+    """The proxy answers; a generation not seen before knows none of our routes."""
+
+    at: float
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyLost:
+    at: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageCollected:
+    at: float
+    node: str
+    instance: str
+    before: int
+    after: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachesShrunk:
+    at: float
+    node: str
+    instance: str
+    before: int
+    after: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryProfiled:
+    at: float
+    node: str
+    instance: str
+    sites: tuple[Site, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateProposed:
+    """The regeneration worker ended with a candidate; it is stored as a release already."""
+
+    at: float
+    node: str
+    incident: str
+    spec: NodeSpec
+    release: Release
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class RegenerationFailed:
+    at: float
+    node: str
+    incident: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """An action could not be done. `kind` says what the world answered, `cause` why."""
+
+    at: float
+    action: str
+    node: str
+    instance: str
+    kind: str
+    cause: str
+
+
+Input: TypeAlias = (
+    Booted
+    | ApplyRequested
+    | CommandRequested
+    | InstanceStarted
+    | InstanceReady
+    | InstanceExited
+    | Sampled
+    | TrafficCounted
+    | ProxyFound
+    | ProxyLost
+    | GarbageCollected
+    | CachesShrunk
+    | MemoryProfiled
+    | CandidateProposed
+    | RegenerationFailed
+    | Woken
+    | ActionFailed
+)

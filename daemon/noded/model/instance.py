@@ -1,0 +1,86 @@
+"""What is one running process tree, as the control plane knows it?"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from noded.model.trend import Trend
+
+
+class Role(StrEnum):
+    STABLE = "stable"
+    SPARE = "spare"
+    CANARY = "canary"
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as the kernel names it: a pid is only that process while its start time is the same."""
+
+    pid: int
+    start_time: int
+    """Clock ticks after boot, field 22 of /proc/PID/stat."""
+    uid: int
+    memory_cgroup: str = ""
+    """Folder with the memory accounting of the tree; empty when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """The newest reading of one instance."""
+
+    memory: int = 0
+    """Anonymous memory of the whole tree in bytes: what a limit kills for and a leak grows."""
+    cpu: float = 0.0
+    """Share of one core since the reading before."""
+    fds: int = 0
+    threads: int = 0
+    loop_lag: float = 0.0
+    """Lateness of the event loop in seconds, told by nodekit; 0 when not told."""
+    heartbeat_age: float = -1.0
+    """Seconds since nodekit's last word; negative when it never spoke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Counts of the proxy since this instance got its first request."""
+
+    requests: int = 0
+    bad: int = 0
+    sessions: int = 0
+    up: bool = True
+    counted_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    id: str
+    digest: str
+    version: str
+    role: Role
+    phase: Phase
+    created_at: float
+    since: float
+    """When the phase was entered."""
+    address: str = ""
+    process: Process | None = None
+    condemned: str = ""
+    """Why it is to be replaced; empty while it is wanted."""
+    ready_at: float = 0.0
+    vitals: Vitals = field(default_factory=Vitals)
+    load: Load = field(default_factory=Load)
+    trend: Trend = field(default_factory=Trend)
+
+    @property
+    def serves(self) -> bool:
+        return self.phase is Phase.READY
+
+    @property
+    def leaving(self) -> bool:
+        return self.phase in (Phase.DRAINING, Phase.STOPPING)

@@ -1,0 +1,88 @@
+"""Everything the control plane remembers: one value, replaced and never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nodespec.manifest import NodeSpec
+from noded.model.incident import Record
+from noded.model.instance import Instance
+from noded.model.release import Release
+from noded.model.rollout import Rollout
+from noded.model.route import Route
+
+
+class Desired(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    failures: int = 0
+    """Failures in a row; back to 0 after a long healthy run."""
+    until: float = 0.0
+    last: str = ""
+    """The newest failure in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    spec: NodeSpec
+    """Manifest of the stable release."""
+    release: Release
+    desired: Desired = Desired.RUNNING
+    paused: bool = False
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    serial: int = 0
+    """Number of the newest instance."""
+    backoff: Backoff = field(default_factory=Backoff)
+    restarts: int = 0
+    restart_wanted: bool = False
+    releases: tuple[Release, ...] = ()
+    """Known releases, oldest first, the stable one among them."""
+    rollout: Rollout | None = None
+    past_rollouts: tuple[Rollout, ...] = ()
+    rollouts: int = 0
+    healing: Record = field(default_factory=Record)
+    route: Route | None = None
+    """What the proxy was last told."""
+    wake_at: float = 0.0
+    """The alarm that was last asked for; 0 when none is set."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def rolling_out(self) -> bool:
+        return self.rollout is not None and not self.rollout.ended
+
+    def version(self, version: str) -> Release | None:
+        return next((release for release in self.releases if release.version == version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What is fixed about this host while noded runs."""
+
+    name: str = "localhost"
+    run: str = "/run/noded/i"
+    """Folder whose sub-folders, named by instance, hold the instances' sockets."""
+    ports: tuple[tuple[int, int], ...] = ()
+    """Ranges of ports the proxy has bound, both ends included."""
+    instance_ports: tuple[int, int] = (20000, 20999)
+    """Where instances listen that cannot use a unix socket."""
+    memory: int = 0
+    """Bytes of memory of the machine; the limit of a node that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    host: Host = field(default_factory=Host)
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    paused: bool = False
+    proxy: str = ""
+    """Generation of the proxy that holds our routes; empty while it is away."""
+    booted_at: float = 0.0
