@@ -12,8 +12,12 @@ from debian import Failed, run, say, unpack
 
 LOCKS = ("runtime.txt", "regenerate.txt", "dev.txt")
 SOURCE_ROOTS = ("daemon", "proto", "nodes")
+# The kernel splits "#!" lines at spaces and cuts them at 127 bytes, so a shell finds the interpreter; to Python the
+# second and third line are a string.
 SCRIPT = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import sys
 
 from {module} import {function}
@@ -37,7 +41,7 @@ def build(checkout: Path) -> None:
     if not _is_usable(venv):
         say(f"making .venv with {sys.executable} ({sys.version.split()[0]})")
         run([sys.executable, "-m", "venv", "--clear", "--without-pip", venv])
-    say("installing the locked packages (about a minute)")
+    say("installing the locked packages")
     _install(checkout, venv)
     site = next((venv / "lib").glob("python3.*")) / "site-packages"
     (site / "noded-sources.pth").write_text("".join(f"{checkout / root}\n" for root in SOURCE_ROOTS))
