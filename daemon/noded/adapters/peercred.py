@@ -7,8 +7,8 @@ private socket lies in a folder of mode 0700: only root and our own uid could br
 """
 
 import asyncio
-import contextlib
 import errno
+import inspect
 import os
 import re
 import secrets
@@ -16,11 +16,11 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -32,29 +32,272 @@ SHARE = 4
 """One uid holds at most 1/SHARE of the connections, so that no user can lock the others out."""
 CHUNK = 64 * 1024
 GRACE = 1.0
+"""Seconds that calls under way have to end when the daemon stops."""
 LONGEST_PATH = 107
-"""Bytes a unix socket's path may have (sun_path, without the final zero)."""
+"""Bytes of a unix socket's path (sun_path without its final zero)."""
 
 _CREDENTIALS = struct.Struct("iII")
 _PEER = re.compile(r"unix-abstract:noded-control-(\d+)-(\d+)-(\d+)-[0-9a-f]{16}")
 
+# By whether the request is a stream: the makers for one answer and for a stream of them.
+_BY_KIND: dict[bool, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    False: (grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler),
+    True: (grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler),
+}
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The process that opened the connection; a pid may have been taken by another since."""
+    """The process that opened the connection; its pid may belong to another process since."""
 
     uid: int
     gid: int
     pid: int
 
 
-type_of_context = grpc.aio.ServicerContext[Any, Any]
-
-
-def caller(context: "grpc.aio.ServicerContext[Any, Any]") -> Caller:
+def caller(context: Context) -> Caller:
     """Raises PermissionError for a connection that did not come through the front door."""
     found = _PEER.fullmatch(context.peer())
     if found is None:
-        raise PermissionError(f"the caller is unknown: {context.peer()!r} did not come through the control socket")
+        raise PermissionError(f"unknown caller {context.peer()!r}: not connected through the control socket")
     uid, gid, pid = map(int, found.groups())
     return Caller(uid, gid, pid)
+
+
+def denial(who: Caller, what: str) -> str:
+    return f"uid {who.uid} may not call {what}; ask an administrator (see [control] admins in noded.toml)"
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Answers PERMISSION_DENIED unless `allowed(caller, method)`; `method` is a bare name such as Command."""
+
+    def __init__(self, allowed: Callable[[Caller, str], bool]) -> None:
+        self._allowed = allowed
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        inner = await continuation(handler_call_details)
+        # The caller is known only once the handler runs, so the handler is wrapped.
+        return None if inner is None else self._guarded(inner, handler_call_details.method.rpartition("/")[2])
+
+    async def _check(self, context: Context, method: str) -> None:
+        try:
+            who = caller(context)
+        except PermissionError as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        if not self._allowed(who, method):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, method))
+
+    def _guarded(self, inner: "Handler", method: str) -> "Handler":
+        # The stubs of grpcio describe its threaded handlers; these are asynchronous.
+        behaviour = cast(
+            Callable[[Any, Context], Any],
+            inner.unary_unary or inner.unary_stream or inner.stream_unary or inner.stream_stream,
+        )
+        once, many = _BY_KIND[inner.request_streaming]
+
+        async def answer(request: Any, context: Context) -> Any:
+            await self._check(context, method)
+            return await behaviour(request, context)
+
+        async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
+            await self._check(context, method)
+            found = behaviour(request, context)
+            if inspect.isawaitable(found):
+                await found  # it answers through context.write
+                return
+            async with aclosing(found) as stream:
+                async for one in stream:
+                    yield one
+
+        make, guarded = (many, answers) if inner.response_streaming else (once, answer)
+        return cast("Handler", make(guarded, inner.request_deserializer, inner.response_serializer))
+
+
+@asynccontextmanager
+async def serve(
+    path: Path,
+    server: grpc.aio.Server,
+    *,
+    mode: int = 0o666,
+    group: int | None = None,
+    connections: int = CONNECTIONS,
+) -> AsyncIterator[None]:
+    """Starts `server` behind the socket at `path`; both are gone when the block ends.
+
+    Raises Refused for a path that cannot be used, Unavailable when another process serves it.
+    """
+    folder = path.with_name(path.name + ".private")
+    inner = folder / "grpc.sock"
+    _check_path(path, inner)
+    _make_private(folder)
+    listener = _listen(path, folder / "front.sock", mode, group)
+    ours = os.stat(path).st_ino
+    door = _Door(listener, str(inner), connections)
+    try:
+        # What an earlier daemon left behind when it was killed.
+        inner.unlink(missing_ok=True)
+        server.add_insecure_port(f"unix:{inner}")
+        await server.start()
+        door.open()
+        yield
+    finally:
+        await door.close(server)
+        with suppress(FileNotFoundError):
+            if os.stat(path).st_ino == ours:
+                os.unlink(path)
+
+
+@dataclass(slots=True)
+class _Door:
+    listener: socket.socket
+    inner: str
+    connections: int
+    held: Counter[int] = field(default_factory=Counter)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def open(self) -> None:
+        self._start(self._accept())
+
+    async def close(self, server: grpc.aio.Server) -> None:
+        """Nobody new comes in, calls under way get their grace, then the rest is cut."""
+        self.listener.close()
+        try:
+            await server.stop(GRACE)
+        finally:
+            left = list(self.tasks)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(self.listener)
+            except OSError:
+                # Out of descriptors or memory, or the caller left again: the socket itself stays good.
+                await asyncio.sleep(0.1)
+                continue
+            self._admit(client)
+            # sock_accept does not yield while callers wait: a flood of them would hold the loop.
+            await asyncio.sleep(0)
+
+    def _admit(self, client: socket.socket) -> None:
+        who = _credentials(client)
+        share = max(1, self.connections // SHARE)
+        if self.held.total() >= self.connections or self.held[who.uid] >= share:
+            client.close()
+            return
+
+        def ended() -> None:
+            client.close()
+            self.held -= Counter({who.uid: 1})
+
+        self.held[who.uid] += 1
+        self._start(_connect(client, who, self.inner), ended)
+
+    def _start(self, work: Coroutine[None, None, None], ended: Callable[[], None] = lambda: None) -> None:
+        def forget(done: asyncio.Task[None]) -> None:
+            self.tasks.discard(done)
+            ended()
+
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(forget)
+
+
+async def _connect(client: socket.socket, who: Caller, inner: str) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        client.setblocking(False)
+        server.setblocking(False)
+        # Random, because anyone may take an abstract name before us.
+        server.bind(f"\0noded-control-{who.uid}-{who.gid}-{who.pid}-{secrets.token_hex(8)}")
+        with suppress(OSError):
+            await asyncio.get_running_loop().sock_connect(server, inner)
+            await relay(client, server)
+
+
+async def relay(client: socket.socket, server: socket.socket) -> None:
+    """Carries bytes both ways until the server ends the connection; never holds more than a chunk per way.
+
+    The end of what the client says is passed on; the server then says the rest and hangs up.
+    """
+    async with asyncio.TaskGroup() as ways:
+        upward = ways.create_task(_carry(client, server))
+        await _carry(server, client)
+        upward.cancel()
+
+
+async def _carry(source: socket.socket, sink: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    # A side that went away is an ordinary end: the other side is told by the end of the stream.
+    with suppress(OSError):
+        while chunk := await loop.sock_recv(source, CHUNK):
+            await loop.sock_sendall(sink, chunk)
+            # Neither call yields while the kernel takes all: one eager caller would hold the loop.
+            await asyncio.sleep(0)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _credentials(client: socket.socket) -> Caller:
+    raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    return Caller(uid, gid, pid)
+
+
+def _check_path(path: Path, inner: Path) -> None:
+    if len(os.fsencode(inner)) > LONGEST_PATH:
+        room = LONGEST_PATH - len(os.fsencode(inner)) + len(os.fsencode(path))
+        raise Refused(f"cannot serve {path}: its path is longer than {room} bytes; choose a shorter one")
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Refused(f"cannot serve {path}: {error.strerror}") from error
+    if not stat.S_ISSOCK(kind):
+        raise Refused(f"cannot serve {path}: something that is not a socket is there; move it away")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        answer = probe.connect_ex(str(path))
+    if answer in (0, errno.EAGAIN):
+        raise Unavailable(f"cannot serve {path}: another process listens there; stop it first")
+    if answer not in (errno.ECONNREFUSED, errno.ENOENT):
+        raise Refused(f"cannot serve {path}: {os.strerror(answer)}")
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise Refused(f"cannot use {folder}: expected a folder of uid {os.geteuid()}; remove it")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise Refused(f"cannot make {folder}: {error.strerror}") from error
+
+
+def _listen(path: Path, aside: Path, mode: int, group: int | None) -> socket.socket:
+    """Prepares the socket in the private folder, so that it appears at `path` with its final rights."""
+    aside.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.setblocking(False)
+        listener.bind(str(aside))
+        if group is not None:
+            os.chown(aside, -1, group)
+        aside.chmod(mode)
+        listener.listen(128)
+        aside.rename(path)
+    except OSError as error:
+        listener.close()
+        raise Refused(f"cannot serve {path}: {error.strerror}") from error
+    return listener
