@@ -1,0 +1,119 @@
+"""How does a folder become a release, and a release a folder again?
+
+`pack` and `unpack` refuse the same things. A digest names what is in the tree, so it is equal before packing,
+in the archive and after unpacking.
+"""
+
+import io
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nodespec.archive import Member, ending, header, padding
+from nodespec.manifest import NodeSpec
+from nodespec.reading import ManifestError, Mistake, decode, read_node
+from nodespec.scan import Scan
+from nodespec.tree import MANIFEST, Kind, ReleaseError, Tree, digest_of, in_order, link_mistakes, refuse_if
+from nodespec.unpacking import Unpacking, sync
+
+__all__ = ["Packed", "ReleaseError", "ReleaseRecord", "digest_of_tree", "pack", "sweep", "unpack"]
+
+UNFINISHED = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """`parent` is the digest it was made from, or empty. `signature` stays empty until releases are signed."""
+
+    node: str
+    version: str
+    digest: str
+    parent: str
+    created_by: str
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    blob: bytes = field(repr=False)
+    digest: str
+    size: int
+    """Bytes in all files."""
+    files: int
+    spec: NodeSpec
+
+
+def pack(directory: Path) -> Packed:
+    """Raises ReleaseError with everything that is wrong in the folder. What `tree.SKIPPED` names stays behind.
+
+    Every file is read once, so blob and digest agree even while somebody writes into the folder.
+    """
+    scan = Scan(source=True)
+    scan.walk(directory)
+    spec, mistakes = _manifest(scan.tree, scan.contents.get(MANIFEST, b""))
+    found = [*scan.mistakes, *link_mistakes(scan.tree), *mistakes]
+    if spec is None or found:
+        raise ReleaseError(str(directory), found)
+    blob = io.BytesIO()
+    for path, entry in in_order(scan.tree):
+        content = scan.contents.get(path, b"")
+        blob.write(header(Member(path, entry.kind, entry.mode, len(content), entry.target)))
+        blob.write(content + padding(len(content)))
+    blob.write(ending(blob.tell()))
+    return Packed(blob.getvalue(), digest_of(scan.tree), scan.size, len(scan.tree), spec)
+
+
+def digest_of_tree(directory: Path) -> str:
+    """Of an unpacked release. Nothing is passed over: a file that came later is a mistake or another digest.
+
+    Raises ReleaseError.
+    """
+    scan = Scan(source=False)
+    scan.walk(directory)
+    refuse_if(str(directory), [*scan.mistakes, *link_mistakes(scan.tree)])
+    return digest_of(scan.tree)
+
+
+def unpack(blob: bytes | Path, target: Path) -> str:
+    """The digest of what now stands, synced, in `target`, which must not exist before.
+
+    Raises ReleaseError or OSError, and then there is no `target`. The work is done in a folder beside it;
+    what a crash leaves of that is for `sweep`.
+    """
+    refuse_if(str(target), [Mistake("", hint="already exists")] if os.path.lexists(target) else [])
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=UNFINISHED, dir=target.parent))
+    try:
+        with io.BytesIO(blob) if isinstance(blob, bytes) else blob.open("rb") as source:
+            tree = Unpacking(work, target.name).fill(source)
+        _refuse_without_manifest(tree, work, target.name)
+        # the rename makes the whole release appear at once; it fails when another one took the name meanwhile
+        work = work.rename(target)
+        sync(target.parent)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return digest_of(tree)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what interrupted calls of `unpack` left in `folder`; for when no other call runs."""
+    for leftover in folder.glob(f".*{UNFINISHED}"):
+        shutil.rmtree(leftover)
+
+
+def _refuse_without_manifest(tree: Tree, folder: Path, where: str) -> None:
+    is_file = MANIFEST in tree and tree[MANIFEST].kind is Kind.FILE
+    refuse_if(where, _manifest(tree, (folder / MANIFEST).read_bytes() if is_file else b"")[1])
+
+
+def _manifest(tree: Tree, content: bytes) -> tuple[NodeSpec | None, list[Mistake]]:
+    entry = tree.get(MANIFEST)
+    if entry is None or entry.kind is not Kind.FILE:
+        return None, [Mistake(MANIFEST, "the node's manifest", "no such file" if entry is None else "a link")]
+    try:
+        return read_node(decode(content, MANIFEST), MANIFEST), []
+    except ManifestError as refusal:
+        place = [": ".join(filter(None, (MANIFEST, wrong.key))) for wrong in refusal.mistakes]
+        return None, [replace(wrong, key=key) for wrong, key in zip(refusal.mistakes, place, strict=True)]
