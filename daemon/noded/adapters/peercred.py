@@ -124,12 +124,13 @@ class Gate(grpc.aio.ServerInterceptor):
 async def serve(
     path: Path,
     server: grpc.aio.Server,
+    tasks: asyncio.TaskGroup,
     *,
     mode: int = 0o666,
     group: int | None = None,
     connections: int = CONNECTIONS,
 ) -> AsyncIterator[None]:
-    """Starts `server` behind the socket at `path`; both are gone when the block ends.
+    """Starts `server` behind the socket at `path`; socket, server and their tasks are gone after the block.
 
     Raises Refused for a path that cannot be used, Unavailable when another process serves it.
     """
@@ -139,7 +140,7 @@ async def serve(
     _make_private(folder)
     listener = _listen(path, folder / "front.sock", mode, group)
     ours = os.stat(path).st_ino
-    door = _Door(listener, str(inner), connections)
+    door = _Door(listener, str(inner), connections, tasks)
     try:
         # What an earlier daemon left behind when it was killed.
         inner.unlink(missing_ok=True)
@@ -159,6 +160,7 @@ class _Door:
     listener: socket.socket
     inner: str
     connections: int
+    group: asyncio.TaskGroup
     held: Counter[int] = field(default_factory=Counter)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -171,10 +173,11 @@ class _Door:
         try:
             await server.stop(GRACE)
         finally:
-            left = list(self.tasks)
+            left = set(self.tasks)
             for task in left:
                 task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            if left:
+                await asyncio.wait(left)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -208,7 +211,7 @@ class _Door:
             self.tasks.discard(done)
             ended()
 
-        task = asyncio.create_task(work)
+        task = self.group.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(forget)
 

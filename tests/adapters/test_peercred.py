@@ -1,0 +1,553 @@
+"""Does the front door name callers truly, carry every byte, and leave nothing behind?"""
+
+import asyncio
+import os
+import select
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1.control_pb2_grpc import (
+    ControlServiceServicer,
+    ControlServiceStub,
+    add_ControlServiceServicer_to_server,
+)
+from noded.adapters.peercred import CHUNK, Caller, Gate, caller, relay, serve
+from noded.ports import Refused, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
+ME = Caller(os.geteuid(), os.getegid(), os.getpid())
+
+
+class Control(ControlServiceServicer):
+    """Answers with what it knows of the caller."""
+
+    def __init__(self) -> None:
+        self.callers: list[Caller] = []
+        self.watches = 0
+        self.watches_ended = 0
+
+    async def GetVersion(self, request: Any, context: Any) -> pb.GetVersionResponse:
+        self.callers.append(caller(context))
+        return pb.GetVersionResponse(version=str(caller(context).uid))
+
+    async def Command(self, request: Any, context: Any) -> pb.CommandResponse:
+        return pb.CommandResponse(text="done")
+
+    async def Apply(self, requests: Any, context: Any) -> pb.ApplyResponse:
+        size = 0
+        async for one in requests:
+            size += len(one.chunk)
+        return pb.ApplyResponse(text=str(size))
+
+    async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
+        for _ in range(request.lines):
+            yield pb.ReadLogsResponse(text=bytes(CHUNK))
+
+    async def WatchStatus(self, request: Any, context: Any) -> AsyncIterator[pb.WatchStatusResponse]:
+        self.watches += 1
+        try:
+            yield pb.WatchStatusResponse()
+            await asyncio.Event().wait()
+        finally:
+            self.watches_ended += 1
+
+
+def only_reads(who: Caller, method: str) -> bool:
+    return who.uid in (0, os.geteuid()) or method not in ("Command", "Apply")
+
+
+def nobody(who: Caller, method: str) -> bool:
+    return False
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@asynccontextmanager
+async def unwrapped() -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseExceptionGroup as errors:
+        assert len(errors.exceptions) == 1
+        raise errors.exceptions[0] from None
+
+
+@asynccontextmanager
+async def door(
+    path: Path, allowed: Callable[[Caller, str], bool] = only_reads, **options: Any
+) -> AsyncIterator[Control]:
+    control = Control()
+    server = grpc.aio.server(interceptors=[Gate(allowed)])
+    add_ControlServiceServicer_to_server(control, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    async with unwrapped(), asyncio.TaskGroup() as tasks:
+        async with serve(path, server, tasks, **options):
+            yield control
+        # The block leaves no task behind in the group.
+        assert not tasks._tasks
+
+
+@asynccontextmanager
+async def client(path: Path) -> AsyncIterator[Any]:
+    # Without its own subchannel pool, a channel may reuse the connection of an earlier test step.
+    async with grpc.aio.insecure_channel(f"unix:{path}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        yield ControlServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for may be anything
+            await asyncio.sleep(0.01)
+
+
+def run(test: Any) -> None:
+    asyncio.run(asyncio.wait_for(test, 30))
+
+
+def test_the_kernel_names_the_caller(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s") as control, client(folder / "s") as stub:
+            assert (await stub.GetVersion(pb.GetVersionRequest(), timeout=5)).version == str(ME.uid)
+            assert control.callers == [ME]
+
+    run(test())
+
+
+# Takes the uid after the imports: a checkout need not be readable by others.
+PROBE = """
+import os, sys, grpc
+from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1.control_pb2_grpc import ControlServiceStub
+uid = int(sys.argv[2])
+os.setgroups([]), os.setgid(uid), os.setuid(uid)
+stub = ControlServiceStub(grpc.insecure_channel(f"unix:{sys.argv[1]}"))
+try:
+    print(stub.GetVersion(pb.GetVersionRequest(), timeout=10).version)
+    print(stub.Command(pb.CommandRequest(verb=pb.VERB_STOP, node="shop"), timeout=10).text)
+except grpc.RpcError as error:
+    print(error.code().name, error.details())
+"""
+
+
+async def as_uid(uid: int, path: Path) -> list[str]:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROBE, str(path), str(uid)),
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT / "proto"), "GRPC_VERBOSITY": "NONE", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    out, _ = await asyncio.wait_for(child.communicate(), 20)
+    return out.decode().splitlines()
+
+
+@as_root
+@pytest.mark.parametrize("uid", [1000, 65534])
+def test_another_user_may_read_but_not_command(folder: Path, uid: int) -> None:
+    async def test() -> None:
+        async with door(folder / "s"):
+            version, refusal = await as_uid(uid, folder / "s")
+        assert version == str(uid)
+        assert refusal == (
+            f"PERMISSION_DENIED uid {uid} may not call Command; "
+            "ask an administrator (see [control] admins in noded.toml)"
+        )
+
+    run(test())
+
+
+@as_root
+def test_another_user_cannot_reach_the_private_socket(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s", allowed=lambda who, method: True):
+            assert stat.S_IMODE((folder / "s.private").stat().st_mode) == 0o700
+            (answer,) = await as_uid(65534, folder / "s.private" / "grpc.sock")
+            assert answer.startswith("UNAVAILABLE")
+            assert await as_uid(65534, folder / "s") == ["65534", "done"]
+
+    run(test())
+
+
+@as_root
+def test_the_mode_and_group_of_the_socket(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s"):
+            assert stat.S_IMODE((folder / "s").stat().st_mode) == 0o666
+        async with door(folder / "s", mode=0o660, group=1234):
+            found = (folder / "s").stat()
+            assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, 1234)
+            (answer,) = await as_uid(65534, folder / "s")
+            assert answer.startswith("UNAVAILABLE")
+            assert (await as_uid(1234, folder / "s"))[0] == "1234"
+
+    run(test())
+
+
+def test_who_comes_round_the_front_door_is_refused(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s", allowed=lambda who, method: True):
+            async with client(folder / "s.private" / "grpc.sock") as stub:
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
+            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert "unknown caller 'unix:'" in str(refused.value.details())
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "unix:",
+        "unix:/tmp/noded-control-0-0-1-0123456789abcdef",
+        "unix-abstract:noded-control-0-0-1",
+        "unix-abstract:noded-control-0-0-1-0123456789abcdef0",
+        "unix-abstract:x-noded-control-0-0-1-0123456789abcdef",
+        "unix-abstract:noded-control-0-0--1-0123456789abcdef",
+        "ipv4:127.0.0.1:1",
+        "",
+    ],
+)
+def test_any_other_peer_name_is_unknown(peer: str) -> None:
+    class Context:
+        def peer(self) -> str:
+            return peer
+
+    with pytest.raises(PermissionError, match="unknown caller"):
+        caller(Context())  # type: ignore[arg-type]
+
+
+def test_the_gate_guards_every_kind_of_call(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s", allowed=nobody), client(folder / "s") as stub:
+
+            async def read(stream: Any) -> None:
+                async for _ in stream:
+                    pass
+
+            calls = [
+                stub.Command(pb.CommandRequest(), timeout=5),
+                stub.Apply(iter([pb.ApplyRequest(chunk=b"x")]), timeout=5),
+                read(stub.ReadLogs(pb.ReadLogsRequest(lines=3), timeout=5)),
+            ]
+            for call in calls:
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await call
+                assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+    run(test())
+
+
+def test_the_gate_lets_through_what_is_allowed_or_not_served(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s") as control, client(folder / "s") as stub:
+            chunks = [pb.ApplyRequest(chunk=bytes(CHUNK))] * 160
+            assert (await stub.Apply(iter(chunks), timeout=20)).text == str(160 * CHUNK)
+            got = [len(one.text) async for one in stub.ReadLogs(pb.ReadLogsRequest(lines=160), timeout=20)]
+            assert got == [CHUNK] * 160
+            assert control.callers == []
+            with pytest.raises(grpc.aio.AioRpcError) as unknown:
+                await stub.Explain(pb.ExplainRequest(), timeout=5).read()
+            assert unknown.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    run(test())
+
+
+def test_a_handler_that_writes_through_the_context_passes_the_gate(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s"), grpc.aio.insecure_channel(f"unix:{folder / 's'}") as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(service=""), timeout=5
+            )
+            async for one in watch:
+                assert one.status == health_pb2.HealthCheckResponse.SERVING
+                break
+            watch.cancel()
+
+    run(test())
+
+
+def test_a_cancelled_call_ends_its_handler(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s") as control, client(folder / "s") as stub:
+            watch = stub.WatchStatus(pb.WatchStatusRequest())
+            await watch.read()
+            watch.cancel()
+            await until(lambda: control.watches_ended == 1)
+
+    run(test())
+
+
+def test_stopping_ends_open_calls_and_removes_the_socket(folder: Path) -> None:
+    async def test() -> None:
+        async with client(folder / "s") as stub:
+            async with door(folder / "s") as control:
+                watch = stub.WatchStatus(pb.WatchStatusRequest())
+                await watch.read()
+                idle = socket.socket(socket.AF_UNIX)
+                idle.connect(str(folder / "s"))
+            assert control.watches_ended == 1
+            with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+                await watch.read()
+            assert not (folder / "s").exists()
+            idle.settimeout(5)
+            with idle, suppress(ConnectionResetError):
+                while idle.recv(CHUNK):
+                    pass
+
+    run(test())
+
+
+def test_an_error_inside_the_block_comes_out_as_it_was(folder: Path) -> None:
+    async def test() -> None:
+        with pytest.raises(KeyError, match="lost"):
+            async with door(folder / "s"):
+                raise KeyError("lost")
+        assert not (folder / "s").exists()
+
+    run(test())
+
+
+def test_cancelling_the_daemon_ends_everything(folder: Path) -> None:
+    async def test() -> None:
+        inside = asyncio.Event()
+
+        async def daemon() -> None:
+            async with door(folder / "s"):
+                inside.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(daemon())
+        await inside.wait()
+        idle = socket.socket(socket.AF_UNIX)
+        with idle:
+            idle.connect(str(folder / "s"))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert not (folder / "s").exists()
+
+    run(test())
+
+
+GARBAGE = {
+    "nothing": b"",
+    "zeroes": b"\0" * 100_000,
+    "http1": b"GET / HTTP/1.1\r\n\r\n",
+    "random": os.urandom(5000),
+    "bad frame": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 9,
+}
+
+
+@pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_hurts_nobody_else(folder: Path, said: bytes) -> None:
+    async def test() -> None:
+        async with door(folder / "s"), client(folder / "s") as stub:
+            for _ in range(5):
+                reader, writer = await asyncio.open_unix_connection(str(folder / "s"))
+                writer.write(said)
+                writer.write_eof()
+                with suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+            await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
+
+    run(test())
+
+
+def test_connections_are_limited_per_user_and_come_back(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s", connections=8):
+            first = [await asyncio.open_unix_connection(str(folder / "s")) for _ in range(2)]
+            # gRPC speaks first, so a connection that was let in has something to read.
+            for reader, _ in first:
+                assert await asyncio.wait_for(reader.read(1), 5)
+            third, _ = await asyncio.open_unix_connection(str(folder / "s"))
+            assert await asyncio.wait_for(third.read(), 5) == b""
+            for _, writer in first:
+                writer.close()
+            async with client(folder / "s") as stub:
+                await stub.GetVersion(pb.GetVersionRequest(), timeout=10, wait_for_ready=True)
+
+    run(test())
+
+
+def test_many_callers_at_once(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s", connections=200) as control:
+
+            async def one() -> None:
+                async with client(folder / "s") as stub:
+                    await stub.GetVersion(pb.GetVersionRequest(), timeout=20)
+
+            await asyncio.gather(*(one() for _ in range(40)))
+            assert control.callers == [ME] * 40
+
+    run(test())
+
+
+@asynccontextmanager
+async def relayed() -> AsyncIterator[tuple[socket.socket, socket.socket, "asyncio.Task[None]"]]:
+    """The far ends of a relay: client, server."""
+    client_far, client_near = socket.socketpair()
+    server_far, server_near = socket.socketpair()
+    with client_far, server_far:
+        for each in (client_far, client_near, server_far, server_near):
+            each.setblocking(False)
+
+        async def connection() -> None:
+            with client_near, server_near:
+                await relay(client_near, server_near)
+
+        task = asyncio.create_task(connection())
+        yield client_far, server_far, task
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_half_closed_client_still_gets_its_answer() -> None:
+    async def test() -> None:
+        async with relayed() as (far, server, task):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(far, b"question")
+            far.shutdown(socket.SHUT_WR)
+            assert await loop.sock_recv(server, 100) == b"question"
+            assert await loop.sock_recv(server, 100) == b""
+            answer = os.urandom(3_000_000)
+            sending = asyncio.create_task(loop.sock_sendall(server, answer))
+            got = bytearray()
+            while len(got) < len(answer):
+                got += await loop.sock_recv(far, CHUNK)
+            await sending
+            assert got == answer
+            server.close()
+            await asyncio.wait_for(task, 5)
+            assert await loop.sock_recv(far, 100) == b""
+
+    run(test())
+
+
+def test_a_server_that_does_not_read_holds_the_client_back() -> None:
+    async def test() -> None:
+        async with relayed() as (far, _server, task):
+            sent = 0
+            for _ in range(200):
+                with suppress(BlockingIOError):
+                    sent += far.send(bytes(CHUNK))
+                await asyncio.sleep(0.001)
+            # Two sockets' buffers and one chunk; without back-pressure it would be 12.5 MiB.
+            assert 0 < sent < 4 * 1024 * 1024
+            assert not task.done()
+
+    run(test())
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_a_client_that_vanishes_ends_the_servers_side(unread: bool) -> None:
+    async def test() -> None:
+        async with relayed() as (far, server, task):
+            loop = asyncio.get_running_loop()
+            if unread:  # closing with unread bytes resets the connection
+                await loop.sock_sendall(server, b"x" * 1000)
+                await until(lambda: bool(select.select([far], [], [], 0)[0]))
+            far.close()
+            while await asyncio.wait_for(loop.sock_recv(server, 100), 5):
+                pass
+            server.close()
+            await asyncio.wait_for(task, 5)
+
+    run(test())
+
+
+def test_a_server_that_closes_ends_an_idle_client() -> None:
+    async def test() -> None:
+        async with relayed() as (far, server, task):
+            server.close()
+            await asyncio.wait_for(task, 5)
+            assert await asyncio.get_running_loop().sock_recv(far, 100) == b""
+
+    run(test())
+
+
+def test_a_socket_left_by_a_killed_daemon_is_replaced(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder / "s"))
+    (folder / "s.private").mkdir(mode=0o755)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder / "s.private" / "grpc.sock"))
+
+    async def test() -> None:
+        async with door(folder / "s"), client(folder / "s") as stub:
+            assert stat.S_IMODE((folder / "s.private").stat().st_mode) == 0o700
+            await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
+
+    run(test())
+
+
+def test_a_second_daemon_is_refused_and_the_first_goes_on(folder: Path) -> None:
+    async def test() -> None:
+        async with door(folder / "s"), client(folder / "s") as stub:
+            with pytest.raises(Unavailable, match="another process listens there"):
+                async with door(folder / "s"):
+                    pass
+            await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
+
+    run(test())
+
+
+def a_file(folder: Path) -> Path:
+    (folder / "s").write_text("precious")
+    return folder / "s"
+
+
+def a_private_link(folder: Path) -> Path:
+    (folder / "s.private").symlink_to("/tmp")
+    return folder / "s"
+
+
+def a_private_file(folder: Path) -> Path:
+    (folder / "s.private").write_text("")
+    return folder / "s"
+
+
+BAD_PATHS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "file": (a_file, "something that is not a socket is there"),
+    "private link": (a_private_link, "expected a folder of uid"),
+    "private file": (a_private_file, "s.private"),
+    "no folder": (lambda folder: folder / "none" / "s", "No such file or directory"),
+    "too long": (lambda folder: folder / ("s" * 90), "longer than 89 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PATHS)
+def test_a_path_that_cannot_be_used_is_refused(folder: Path, kind: str) -> None:
+    make, says = BAD_PATHS[kind]
+    path = make(folder)
+    before = path.read_bytes() if path.exists() else None
+
+    async def test() -> None:
+        with pytest.raises(Refused, match=says):
+            async with door(path):
+                pass
+
+    run(test())
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert stat.S_IMODE(Path("/tmp").stat().st_mode) == 0o1777
