@@ -1,0 +1,1 @@
+"""noded-launcher: the only program of noded that forks. Standard library only."""

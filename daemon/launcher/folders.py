@@ -1,0 +1,110 @@
+"""Which folders and files does an instance get, whose are they, and how are they taken away again?
+
+Everything is reached through open folders and without following symbolic links: nodes own these folders.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_MOST_REMOVED = 10_000
+_DEEPEST = 32
+
+
+@contextmanager
+def folder(path: str, within: int | None = None) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def make_run(run: str, instance: str, uid: int, group: int) -> None:
+    """The folder of the instance's sockets: its user's, and `group` may reach what is made in it."""
+    with folder(run) as top:
+        _make(top, instance)
+        with folder(instance, top) as own:
+            os.fchown(own, uid, group)
+            os.fchmod(own, 0o2770)
+
+
+def open_log(logs: str, node: str, instance: str, group: int) -> int:
+    """The output file, for appending. It stays the launcher's: a node cannot open it a second time."""
+    with folder(logs) as top:
+        _make(top, node)
+        with folder(node, top) as own:
+            os.fchown(own, -1, group)
+            os.fchmod(own, 0o2750)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            log = os.open(f"{instance}.log", flags, 0o640, dir_fd=own)
+            os.fchown(log, -1, group)
+            os.fchmod(log, 0o640)
+            return log
+
+
+def make_data(data: str, node: str, uid: int, gid: int) -> None:
+    """The node's own folder. Its content follows when the node's uid has changed.
+
+    The folder itself comes last, so that a change which was cut short is done again.
+    """
+    with folder(data) as top:
+        _make(top, node)
+        with folder(node, top) as own:
+            before = os.fstat(own).st_uid
+            if before != uid:
+                _hand_over(own, before, uid, gid)
+            os.fchown(own, uid, gid)
+            os.fchmod(own, 0o700)
+
+
+def _hand_over(top: int, before: int, uid: int, gid: int) -> None:
+    """Only what belonged to `before` is given on: a hard link to somebody else's file stays theirs."""
+    for _, folders, files, fd in os.fwalk(".", dir_fd=top):
+        for name in (*folders, *files):
+            if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == before:
+                os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+
+
+def _make(top: int, name: str) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=top)
+    except FileExistsError:
+        return
+
+
+def remove_run(run: str, instance: str) -> str | None:
+    """Removes the instance's run folder. Answers why it is still there, None when it is gone.
+
+    At most so many entries in one call: a node may have filled it.
+    """
+    try:
+        with folder(run) as top:
+            with folder(instance, top) as own:
+                left = _clear(own, _MOST_REMOVED, _DEEPEST)
+            if left <= 0:
+                return f"{run}/{instance} holds more than {_MOST_REMOVED} entries; ask again to go on"
+            os.rmdir(instance, dir_fd=top)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{run}/{instance}: {error.strerror}"
+    return None
+
+
+def _clear(own: int, budget: int, depth: int) -> int:
+    """Unlinks at most `budget` entries and answers how much of the budget is left."""
+    with os.scandir(own) as entries:
+        for entry in entries:
+            if budget <= 0:
+                return 0
+            if not stat.S_ISDIR(os.stat(entry.name, dir_fd=own, follow_symlinks=False).st_mode):
+                os.unlink(entry.name, dir_fd=own)
+            elif depth:
+                with folder(entry.name, own) as inner:
+                    budget = _clear(inner, budget, depth - 1)
+                if budget > 0:
+                    os.rmdir(entry.name, dir_fd=own)
+            budget -= 1
+    return budget
