@@ -1,15 +1,62 @@
-# Every command a human types. `make` alone lists them.
-# Nothing here changes anything outside the checkout, scratch folders and cgroups made for a test.
+# Every command a human types; `make` alone lists them.
+# Nothing here changes anything outside the checkout, scratch folders, and cgroups made for one run.
 
 PYTHON := .venv/bin/python
-ENVIRONMENT := PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
-RUN := $(ENVIRONMENT) $(PYTHON)
+PROTOS := $(wildcard proto/nodeapi/v*/*.proto)
+LOCKS := runtime regenerate dev
+ARGS ?=
+
+export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPATH := $(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo sim soak proto lock format clean
+.PHONY: help setup check test demo sim soak proto format lock tox clean
 
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
 
-setup: ## make .venv and .tools (all other targets do it themselves)
-	@python="$$(sh packaging/setup/find-python)" && exec "$$python" -B packaging/setup
+setup: ## make .venv and .tools; the other targets do it themselves
+	@python="$$(sh packaging/setup/find-python)" && exec "$$python" packaging/setup
+
+check: setup ## formatting, lint, types, import contracts, stubs, rules of the house
+	$(PYTHON) -m ruff format --check --quiet .
+	$(PYTHON) -m ruff check --quiet .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-cache
+	$(PYTHON) -m pytest -q tests/test_stubs.py tests/test_house.py
+
+test: export NODED_TEST_STARTED := $(shell date +%s)
+test: setup ## everything: check, then unit, policy, simulation and end-to-end tests (ARGS="-k word")
+	@$(MAKE) --no-print-directory check
+	$(PYTHON) -m pytest $(ARGS)
+
+demo: setup ## the whole story on this machine in four minutes; writes demo-report.json
+	$(PYTHON) -m tests.e2e.demo $(ARGS)
+
+sim: setup ## only the seeded simulation (ARGS passes options to pytest)
+	$(PYTHON) -m pytest tests/sim $(ARGS)
+
+soak: setup ## the long rounds that "make test" leaves out
+	$(PYTHON) -m pytest -m soak $(ARGS)
+
+proto: setup ## make the Python stubs anew from the .proto files
+	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
+
+format: setup ## format the code and repair what Ruff can
+	$(PYTHON) -m ruff check --quiet --fix-only .
+	$(PYTHON) -m ruff format --quiet .
+
+lock: setup ## resolve requirements/*.in to hashed lock files (ARGS="-U" for newer versions)
+	for name in $(LOCKS); do \
+	    $(PYTHON) -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-options \
+	        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(ARGS) \
+	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+tox: setup ## unit tests under every Python there is
+	$(PYTHON) -m tox $(ARGS)
+
+clean: ## remove what the targets made
+	rm -rf .venv .tools .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .setup.lock
+	find daemon proto nodes tests packaging -name __pycache__ -prune -exec rm -rf {} +

@@ -35,7 +35,13 @@ def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, s
     try:
         done = subprocess.run(
             [str(word) for word in command],
-            cwd=cwd, env=env, text=True, capture_output=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
     except FileNotFoundError as missing:
         raise Failed(f"{shown}: {missing.filename} not found") from missing
@@ -58,7 +64,9 @@ def unpack(package: str, tools: Path, members: Sequence[str] = ()) -> None:
             return
         tar = Path(scratch) / "files.tar"
         with tar.open("wb") as out:
-            subprocess.run(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=out, check=True, timeout=SECONDS)
+            subprocess.run(
+                ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=out, check=True, timeout=SECONDS
+            )
         run(["tar", "-x", "--no-same-owner", "-f", tar, "-C", root, *members])
 
 

@@ -12,8 +12,8 @@ from debian import Failed, run, say, unpack
 
 LOCKS = ("runtime.txt", "regenerate.txt", "dev.txt")
 SOURCE_ROOTS = ("daemon", "proto", "nodes")
-# The kernel splits "#!" lines at spaces and cuts them at 127 bytes, so a shell finds the interpreter; to Python the
-# second and third line are a string.
+# The kernel splits "#!" lines at spaces and cuts them at 127 bytes, so a shell finds the interpreter;
+# to Python the second and third line are a string.
 SCRIPT = """\
 #!/bin/sh
 '''exec' "{python}" "$0" "$@"
@@ -66,7 +66,9 @@ def _is_usable(venv: Path) -> bool:
         return False
     asked = "import sys; print(sys.prefix, sys.version)"
     done = subprocess.run([str(python), "-c", asked], text=True, capture_output=True, timeout=60, check=False)
-    same_base = (venv / "pyvenv.cfg").read_text().find(f"executable = {os.path.realpath(sys.executable)}\n") >= 0
+    same_base = (venv / "pyvenv.cfg").read_text().find(
+        f"executable = {os.path.realpath(sys.executable)}\n"
+    ) >= 0
     return same_base and done.stdout == f"{venv} {sys.version}\n"
 
 
@@ -80,9 +82,13 @@ def _install(checkout: Path, venv: Path) -> None:
 
 
 def _pip_wheel(checkout: Path) -> Path:
-    """A wheel of pip is importable as it is: the interpreter's own, Debian's, or one fetched for this checkout."""
+    """A wheel of pip is importable as it is: the interpreter's own, Debian's, or one fetched for us."""
     tools = checkout / ".tools"
-    found = _bundled_pip() or _newest(Path("/usr/share/python-wheels")) or _newest(tools / "root/usr/share/python-wheels")
+    found = (
+        _bundled_pip()
+        or _newest(Path("/usr/share/python-wheels"))
+        or _newest(tools / "root/usr/share/python-wheels")
+    )
     if found is None:
         say("no pip here: fetching Debian's python3-pip-whl")
         tools.mkdir(exist_ok=True)

