@@ -12,19 +12,7 @@ from tests import house_rules as rules
 ROOT = Path(__file__).resolve().parents[1]
 NODED = ROOT / "daemon/noded"
 OURS = rules.python_files(ROOT, *rules.SOURCE_ROOTS, "packaging", "tests")
-TOP_LEVEL = [
-    "daemon",
-    "proto",
-    "nodes",
-    "packaging",
-    "systemd",
-    "ansible",
-    "tests",
-    "docs",
-    "requirements",
-    "setup.cfg",
-    "Makefile",
-]
+FOLDERS = ("daemon", "proto", "nodes", "packaging", "systemd", "ansible", "tests", "docs", "requirements")
 UNREAD = {".venv", ".tools", ".tox", ".git"}
 
 
