@@ -74,9 +74,11 @@ async def main() -> int:
     faults: list[str] = []
     work, started = targets(count, secrets.token_hex(4)), time.monotonic()
     try:
-        await asyncio.gather(*(client(listen, work, faults) for _ in range(CLIENTS)))
-    except (OSError, EOFError, TimeoutError, ValueError) as error:
-        faults.append(f"{type(error).__name__}: {error}")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CLIENTS):
+                group.create_task(client(listen, work, faults))
+    except* (OSError, EOFError, ValueError) as errors:
+        faults += [f"{type(error).__name__}: {error}" for error in errors.exceptions]
     print(
         f"soak: {count} requests in {time.monotonic() - started:.1f} s, {len(faults)} faults",
         *faults[:5],

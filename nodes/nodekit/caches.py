@@ -63,10 +63,13 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+            else:
+                # Room first: len() takes no lock and must never see one entry too many.
+                while len(self._entries) >= self._limit:
+                    self._entries.popitem(last=False)
             self._entries[key] = value
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._limit:
-                self._entries.popitem(last=False)
 
     def __delitem__(self, key: K) -> None:
         with self._lock:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 START = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
 MOST_HEADERS = 100
 MOST_FIELDS = 100
+LONGEST_LINE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,37 +159,54 @@ def body_length(headers: Mapping[str, str]) -> tuple[int, bool]:
     return int(length), False
 
 
-def read_chunks(buffer: bytes | bytearray, most: int) -> tuple[bytes, int] | None:
-    """The body and how many bytes of the buffer it took; None while it is not complete. Raises HttpError."""
-    body, at = bytearray(), 0
-    while True:
-        end = buffer.find(b"\r\n", at)
-        if end < 0:
-            if len(buffer) - at > 256:
-                raise HttpError(400, "a chunk size is too long")
-            return None
-        size_text = bytes(buffer[at:end]).partition(b";")[0].strip()
-        if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", size_text):
-            raise HttpError(400, "a chunk size is not a hexadecimal number")
-        size, at = int(size_text, 16), end + 2
-        if size == 0:
-            return read_trailer(buffer, at, bytes(body))
-        if len(body) + size > most:
-            raise HttpError(413, f"the body is larger than {most} bytes")
-        if len(buffer) < at + size + 2:
-            return None
-        if buffer[at + size : at + size + 2] != b"\r\n":
-            raise HttpError(400, "a chunk does not end where its size says")
-        body += buffer[at : at + size]
-        at += size + 2
+class Chunks:
+    """A chunked body, taken from the buffer as it comes. Trailers are passed over."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.body = most, bytearray()
+        self.left = 0
+        self.expects: Literal["size", "end", "trailer", "nothing"] = "size"
+
+    def take(self, buffer: bytearray) -> bool:
+        """True once the body is complete. Raises HttpError."""
+        while self.expects != "nothing":
+            if self.left:
+                part = buffer[: self.left]
+                del buffer[: self.left]
+                self.body += part
+                self.left -= len(part)
+            line = None if self.left else take_line(buffer)
+            if line is None:
+                return False
+            self.read_line(line)
+        return True
+
+    def read_line(self, line: bytes) -> None:
+        if self.expects == "trailer":
+            self.expects = "trailer" if line else "nothing"
+        elif self.expects == "end":
+            if line:
+                raise HttpError(400, "a chunk does not end where its size says")
+            self.expects = "size"
+        else:
+            size = line.partition(b";")[0].rstrip(b" \t")
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", size):
+                raise HttpError(400, "a chunk size is not a hexadecimal number")
+            self.left = int(size, 16)
+            self.expects = "end" if self.left else "trailer"
+            if len(self.body) + self.left > self.most:
+                raise HttpError(413, f"the body is larger than {self.most} bytes")
 
 
-def read_trailer(buffer: bytes | bytearray, at: int, body: bytes) -> tuple[bytes, int] | None:
-    """Trailers are passed over: nothing here has a use for them."""
-    if buffer[at : at + 2] == b"\r\n":
-        return body, at + 2
-    end = buffer.find(b"\r\n\r\n", at)
-    return (body, end + 4) if end >= 0 else None
+def take_line(buffer: bytearray) -> bytes | None:
+    end = buffer.find(b"\r\n", 0, LONGEST_LINE)
+    if end < 0:
+        if len(buffer) >= LONGEST_LINE:
+            raise HttpError(400, "a chunk size or trailer is too long")
+        return None
+    line = bytes(buffer[:end])
+    del buffer[: end + 2]
+    return line
 
 
 def request_of(head: Head, body: bytes) -> Request:

@@ -143,8 +143,8 @@ class Node:
         """Serves until SIGTERM or Ctrl-C, then drains and exits with 0."""
         try:
             code = asyncio.run(self.run())
-        except (OSError, ValueError) as error:
-            logger.exception("node %s cannot go on: %s", self.name, error)
+        except (OSError, ValueError):
+            logger.exception("node %s cannot go on", self.name)
             code = 1
         sys.exit(code)
 
@@ -208,13 +208,15 @@ class Node:
         if self._profile.overdue:
             logger.warning("nobody ended the memory profile; it ends now")
             self._profile.abandon()
-        answered = self._server.answered if self._server else 0
         return {
             "lag": round(self._pulse.lag(), 6),
-            "progress": self._progress + answered,
+            "progress": self._work_done(),
             "rss": memory.rss(),
             "caches": self._caches.report(),
         }
+
+    def _work_done(self) -> int:
+        return self._progress + (self._server.answered if self._server else 0)
 
     def _activate(self) -> None:
         assert self._loop
@@ -223,7 +225,10 @@ class Node:
     def _describe(self) -> Result:
         session = self._session
         return {
-            **self._report(),
+            "lag": round(self._pulse.overdue(), 6),
+            "progress": self._work_done(),
+            "rss": memory.rss(),
+            "caches": self._caches.report(),
             "node": self.name,
             "instance": self.instance,
             "version": self.version,

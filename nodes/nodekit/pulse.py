@@ -30,5 +30,7 @@ class Pulse:
     def lag(self) -> float:
         """Worst lateness in seconds since the last call; a loop stuck now counts as late as it is so far."""
         worst, self.worst = self.worst, 0.0
-        overdue = time.monotonic() - self.due if self.due else 0.0
-        return max(worst, overdue, 0.0)
+        return max(worst, self.overdue())
+
+    def overdue(self) -> float:
+        return max(0.0, time.monotonic() - self.due) if self.due else 0.0

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from .http import Head, HttpError, Limits, Request, Response, read_chunks, read_head, request_of
+from .http import Chunks, Head, HttpError, Limits, Request, Response, read_head, request_of
+from .listen import BACKLOG, unlink_socket
 
 SWEEP = 0.1
 # A request may be on its way on a kept-alive connection while we decide to stop: it still gets its answer.
@@ -26,6 +26,7 @@ class Connection(asyncio.Protocol):
         self.server, self.limits = server, server.limits
         self.buffer = bytearray()
         self.head: Head | None = None
+        self.chunks: Chunks | None = None
         self.task: asyncio.Task[None] | None = None
         self.lingering = self.ended = False
         self.writable = asyncio.Event()
@@ -43,7 +44,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lingering:
             return
-        if not self.buffer and self.task is None:
+        if self.idle:
             self.deadline = time.monotonic() + self.limits.head_time
         self.buffer += data
         if self.task is None:
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        return self.task is None and not self.buffer
+        return self.task is None and self.head is None and not self.buffer
 
     def advance(self) -> None:
         try:
@@ -99,21 +100,18 @@ class Connection(asyncio.Protocol):
     def expect_body(self, head: Head) -> None:
         if head.length > self.limits.body:
             raise HttpError(413, f"the body is larger than {self.limits.body} bytes")
+        self.chunks = Chunks(self.limits.body) if head.chunked else None
         self.deadline = time.monotonic() + self.limits.body_time
         if head.headers.get("expect", "").lower() == "100-continue" and (head.length or head.chunked):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def take_body(self, head: Head) -> bytes | None:
-        if head.chunked:
-            found = read_chunks(self.buffer, self.limits.body)
-            if found is None:
-                return None
-            body, used = found
-        elif len(self.buffer) < head.length:
+        if self.chunks:
+            return bytes(self.chunks.body) if self.chunks.take(self.buffer) else None
+        if len(self.buffer) < head.length:
             return None
-        else:
-            body, used = bytes(self.buffer[: head.length]), head.length
-        del self.buffer[:used]
+        body = bytes(self.buffer[: head.length])
+        del self.buffer[: head.length]
         return body
 
     async def answer(self, request: Request, head: Head) -> None:
@@ -121,7 +119,7 @@ class Connection(asyncio.Protocol):
         keep = head.keep and not self.ended and not self.server.draining
         self.server.answered += 1
         if not self.transport.is_closing():
-            self.transport.write(response.encode(keep, with_body=head.method != "HEAD"))
+            self.transport.write(encoded(response, keep, with_body=head.method != "HEAD"))
             self.deadline = time.monotonic() + self.limits.write
             await self.writable.wait()
         self.head = self.task = None
@@ -145,10 +143,18 @@ class Connection(asyncio.Protocol):
     def expired(self) -> None:
         if self.task is not None or self.lingering:
             self.transport.abort()
-        elif self.idle and self.head is None:
+        elif self.idle:
             self.transport.close()
         else:
             self.refuse(HttpError(408, "the request did not arrive in time"))
+
+
+def encoded(response: Response, keep: bool, with_body: bool) -> bytes:
+    try:
+        return response.encode(keep, with_body)
+    except (TypeError, ValueError):
+        logger.exception("a response cannot be written")
+        return Response("internal error\n", 500).encode(keep, with_body)
 
 
 class Server:
@@ -166,7 +172,7 @@ class Server:
         self.path = listener.getsockname() if listener.family == socket.AF_UNIX else ""
         listener.setblocking(False)
         make = self.loop.create_unix_server if self.path else self.loop.create_server
-        self.server = await make(lambda: Connection(self), sock=listener, backlog=1024)
+        self.server = await make(lambda: Connection(self), sock=listener, backlog=BACKLOG)
         self.sweeper = self.loop.call_later(SWEEP, self.sweep)
 
     def sweep(self) -> None:
@@ -187,7 +193,7 @@ class Server:
         """
         if self.path:
             # New connects fail at once and cleanly (ENOENT); those already queued are still accepted below.
-            os.unlink(self.path)
+            unlink_socket(self.path)
         await asyncio.sleep(SWEEP / 2)
         self.server.close()
         self.draining = True

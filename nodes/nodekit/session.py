@@ -52,8 +52,17 @@ class Session:
         self.closed = True
         self.wake()
         self.thread.join(timeout=2 * self.period)
-        if self.orders_path:
+        if self.incoming:
             unlink_socket(self.orders_path)
+        if not self.thread.is_alive():
+            self.release()
+
+    def release(self) -> None:
+        self.outgoing.close()
+        if self.incoming:
+            self.incoming.close()
+        os.close(self.wake_read)
+        os.close(self.wake_write)
 
     def say_ready(self) -> None:
         """READY=1 now, and again whenever noded was away: it may have been started anew."""

@@ -1,6 +1,7 @@
 """What is a customer offered for a number of pieces of one product?
 
-A quote is worked out once per customer, product and quantity, and then kept: customers open theirs again and again.
+A quote is worked out once per customer, product and quantity, and then kept: customers open theirs
+again and again.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def quote(product: Product, customer: str, quantity: int) -> str:
     text = written_quotes.get(token)
     if text is None:
         tally.written += 1
-        text = write(product, customer, quantity)
+        text = "\n".join(write(product, customer, quantity))
         written_quotes[token] = text
     return text
 
@@ -59,7 +60,8 @@ def total(product: Product, currency: str, quantity: int) -> Decimal:
     return (full * (100 - discount(quantity)) / 100).quantize(CENT, ROUND_HALF_UP)
 
 
-def write(product: Product, customer: str, quantity: int) -> str:
+def write(product: Product, customer: str, quantity: int) -> list[str]:
+    """Line by line."""
     lines = [
         f"QUOTE for {customer}",
         f"{quantity} x {product.name} ({product.sku})",
@@ -70,15 +72,17 @@ def write(product: Product, customer: str, quantity: int) -> str:
     for currency in sorted(RATES):
         each, whole = product.price(currency), total(product, currency, quantity)
         lines.append(f"{currency:<10}{each:>14}{discount(quantity):>10} %{whole:>18}")
-    lines += [
-        "",
-        "One piece in a larger order:",
-        f"{'pieces':<10}" + "".join(f"{each:>14}" for each in sorted(RATES)),
-    ]
-    for least, percent in reversed(DISCOUNTS):
-        prices = (product.price(currency) * (100 - percent) / 100 for currency in sorted(RATES))
-        lines.append(
-            f"{least:<10}" + "".join(f"{price.quantize(CENT, ROUND_HALF_UP):>14}" for price in prices)
-        )
+    lines += table("One piece in a larger order:", product, per_piece=True)
+    lines += table("The whole of a larger order:", product, per_piece=False)
     lines += ["", *(f"{number}. {term}" for number, term in enumerate(TERMS, 1)), ""]
-    return "\n".join(lines)
+    return lines
+
+
+def table(title: str, product: Product, per_piece: bool) -> list[str]:
+    """Prices in every currency at each step of the discount."""
+    lines = ["", title, f"{'pieces':<10}" + "".join(f"{currency:>14}" for currency in sorted(RATES))]
+    for least, percent in reversed(DISCOUNTS):
+        times = Decimal(100 - percent) / 100 * (1 if per_piece else least)
+        prices = ((product.price(each) * times).quantize(CENT, ROUND_HALF_UP) for each in sorted(RATES))
+        lines.append(f"{least:<10}" + "".join(f"{price:>14}" for price in prices))
+    return lines
