@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from nodespec.tables import Mistake
-from nodespec.tree import LONGEST_PATH, MOST_BYTES, Kind, ReleaseError, shown_path
+from nodespec.tree import LONGEST_PATH, MOST_BYTES, Kind, ReleaseError, shown_path, too_many_bytes
 
 BLOCK = 512
 CHUNK = 1024 * 1024
@@ -77,11 +77,9 @@ def members(source: BinaryIO, where: str) -> Iterator[tuple[Member, Iterable[byt
             break
         member = _member(source, raw, where)
         yield member, _content(source, member, where)
-    rest = source.read(RECORD + 1)
-    if len(rest) < BLOCK or len(rest) > RECORD or any(rest):
-        raise ReleaseError(
-            where, [Mistake("", hint="something follows the end of the archive, or the end is cut off")]
-        )
+    end = ending(source.tell() - BLOCK)[BLOCK:]
+    if source.read(len(end) + 1) != end:
+        raise ReleaseError(where, [Mistake("", hint="its end is cut off, or something follows it")])
 
 
 def _member(source: BinaryIO, raw: bytes, where: str) -> Member:
@@ -103,7 +101,7 @@ def _member(source: BinaryIO, raw: bytes, where: str) -> Member:
     if found is None:
         got = KINDS.get(kind, "something else")
         raise ReleaseError(where, [Mistake(shown_path(path), "a file or a symbolic link", got)])
-    goal = _text(long.get(b"K", target.rstrip(b"\0")), where)
+    goal = _text(long.get(b"K", target.rstrip(b"\0")), where) if found is Kind.LINK else ""
     member = Member(path, found, _octal(mode), _octal(size_text), goal)
     _only_spelling(member, raw, where)
     return member
@@ -116,8 +114,9 @@ def _only_spelling(member: Member, raw: bytes, where: str) -> None:
         raise ReleaseError(
             where, [Mistake(shown_path(member.path), f"mode {expected}", f"{member.mode:04o}")]
         )
-    fits = 0 <= member.size <= (MOST_BYTES if member.kind is Kind.FILE else 0)
-    if not fits or header(member) != raw:
+    if member.size > MOST_BYTES:
+        raise ReleaseError(where, [too_many_bytes()])
+    if member.size < 0 or (member.size and member.kind is Kind.LINK) or header(member) != raw:
         raise ReleaseError(
             where, [Mistake(shown_path(member.path), hint="its header is not as noded writes it")]
         )

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from nodespec.forms import FORMS, LATER
 from nodespec.manifest import NodeSpec
 from nodespec.tables import (
+    LONGEST_TEXT,
     Key,
     ManifestError,
     Mistake,
@@ -26,7 +27,7 @@ from nodespec.tables import (
     table,
 )
 
-__all__ = ["ManifestError", "Mistake", "Refused", "decode", "read", "read_node", "schema"]
+__all__ = ["LONGEST_TEXT", "ManifestError", "Mistake", "Refused", "decode", "read", "read_node", "schema"]
 
 HEAD = ("name", "version", "run", "user", "env", "start_timeout", "stop", "instances", "spares")
 """The fields of NodeSpec that stand in [node]; the others are tables of their own."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nodespec.archive import Member, ending, header, padding
 from nodespec.manifest import NodeSpec
-from nodespec.reading import ManifestError, Mistake, decode, read_node
+from nodespec.reading import LONGEST_TEXT, ManifestError, Mistake, decode, read_node
 from nodespec.scan import Scan
 from nodespec.tree import MANIFEST, Kind, ReleaseError, Tree, digest_of, in_order, link_mistakes, refuse_if
 from nodespec.unpacking import Unpacking, sync
@@ -25,7 +25,7 @@ UNFINISHED = ".part"
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """`parent` is the digest it was made from, or empty. `signature` stays empty until releases are signed."""
+    """`parent` is the digest it was made from, or empty; `signature` is empty until releases are signed."""
 
     node: str
     version: str
@@ -46,7 +46,7 @@ class Packed:
 
 
 def pack(directory: Path) -> Packed:
-    """Raises ReleaseError with everything that is wrong in the folder. What `tree.SKIPPED` names stays behind.
+    """Raises ReleaseError with everything that is wrong in the folder; `tree.SKIPPED` stays behind.
 
     Every file is read once, so blob and digest agree even while somebody writes into the folder.
     """
@@ -105,7 +105,11 @@ def sweep(folder: Path) -> None:
 
 def _refuse_without_manifest(tree: Tree, folder: Path, where: str) -> None:
     is_file = MANIFEST in tree and tree[MANIFEST].kind is Kind.FILE
-    refuse_if(where, _manifest(tree, (folder / MANIFEST).read_bytes() if is_file else b"")[1])
+    content = b""
+    if is_file:
+        with (folder / MANIFEST).open("rb") as source:
+            content = source.read(LONGEST_TEXT + 1)
+    refuse_if(where, _manifest(tree, content)[1])
 
 
 def _manifest(tree: Tree, content: bytes) -> tuple[NodeSpec | None, list[Mistake]]:

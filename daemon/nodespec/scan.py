@@ -56,7 +56,7 @@ class Scan:
 
     def walk(self, directory: Path) -> None:
         try:
-            top = os.open(directory.resolve(), OPEN_FOLDER)
+            top = os.open(os.path.realpath(directory), OPEN_FOLDER)
         except OSError as error:
             self.mistakes.append(Mistake("", "a folder that can be read", str(error.strerror)))
             return
@@ -116,12 +116,12 @@ class Scan:
             for chunk in self._chunks(descriptor):
                 whole.update(chunk)
                 size += len(chunk)
-                if self.source:
-                    kept.append(chunk)
+                kept += [chunk] if self.source else []
         finally:
             os.close(descriptor)
         self.tree[path] = file(bool(mode & stat.S_IXUSR), size, whole.hexdigest())
-        self.contents[path] = b"".join(kept)
+        if self.source:
+            self.contents[path] = b"".join(kept)
 
     def _chunks(self, descriptor: int) -> Iterator[bytes]:
         while chunk := os.read(descriptor, CHUNK):

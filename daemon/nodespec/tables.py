@@ -214,6 +214,8 @@ def _mistake(error: Any, shape: Shape, later: Collection[str]) -> Mistake:
         return Mistake(key, hint="not yet supported" if plain in later else _nearest(path, shape))
     if isinstance(got, str) and f"{plain}={got}" in later:
         return Mistake(key, hint=f"{shown(got)} is not yet supported")
+    if kind == "value_error":
+        return Mistake(key, hint=str(error["ctx"]["error"]))
     if kind == "missing":
         return Mistake(key, _expected_at(path, shape), "nothing")
     expected = {"form": error["msg"], "tuple_type": "a list", "dict_type": "a table"}.get(kind)

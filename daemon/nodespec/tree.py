@@ -19,8 +19,8 @@ MOST_BYTES = 64 * 1024 * 1024
 LONGEST_PATH = 255
 """Bytes; of a path in the release and of a link's target."""
 
-MOST_HOPS = 40
-"""As many links as Linux follows in one path."""
+MOST_STEPS = 255
+"""Of the way to a link's goal, with those of every link on it; more is a circle or as good as one."""
 
 SKIPPED = frozenset(
     {
@@ -38,7 +38,7 @@ SKIPPED = frozenset(
     }
 )
 SKIPPED_ENDINGS = (".pyc", ".pyo")
-"""What tools leave beside the sources. Packing passes over these names, and no release that arrives has them."""
+"""What tools leave beside the sources: packing passes over these names, and no release has them."""
 
 
 class ReleaseError(Refused):
@@ -135,22 +135,26 @@ def link_mistakes(tree: Tree) -> Iterator[Mistake]:
 def _link_problem(tree: Tree, path: str, target: str) -> str:
     if not target or _text_problem(target):
         return f"the target is {_text_problem(target) or 'empty'}"
-    place, ahead, hops = path.split("/")[:-1], target.split("/")[::-1], 0
-    if target.startswith("/"):
-        return "the target is absolute"
-    while ahead:
-        step = ahead.pop()
-        if step == ".." and not place:
+    return _way_problem(tree, path.split("/")[:-1], target)
+
+
+def _way_problem(tree: Tree, place: list[str], target: str) -> str:
+    ahead = [target]
+    for _ in range(MOST_STEPS):
+        if not ahead:
+            return ""
+        step, slash, rest = ahead.pop().partition("/")
+        ahead += filter(None, [rest.lstrip("/")])
+        met = tree.get("/".join([*place, step]))
+        if step == ".." and place:
+            place.pop()
+        elif step == ".." or (slash and not step):
             return "it leads out"
-        place = place[:-1] if step == ".." else place + [step] * (step not in ("", "."))
-        met = tree.get("/".join(place))
-        if step not in ("", ".", "..") and met and met.kind is Kind.LINK:
-            place, ahead, hops = place[:-1], ahead + met.target.split("/")[::-1], hops + 1
-            if hops > MOST_HOPS:
-                return "it leads in a circle"
-            if met.target.startswith("/"):
-                return "it leads out"
-    return ""
+        elif met and met.kind is Kind.LINK:
+            ahead.append(met.target)
+        elif step != ".":
+            place.append(step)
+    return f"it leads in a circle, or through more than {MOST_STEPS} steps"
 
 
 def too_many_files() -> Mistake:

@@ -43,50 +43,40 @@ class Unpacking:
     def fill(self, source: BinaryIO) -> Tree:
         """What was written and synced; raises ReleaseError at the first thing that is not as it should be."""
         for member, content in members(source, self._where):
-            self._refuse(path_mistakes(member.path))
-            self._refuse(self._misplaced(member))
-            self._refuse(self._too_much(member))
+            refuse_if(self._where, self._mistakes(member))
+            self._last = member.path.encode()
+            self._size += member.size
+            self._make_way(member.path)
             if member.kind is Kind.FILE:
                 self._write(member, content)
             else:
                 self._tree[member.path] = link(member.target)
-                # a link has no bytes, but the reader goes on only from its end
-                self._refuse(Mistake(member.path) for _ in content)
-        self._refuse(link_mistakes(self._tree))
+        refuse_if(self._where, link_mistakes(self._tree))
         for path, entry in self._tree.items():
             if entry.kind is Kind.LINK:
                 (self._folder / path).symlink_to(entry.target)
         self._sync()
         return self._tree
 
-    def _refuse(self, mistakes: Iterable[Mistake]) -> None:
-        refuse_if(self._where, mistakes)
-
-    def _misplaced(self, member: Member) -> Iterable[Mistake]:
-        name = member.path.encode()
-        if member.path in self._tree or member.path in self._folders:
+    def _mistakes(self, member: Member) -> Iterable[Mistake]:
+        yield from path_mistakes(member.path)
+        if member.path in self._tree:
             yield Mistake(member.path, hint="is there twice")
-        elif name < self._last:
+        elif member.path.encode() < self._last:
             yield Mistake(member.path, hint="is not in the order of paths")
-        self._last = name
-        steps = member.path.split("/")[:-1]
-        for above in ("/".join(steps[: count + 1]) for count in range(len(steps))):
+        for above in above_of(member.path):
             if above in self._tree:
                 yield Mistake(member.path, hint=f"stands below {above}, which is no folder")
-                return
-            self._make(above)
-
-    def _make(self, folder: str) -> None:
-        if folder not in self._folders:
-            self._folders.add(folder)
-            (self._folder / folder).mkdir()
-
-    def _too_much(self, member: Member) -> Iterable[Mistake]:
-        self._size += member.size
-        if len(self._tree) >= MOST_FILES or len(self._folders) > MOST_FOLDERS + 1:
+        if len(self._tree) >= MOST_FILES or len(self._folders) > MOST_FOLDERS:
             yield too_many_files()
-        if self._size > MOST_BYTES:
+        if self._size + member.size > MOST_BYTES:
             yield too_many_bytes()
+
+    def _make_way(self, path: str) -> None:
+        for folder in above_of(path):
+            if folder not in self._folders:
+                self._folders.add(folder)
+                (self._folder / folder).mkdir()
 
     def _write(self, member: Member, content: Iterable[bytes]) -> None:
         whole = hashlib.sha256()
@@ -106,6 +96,12 @@ class Unpacking:
         for folder in sorted(self._folders, reverse=True):
             (self._folder / folder).chmod(0o755)
             sync(self._folder / folder)
+
+
+def above_of(path: str) -> list[str]:
+    """The folders on the way to it, from the outermost."""
+    steps = path.split("/")[:-1]
+    return ["/".join(steps[: count + 1]) for count in range(len(steps))]
 
 
 def sync(path: Path) -> None:
