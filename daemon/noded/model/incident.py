@@ -109,7 +109,10 @@ class Incident:
     tried: tuple[Tried, ...] = ()
     sites: tuple[Site, ...] = ()
     report: Report | None = None
+    profiled: bool = False
+    """The end of the memory profile was asked for."""
     approved: bool = False
+    """A person allowed the step that waits."""
     closed_at: float = 0.0
     outcome: str = ""
 

@@ -72,6 +72,7 @@ class Instance:
     process: Process | None = None
     condemned: str = ""
     """Why it is to be replaced; empty while it is wanted."""
+    killed_at: float = 0.0
     ready_at: float = 0.0
     vitals: Vitals = field(default_factory=Vitals)
     load: Load = field(default_factory=Load)

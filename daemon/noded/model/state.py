@@ -1,12 +1,12 @@
 """Everything the control plane remembers: one value, replaced and never changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from nodespec.manifest import NodeSpec
 from noded.model.incident import Record
-from noded.model.instance import Instance
+from noded.model.instance import Instance, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout
 from noded.model.route import Route
@@ -62,6 +62,16 @@ class NodeState:
     def version(self, version: str) -> Release | None:
         return next((release for release in self.releases if release.version == version), None)
 
+    def having(self, instance: Instance) -> "NodeState":
+        return replace(self, instances={**self.instances, instance.id: instance})
+
+    def without(self, instance: str) -> "NodeState":
+        return replace(self, instances={i: held for i, held in self.instances.items() if i != instance})
+
+    def of(self, role: Role) -> tuple[Instance, ...]:
+        """Instances of a role that are not on their way out."""
+        return tuple(i for i in self.instances.values() if i.role is role and not i.leaving)
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -86,3 +96,6 @@ class HostState:
     proxy: str = ""
     """Generation of the proxy that holds our routes; empty while it is away."""
     booted_at: float = 0.0
+
+    def holding(self, node: NodeState) -> "HostState":
+        return replace(self, nodes={**self.nodes, node.name: node})

@@ -1,8 +1,36 @@
-"""What is kept of an instance's memory readings."""
+"""What is kept of an instance's memory readings, and what may be concluded from them?"""
 
+import math
 from dataclasses import dataclass
+
+SCALES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Bytes and seconds; `low` is the lower 95 % bound of the slope, `window` what it was seen over."""
+
+    slope: float
+    low: float
+    seconds_to_limit: float
+    window: float
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Bucket numbers since the first sample and the least use in each; the last bucket is still open."""
+
+    marks: tuple[int, ...] = ()
+    lows: tuple[int, ...] = ()
+    streak: int = 0
+    found: Growth | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Placeholder until policy/trend.py brings the real one."""
+    """The memory of one instance. Begin a new one with each instance."""
+
+    since: float | None = None
+    last: float = -math.inf
+    scales: tuple[Scale, ...] = (Scale(),) * SCALES

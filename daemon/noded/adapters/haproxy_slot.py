@@ -1,0 +1,247 @@
+"""Which commands turn a slot of HAProxy from what it is into what a route says?
+
+Pure: text read from HAProxy and a route in, commands with their permitted answers out.
+
+What HAProxy cannot change in a server in place (its address and its fuse) is part of the server's
+name, `<instance>:<plain|fuse>-<hash>`. A promoted canary is therefore a second server beside the
+first: the pin moves to it, and the first drains. No request is ever between the two.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from noded.adapters.haproxy_config import SHARE_STEPS
+from noded.model.route import Place, Route, Server
+from noded.ports import Refused
+
+METHODS = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "POST", "PATCH")
+MOST_SERVERS = 64
+_INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,31}\.[0-9]{1,18}")
+_UNIX = re.compile(r"unix:(/[A-Za-z0-9._/+:@=-]{1,106})")
+_INET = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}:[0-9]{1,5}")
+
+_ADDED = "New server registered."
+_NO_KEY = "Key not found."
+_NO_ENTRY = "entry not found."
+_NO_SLOT = "Can't find backend."
+
+# A pinned server must be worth choosing (a canary's failed request goes there, and so does one of a
+# pinned server that died while others live), and far more so than a spare, which is the last resort.
+_WEIGHT = {Place.PINNED: 256, Place.SPARE: 1, Place.CANARY: 0, Place.DRAINING: 0}
+_CHECK = "check inter 200ms fall 3"
+# After the third error the canary stays down for a minute of good checks: longer than its lease.
+_FUSE = "rise 300 observe layer7 error-limit 3 on-error mark-down"
+_MAINT, _DRAIN = 0x01, 0x08
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    text: str
+    answers: tuple[str, ...] = ("",)
+    """What HAProxy may say; anything else is a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Paths of the two maps as HAProxy knows them."""
+
+    numbers: str
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A slot as HAProxy has it."""
+
+    servers: Mapping[str, tuple[int, int]]
+    """Weight and administrative bits by server name."""
+    entries: Mapping[str, str]
+    """Map entries by key; a key that is not there is missing."""
+
+
+def check(route: Route) -> None:
+    """Refuse a route that could not be installed whole; `Refused` says what is wrong."""
+    where = f"cannot install the route of {route.node or 'no node'} on port {route.port}"
+    if not (math.isfinite(route.share) and 0 <= route.share <= 1):
+        raise Refused(f"{where}: share must lie between 0 and 1, got {route.share}")
+    if not (math.isfinite(route.lease) and route.lease >= 0):
+        raise Refused(f"{where}: lease must be 0 or more seconds, got {route.lease}")
+    if route.share > 0 and route.lease == 0:
+        raise Refused(f"{where}: a share needs a lease")
+    for method in route.idempotent:
+        if method not in METHODS:
+            raise Refused(f"{where}: idempotent may name {', '.join(METHODS)}, got {method!r}")
+    _check_servers(where, route.servers)
+
+
+def _check_servers(where: str, servers: tuple[Server, ...]) -> None:
+    if len(servers) > MOST_SERVERS:
+        raise Refused(f"{where}: at most {MOST_SERVERS} servers, got {len(servers)}")
+    seen: set[str] = set()
+    for server in servers:
+        if not _INSTANCE.fullmatch(server.instance):
+            raise Refused(f"{where}: expected an instance such as catalog.7, got {server.instance!r}")
+        if not (_UNIX.fullmatch(server.address) or _INET.fullmatch(server.address)):
+            expected = "expected unix:/path or 127.0.0.1:port"
+            raise Refused(f"{where}: {expected} as address of {server.instance}, got {server.address!r}")
+        if server.instance in seen:
+            raise Refused(f"{where}: {server.instance} is in it twice")
+        seen.add(server.instance)
+
+
+def slot(port: int) -> str:
+    return f"s{port}"
+
+
+def instance_of(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def name_of(server: Server) -> str:
+    kind = "fuse" if server.place is Place.CANARY else "plain"
+    digest = hashlib.sha256(f"{kind} {server.address}".encode()).hexdigest()
+    return f"{server.instance}:{kind}-{digest[:8]}"
+
+
+def cut(maps: Maps, port: int, share: float) -> Command:
+    """Lower the share; a slot that has none has none to lower."""
+    return Command(f"set map {maps.numbers} {slot(port)}.share {_steps(share)}", ("", _NO_ENTRY))
+
+
+def questions(maps: Maps, route: Route) -> list[str]:
+    """What to ask before planning; the first asks for the servers, the others for map entries."""
+    name = slot(route.port)
+    numbers = [f"{name}.{key}" for key in ("share", "until", "pinned", "canary")]
+    numbers += [f"{name}.retry.{method}" for method in METHODS]
+    asked = [f"show servers state {name}"]
+    asked += [f"get map {maps.numbers} {key}" for key in numbers]
+    return asked + [f"get map {maps.names} {key}" for key in _names(route)]
+
+
+def present(route: Route, asked: list[str], answers: list[str]) -> Present:
+    """Read the answers to `questions`. A port without a slot is `Refused`."""
+    if answers[0] == _NO_SLOT:
+        raise Refused(
+            f"cannot install the route of {route.node or 'no node'}: port {route.port} lies outside"
+            " the proxy's port ranges; change the port or the ranges in noded.toml and restart the proxy"
+        )
+    entries: dict[str, str] = {}
+    for question, answer in zip(asked[1:], answers[1:], strict=True):
+        value = re.search(r' value="([^"]*)"', answer)
+        if value:
+            entries[question.rsplit(" ", 1)[1]] = value[1]
+        elif "found=no" not in answer:
+            raise Refused(f"cannot read the map: HAProxy answered {answer!r} to '{question}'")
+    return Present(_servers(asked[0], answers[0]), entries)
+
+
+def plan(maps: Maps, route: Route, there: Present, now: float) -> list[Command]:
+    """Everything except taking servers out. `now` is wall-clock time: HAProxy's `date()`."""
+    wanted = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
+    commands: list[Command] = []
+    for name, server in wanted.items():
+        commands += _serve(route.port, name, server, there)
+    commands += _pins(maps, route, there)
+    commands += _numbers(maps, route, there, now)
+    staying = {server.instance for server in route.servers}
+    for name, (weight, admin) in there.servers.items():
+        if name not in wanted and instance_of(name) in staying:
+            commands += _drain(route.port, name, weight, admin)
+    return commands
+
+
+def leaving(route: Route, there: Present) -> tuple[list[str], list[str]]:
+    """Servers to take out at once (their instance is gone) and, second, when they are idle."""
+    wanted = {name_of(server) for server in route.servers if server.place is not Place.DRAINING}
+    staying = {server.instance: server.place for server in route.servers}
+    gone = [name for name in there.servers if instance_of(name) not in staying]
+    replaced = [
+        name
+        for name in there.servers
+        if name not in wanted and staying.get(instance_of(name), Place.DRAINING) is not Place.DRAINING
+    ]
+    return gone, replaced
+
+
+def stop(port: int, name: str) -> Command:
+    return Command(f"set server {slot(port)}/{name} state maint", ("", "No such server."))
+
+
+def _serve(port: int, name: str, server: Server, there: Present) -> Iterator[Command]:
+    path = f"{slot(port)}/{name}"
+    weight = _WEIGHT[server.place]
+    if name not in there.servers:
+        target = server.address.replace("unix:", "unix@", 1)
+        fuse = f" {_FUSE}" if server.place is Place.CANARY else " rise 2"
+        yield Command(f"add server {path} {target} weight {weight} {_CHECK}{fuse}", (_ADDED,))
+    elif there.servers[name][0] != weight:
+        yield Command(f"set server {path} weight {weight}")
+    if name not in there.servers or there.servers[name][1] & (_MAINT | _DRAIN):
+        yield Command(f"enable health {path}")
+        yield Command(f"set server {path} state ready")
+
+
+def _drain(port: int, name: str, weight: int, admin: int) -> Iterator[Command]:
+    if weight:
+        yield Command(f"set server {slot(port)}/{name} weight 0")
+    if not admin & (_MAINT | _DRAIN):
+        yield Command(f"set server {slot(port)}/{name} state drain")
+
+
+def _pins(maps: Maps, route: Route, there: Present) -> Iterator[Command]:
+    """Names before counts, and names beyond the count last: every count points at names that exist."""
+    names = _names(route)
+    for key, name in names.items():
+        yield from _write(maps.names, key, name, there)
+    for kind in ("pinned", "canary"):
+        key = f"{slot(route.port)}.{kind}"
+        count = sum(name.startswith(f"{key}.") for name in names)
+        # An empty set counts as 1: HAProxy cannot choose among 0, and finds no name.
+        yield from _write(maps.numbers, key, str(max(1, count)), there)
+        for extra in range(count, max(1, int(there.entries.get(key, "0")))):
+            yield Command(f"del map {maps.names} {key}.{extra}", ("", _NO_KEY))
+
+
+def _numbers(maps: Maps, route: Route, there: Present, now: float) -> Iterator[Command]:
+    name = slot(route.port)
+    for method in METHODS:
+        allowed = "1" if method in route.idempotent else "0"
+        if there.entries.get(f"{name}.retry.{method}", "0") != allowed:
+            yield from _write(maps.numbers, f"{name}.retry.{method}", allowed, there)
+    until = math.ceil(now + route.lease) if route.share > 0 else 0
+    yield from _write(maps.numbers, f"{name}.until", str(until), there)
+    yield from _write(maps.numbers, f"{name}.share", str(_steps(route.share)), there)
+
+
+def _write(path: str, key: str, value: str, there: Present) -> Iterator[Command]:
+    if key not in there.entries:
+        yield Command(f"add map {path} {key} {value}")
+    elif there.entries[key] != value:
+        yield Command(f"set map {path} {key} {value}")
+
+
+def _names(route: Route) -> dict[str, str]:
+    """Entries of the map of names, by key."""
+    found: dict[str, str] = {}
+    for place in (Place.PINNED, Place.CANARY):
+        chosen = [server for server in route.servers if server.place is place]
+        for number, server in enumerate(chosen):
+            found[f"{slot(route.port)}.{place}.{number}"] = name_of(server)
+    return found
+
+
+def _steps(share: float) -> int:
+    return round(share * SHARE_STEPS)
+
+
+def _servers(question: str, answer: str) -> dict[str, tuple[int, int]]:
+    """Read format 1 of `show servers state` by its header."""
+    lines = answer.splitlines()
+    if len(lines) < 2 or not lines[1].startswith("# "):
+        raise Refused(f"cannot read the slot: HAProxy answered {answer[:200]!r} to '{question}'")
+    header = lines[1][2:].split()
+    rows = (dict(zip(header, line.split(), strict=False)) for line in lines[2:] if line)
+    return {row["srv_name"]: (int(row["srv_uweight"]), int(row["srv_admin_state"])) for row in rows}

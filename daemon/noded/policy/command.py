@@ -1,0 +1,122 @@
+"""What follows from an administrator's order, and when is it refused?"""
+
+from dataclasses import replace
+
+from noded.model.actions import Action, Answer, RecordNode
+from noded.model.incident import Stage
+from noded.model.inputs import CommandRequested
+from noded.model.instance import Role
+from noded.model.state import Backoff, Desired, HostState, NodeState
+from noded.policy import rollout
+
+Outcome = tuple[NodeState, tuple[Action, ...], str]
+"""The node, what is to be done, and the answer in words."""
+
+
+class Refusal(Exception):
+    """The order makes no sense now; the text says why and what would."""
+
+
+def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Action, ...]]:
+    if not fact.node:
+        return _host(state, fact)
+    node = state.nodes.get(fact.node)
+    if node is None:
+        return state, (Answer(fact.request, fact.node, "not found", f"no such node: {fact.node}"),)
+    try:
+        node, actions, text = _order(node, fact)
+    except Refusal as refusal:
+        return state, (Answer(fact.request, fact.node, "refused", str(refusal)),)
+    answer = Answer(fact.request, fact.node, "", text, reason=f"{fact.by} ordered {fact.verb}")
+    return state.holding(node), (*actions, answer)
+
+
+def _host(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Action, ...]]:
+    if fact.verb not in ("pause", "resume"):
+        return state, (Answer(fact.request, "", "refused", f"{fact.verb} needs a node"),)
+    paused = fact.verb == "pause"
+    text = "the host is paused: restarts go on, nothing else" if paused else "the host is no longer paused"
+    return replace(state, paused=paused), (Answer(fact.request, "", "", text),)
+
+
+def _order(node: NodeState, fact: CommandRequested) -> Outcome:
+    match fact.verb:
+        case "start":
+            return _start(node, fact)
+        case "stop":
+            return _stop(node, fact, Desired.STOPPED, "stops")
+        case "remove":
+            return _stop(node, fact, Desired.REMOVED, "is being removed; its releases and data stay on disk")
+        case "restart":
+            return _restart(node, fact)
+        case "pause":
+            return replace(node, paused=True), (), f"{node.name} is paused: restarts go on, nothing else"
+        case "resume":
+            return replace(node, paused=False), (), f"{node.name} is no longer paused"
+        case "abort":
+            node, actions = rollout.roll_back(_rolling(node), f"{fact.by} aborted it", fact.at)
+            return node, actions, "the rollout was aborted"
+        case "promote":
+            return _hasten(_rolling(node), now=False)
+        case "finish":
+            return _hasten(_rolling(node), now=True)
+        case "approve":
+            return _approve(node)
+        case _:
+            raise Refusal(f"unknown order: {fact.verb}")
+
+
+def _start(node: NodeState, fact: CommandRequested) -> Outcome:
+    if node.desired is Desired.REMOVED:
+        raise Refusal(f"{node.name} is being removed: apply it again when it is gone")
+    backing_off = node.backoff.failures > 0
+    if node.desired is Desired.RUNNING and not backing_off:
+        return node, (), f"{node.name} is to run already"
+    node = replace(node, desired=Desired.RUNNING, backoff=Backoff())
+    return node, (_recorded(node, fact),), f"{node.name} starts"
+
+
+def _stop(node: NodeState, fact: CommandRequested, desired: Desired, text: str) -> Outcome:
+    if node.desired is desired:
+        return node, (), f"{node.name} {text} already" if desired is Desired.REMOVED else f"{node.name} is stopped already"
+    node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at)
+    node = replace(node, desired=desired)
+    return node, (*actions, _recorded(node, fact)), f"{node.name} {text}"
+
+
+def _restart(node: NodeState, fact: CommandRequested) -> Outcome:
+    if node.desired is not Desired.RUNNING:
+        raise Refusal(f"{node.name} is to be {node.desired}: nodectl start {node.name}")
+    for instance in node.of(Role.STABLE):
+        if not instance.condemned:
+            node = node.having(replace(instance, condemned=f"{fact.by} ordered restart"))
+    return replace(node, backoff=Backoff()), (), f"{node.name} restarts, one instance at a time"
+
+
+def _rolling(node: NodeState) -> NodeState:
+    if not node.rolling_out:
+        raise Refusal(f"no rollout of {node.name} is under way: nodectl rollout history {node.name}")
+    return node
+
+
+def _hasten(node: NodeState, now: bool) -> Outcome:
+    held = node.rollout
+    if held is None:
+        raise Refusal(f"no rollout of {node.name} is under way")
+    if held.now is None:
+        raise Refusal(f"the canary of {node.name} is not ready yet: nothing to promote")
+    text = f"{held.release.version} is promoted " + ("to the end" if now else "by one step")
+    return replace(node, rollout=replace(held, hurry=not now, finish=now)), (), text
+
+
+def _approve(node: NodeState) -> Outcome:
+    incident = node.healing.now
+    if incident is None or incident.stage is not Stage.WAITING:
+        raise Refusal(f"nothing of {node.name} waits for approval: nodectl incidents {node.name}")
+    approved = replace(node.healing, now=replace(incident, approved=True))
+    return replace(node, healing=approved), (), f"approved: {incident.outcome}"
+
+
+def _recorded(node: NodeState, fact: CommandRequested) -> RecordNode:
+    why = f"{fact.by} ordered {fact.verb}"
+    return RecordNode(node.name, node.release.version, node.release.digest, node.desired, why)

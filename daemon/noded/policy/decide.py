@@ -1,0 +1,158 @@
+"""Which policy answers which input? This file is the table of contents of noded.
+
+After every input the nodes it touched are brought nearer to what is wanted, in a fixed order:
+rollout, healing, instances, route.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from noded.model.actions import Action, Actions, ForgetNode
+from noded.model.inputs import (
+    ActionFailed,
+    ApplyRequested,
+    Booted,
+    CachesShrunk,
+    CandidateProposed,
+    CommandRequested,
+    GarbageCollected,
+    Input,
+    InstanceExited,
+    InstanceReady,
+    InstanceStarted,
+    MemoryProfiled,
+    ProxyFound,
+    ProxyLost,
+    RegenerationFailed,
+    Sampled,
+    TrafficCounted,
+    Woken,
+)
+from noded.model.state import Desired, HostState, NodeState
+from noded.policy import (
+    boot,
+    command,
+    healing,
+    lifecycle,
+    proxy,
+    regeneration,
+    release,
+    rollout,
+    routing,
+    vitals,
+)
+
+
+def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
+    state, actions = _note(state, fact)
+    state, more = _converge(state, _touched(state, fact), fact.at)
+    return state, (*actions, *more)
+
+
+def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
+    """Take the fact in: one line for each kind."""
+    match fact:
+        case Booted():
+            return boot.on_booted(state, fact)
+        case ApplyRequested():
+            return release.on_apply(state, fact)
+        case CommandRequested():
+            return command.on_command(state, fact)
+        case Sampled():
+            return vitals.on_sampled(state, fact)
+        case TrafficCounted():
+            return vitals.on_counted(state, fact), ()
+        case ProxyFound():
+            return proxy.on_found(state, fact), ()
+        case ProxyLost():
+            return proxy.on_lost(state, fact), ()
+        case _:
+            return _note_of_node(state, fact)
+
+
+def _note_of_node(
+    state: HostState,
+    fact: InstanceStarted
+    | InstanceReady
+    | InstanceExited
+    | GarbageCollected
+    | CachesShrunk
+    | MemoryProfiled
+    | CandidateProposed
+    | RegenerationFailed
+    | Woken
+    | ActionFailed,
+) -> tuple[HostState, Actions]:
+    node = state.nodes.get(fact.node)
+    if node is None:
+        return state, ()
+    actions: Actions = ()
+    match fact:
+        case InstanceStarted():
+            node = lifecycle.on_started(node, fact)
+        case InstanceReady():
+            node, actions = lifecycle.on_ready(node, fact)
+        case InstanceExited():
+            node, actions = _on_exited(node, fact)
+        case GarbageCollected():
+            node = healing.on_collected(node, fact)
+        case CachesShrunk():
+            node = healing.on_shrunk(node, fact)
+        case MemoryProfiled():
+            node = healing.on_profiled(node, fact)
+        case CandidateProposed():
+            node, actions = regeneration.on_proposed(node, fact)
+        case RegenerationFailed():
+            node = regeneration.on_failed(node, fact)
+        case Woken():
+            node = replace(node, wake_at=0.0)
+        case ActionFailed():
+            node, actions = _on_action_failed(node, fact)
+    return state.holding(node), actions
+
+
+def _on_exited(node: NodeState, fact: InstanceExited) -> tuple[NodeState, Actions]:
+    node, undone = rollout.on_exited(node, fact)
+    node = healing.on_exited(node, fact)
+    node, cleared = lifecycle.on_exited(node, fact)
+    return node, (*undone, *cleared)
+
+
+def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, Actions]:
+    match fact.action:
+        case "StartInstance":
+            node, actions = rollout.on_start_failed(node, fact)
+            return lifecycle.on_start_failed(node, fact), actions
+        case "InstallRoute" | "RenewShare" | "RemoveRoute":
+            return proxy.on_install_failed(node), ()
+        case "RecordRelease":
+            return regeneration.on_record_failed(node, fact)
+        case _:
+            return healing.on_action_failed(node, fact), ()
+
+
+def _touched(state: HostState, fact: Input) -> Iterable[str]:
+    name = getattr(fact, "node", "")
+    if isinstance(fact, ApplyRequested):
+        name = fact.spec.name
+    return (name,) if name else tuple(state.nodes)
+
+
+def _converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostState, Actions]:
+    actions: list[Action] = []
+    for name in names:
+        node = state.nodes.get(name)
+        if node is None:
+            continue
+        node, promoted = rollout.advance(node, at)
+        node, healed = healing.advance(node, state, at)
+        node, moved = lifecycle.reconcile(node, state, at)
+        node, routed = routing.reconcile(node, state, at)
+        # A share is cut before anything slower is begun.
+        actions += (*routed, *promoted, *healed, *moved)
+        if node.desired is Desired.REMOVED and not node.instances and node.route is None:
+            actions.append(ForgetNode(name, "it was removed and nothing of it runs"))
+            state = replace(state, nodes={n: held for n, held in state.nodes.items() if n != name})
+        else:
+            state = state.holding(node)
+    return state, tuple(actions)

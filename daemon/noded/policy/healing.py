@@ -1,0 +1,251 @@
+"""What is done about a node that is getting worse, in which order, and did it help?
+
+Every rung: evidence first, then act, then watch, then compare. A rung that did not help is undone
+where it can be, and the next, dearer one follows. While a rollout runs the ladder waits: the
+canary's faults belong to the rollout.
+"""
+
+from dataclasses import replace
+
+from nodespec.manifest import Rung
+from noded.model.actions import Action, BeginProfile, EndProfile, RestoreCaches
+from noded.model.incident import Incident, Record, Stage, Tried, Verdict
+from noded.model.inputs import ActionFailed, CachesShrunk, GarbageCollected, InstanceExited, MemoryProfiled
+from noded.model.instance import Instance, Role
+from noded.model.state import HostState, NodeState
+from noded.model.trend import Growth
+from noded.policy import rungs, trend
+
+Outcome = tuple[NodeState, tuple[Action, ...]]
+
+PROFILE = 5.0
+"""Seconds the memory profile runs: long enough for a leak that matters to name its line."""
+PATIENCE = 15.0
+"""Seconds an order to a node may take before it counts as failed."""
+HOLD = 10.0
+"""A cured incident is closed after this many times the length it was watched for."""
+KEPT = 10
+
+
+def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, at: float) -> Outcome:
+    """A detector has found memory that grows without end."""
+    record = node.healing
+    now = record.now
+    if now is not None:
+        return (_again(node, now, instance, growth, at), ()) if now.stage is Stage.HOLDING else (node, ())
+    incident = Incident(
+        id=f"{node.name}-{record.serial + 1}",
+        signature="memory-growth",
+        instance=instance.id,
+        finding=_finding(instance, growth, limit),
+        opened_at=at,
+        slope=growth.slope,
+        seconds_to_limit=growth.seconds_to_limit,
+        detected_after=at - (instance.ready_at or instance.created_at),
+        stage=Stage.EVIDENCE,
+        since=at,
+    )
+    begin = BeginProfile(node.name, instance.id, f"evidence for {incident.id} before anything changes it")
+    return _with(node, replace(record, now=incident, serial=record.serial + 1)), (begin,)
+
+
+def on_profiled(node: NodeState, fact: MemoryProfiled) -> NodeState:
+    now = node.healing.now
+    if now is None or now.stage is not Stage.EVIDENCE:
+        return node
+    return _now(node, replace(now, sites=fact.sites, stage=Stage.CHOOSING, since=fact.at))
+
+
+def on_collected(node: NodeState, fact: GarbageCollected) -> NodeState:
+    detail = f"{fact.objects} objects found unreachable"
+    return _acted(node, fact.instance, fact.before - fact.after, detail, fact.at)
+
+
+def on_shrunk(node: NodeState, fact: CachesShrunk) -> NodeState:
+    return _acted(node, fact.instance, fact.before - fact.after, fact.detail, fact.at)
+
+
+def on_action_failed(node: NodeState, fact: ActionFailed) -> NodeState:
+    now = node.healing.now
+    if now is None:
+        return node
+    if now.stage is Stage.EVIDENCE and fact.action in ("BeginProfile", "EndProfile"):
+        # No evidence is a pity and no reason to leave the node alone.
+        return _now(node, replace(now, stage=Stage.CHOOSING, since=fact.at))
+    orders = ("CollectGarbage", "ShrinkCaches", "Regenerate")
+    if now.attempt is not None and now.stage is Stage.ACTING and fact.action in orders:
+        return close_rung(node, Verdict.FAILED, fact.cause, fact.at)
+    return node
+
+
+def on_exited(node: NodeState, fact: InstanceExited) -> NodeState:
+    """The patient is gone: a rung that acted on it has nothing left to judge."""
+    now = node.healing.now
+    if now is None or now.instance != fact.instance:
+        return node
+    if now.attempt is not None and now.attempt.rung in (Rung.COLLECT, Rung.SHRINK):
+        node = close_rung(node, Verdict.FAILED, f"{fact.instance} exited: {fact.status}", fact.at)
+    elif now.stage is Stage.EVIDENCE:
+        node = _now(node, replace(now, stage=Stage.CHOOSING, since=fact.at))
+    return node
+
+
+def on_rollout_ended(node: NodeState, at: float) -> NodeState:
+    """The candidate of this incident was promoted or rolled back."""
+    now, rollout = node.healing.now, node.rollout
+    if now is None or rollout is None or now.stage is not Stage.ROLLING_OUT:
+        return node
+    if rollout.release.digest != node.release.digest:
+        outcome = f"{rollout.release.version} was rolled back: {rollout.reason}"
+        return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
+    healed = node.of(Role.STABLE)
+    slopes = [s for i in healed if (s := trend.slope_over(i.trend, at - rollout.since + 1e-9)) is not None]
+    slopes = slopes or [s for i in healed if (s := trend.slope_over(i.trend, 60.0)) is not None]
+    after = max(slopes, default=0.0)
+    change = f"memory grows {rate(after)}, before it grew {rate(now.slope)}"
+    if after < trend.SETTLED * now.slope:
+        return _closed(node, f"cured by {rollout.release.version}: {change}", at)
+    outcome = f"{rollout.release.version} did not cure it: {change}"
+    return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
+
+
+def advance(node: NodeState, state: HostState, at: float) -> Outcome:
+    now = node.healing.now
+    if now is None or node.paused or state.paused:
+        return node, ()
+    match now.stage:
+        case Stage.EVIDENCE:
+            return _evidence(node, now, at)
+        case Stage.CHOOSING:
+            return (node, ()) if node.rolling_out else rungs.choose(node, state, now, at)
+        case Stage.WAITING:
+            return rungs.choose(node, state, now, at) if now.approved and not node.rolling_out else (node, ())
+        case Stage.ACTING:
+            return _acting(node, now, at)
+        case Stage.WATCHING:
+            return _watching(node, now, at)
+        case Stage.HOLDING:
+            return _holding(node, now, at), ()
+        case Stage.ROLLING_OUT:
+            ended = node.rollout is not None and node.rollout.ended
+            return (on_rollout_ended(node, at) if ended else node), ()
+        case Stage.NEEDS_PERSON:
+            return _overtaken(node, now, at), ()
+        case Stage.RESOLVED:
+            return node, ()
+
+
+def close_rung(node: NodeState, verdict: Verdict, detail: str, at: float, slope: float = 0.0) -> NodeState:
+    """Write down how the present rung ended and look for the next one, or hold when it helped."""
+    now = node.healing.now
+    if now is None or now.attempt is None:
+        return node
+    attempt = now.attempt
+    tried = Tried(attempt.rung, verdict, at, at - attempt.started_at, attempt.freed, slope, detail)
+    stage = Stage.HOLDING if verdict is Verdict.HELD else Stage.CHOOSING
+    return _now(node, replace(now, attempt=None, tried=(*now.tried, tried), stage=stage, since=at))
+
+
+def rate(slope: float) -> str:
+    return f"{slope * 60 / 1_048_576:.1f} MiB/min"
+
+
+def _evidence(node: NodeState, now: Incident, at: float) -> Outcome:
+    waited = at - now.since
+    if waited >= PROFILE + PATIENCE:
+        return _now(node, replace(now, stage=Stage.CHOOSING, since=at)), ()
+    if waited >= PROFILE and not now.profiled:
+        return _now(node, replace(now, profiled=True)), (EndProfile(node.name, now.instance, f"{PROFILE:.0f} s of evidence for {now.id}"),)
+    return node, ()
+
+
+def _acting(node: NodeState, now: Incident, at: float) -> Outcome:
+    attempt = now.attempt
+    if attempt is None:
+        return _now(node, replace(now, stage=Stage.CHOOSING, since=at)), ()
+    if attempt.rung is Rung.REPLACE:
+        return _replacing(node, now, at), ()
+    if attempt.rung is not Rung.REGENERATE and at - attempt.started_at > PATIENCE:
+        return close_rung(node, Verdict.FAILED, f"{now.instance} did not answer in {PATIENCE:.0f} s", at), ()
+    return node, ()
+
+
+def _replacing(node: NodeState, now: Incident, at: float) -> NodeState:
+    old = node.instances.get(now.instance)
+    if old is not None and not old.leaving:
+        return node
+    left = f"{now.seconds_to_limit:.0f} s" if now.seconds_to_limit < 600 else f"{now.seconds_to_limit / 60:.0f} min"
+    return close_rung(node, Verdict.BOUGHT_TIME, f"a spare took over; the leak goes on and has about {left}", at)
+
+
+def _watching(node: NodeState, now: Incident, at: float) -> Outcome:
+    attempt, instance = now.attempt, node.instances.get(now.instance)
+    if attempt is None or instance is None:
+        return _now(node, replace(now, stage=Stage.CHOOSING, since=at)), ()
+    told = trend.settle(attempt.slope_before, instance.trend, attempt.acted_at)
+    if told == "wait" and at - now.since < node.spec.healing.settle:
+        return node, ()
+    slope = trend.slope_over(instance.trend, at - attempt.acted_at) or 0.0
+    freed = f"{attempt.freed / 1_048_576:.1f} MiB freed"
+    if told == "holds" or (told == "wait" and slope < trend.SETTLED * attempt.slope_before):
+        return close_rung(node, Verdict.HELD, f"{freed}; memory grows {rate(slope)} now", at, slope), ()
+    detail = f"{freed}; memory still grows {rate(slope)}"
+    undo: tuple[Action, ...] = ()
+    if attempt.rung is Rung.SHRINK:
+        undo = (RestoreCaches(node.name, instance.id, "smaller caches did not help"),)
+    return close_rung(node, Verdict.DID_NOT_HOLD, detail, at, slope), undo
+
+
+def _overtaken(node: NodeState, now: Incident, at: float) -> NodeState:
+    """A version that came after the finding runs: whether it has the same trouble is a new question."""
+    rollout = node.rollout
+    if rollout is None or rollout.ended_at <= now.since or rollout.release.digest != node.release.digest:
+        return node
+    return _closed(node, f"version {node.release.version} has taken over", at)
+
+
+def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
+    if (overtaken := _overtaken(node, now, at)) is not node:
+        return overtaken
+    watched = max((t.seconds for t in now.tried if t.verdict is Verdict.HELD), default=node.spec.healing.settle)
+    if at - now.since < HOLD * watched:
+        return node
+    last = next((t for t in reversed(now.tried) if t.verdict in (Verdict.HELD, Verdict.BOUGHT_TIME)), None)
+    return _closed(node, f"{last.rung} {last.verdict}: {last.detail}" if last else "it went away by itself", at)
+
+
+def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, at: float) -> NodeState:
+    """What seemed held grows again: go on up the ladder with the instance that shows it."""
+    return _now(node, replace(now, instance=instance.id, slope=growth.slope,
+                              seconds_to_limit=growth.seconds_to_limit, stage=Stage.CHOOSING, since=at))
+
+
+def _acted(node: NodeState, instance: str, freed: int, detail: str, at: float) -> NodeState:
+    now = node.healing.now
+    if now is None or now.attempt is None or now.attempt.instance != instance or now.stage is not Stage.ACTING:
+        return node
+    attempt = replace(now.attempt, acted_at=at, freed=freed, detail=detail)
+    return _now(node, replace(now, attempt=attempt, stage=Stage.WATCHING, since=at))
+
+
+def _finding(instance: Instance, growth: Growth, limit: int) -> str:
+    return (
+        f"{instance.id} grows {rate(growth.slope)}: {growth.used / 1_048_576:.0f} of {limit / 1_048_576:.0f} MiB "
+        f"used, the limit is {growth.seconds_to_limit:.0f} s away"
+    )
+
+
+def _closed(node: NodeState, outcome: str, at: float) -> NodeState:
+    record = node.healing
+    if record.now is None:
+        return node
+    ended = replace(record.now, stage=Stage.RESOLVED, since=at, closed_at=at, outcome=outcome, attempt=None)
+    return _with(node, replace(record, now=None, past=(*record.past, ended)[-KEPT:]))
+
+
+def _now(node: NodeState, incident: Incident) -> NodeState:
+    return _with(node, replace(node.healing, now=incident))
+
+
+def _with(node: NodeState, record: Record) -> NodeState:
+    return replace(node, healing=record)

@@ -1,0 +1,95 @@
+"""What happens when somebody applies a release?
+
+A version never changes its content. What runs is switched by one write to the registry, at the
+moment the change takes effect, and never before.
+"""
+
+from dataclasses import replace
+
+from noded.model.actions import Action, Answer, RecordNode, RecordRelease
+from noded.model.inputs import ApplyRequested
+from noded.model.state import Backoff, Desired, HostState, NodeState
+from noded.policy import rollout
+
+NONE, CREATE, ROLLOUT, REPLACE = "none", "create", "rollout", "replace"
+KEPT = 50
+"""Releases a node remembers."""
+
+
+def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[Action, ...]]:
+    node = state.nodes.get(fact.spec.name)
+    refusal = _refusal(state, node, fact)
+    if refusal:
+        return state, (Answer(fact.request, fact.spec.name, "refused", refusal),)
+    effect, text = _effect(node, fact)
+    answer = Answer(fact.request, fact.spec.name, "", text, effect)
+    if fact.plan_only or effect == NONE:
+        return state, (answer,)
+    record = RecordRelease(
+        fact.spec.name,
+        fact.release.version,
+        fact.release.digest,
+        fact.release.origin,
+        fact.release.signature,
+        f"{fact.release.origin} applied {fact.release.version}",
+    )
+    node, actions = _changed(node, fact, effect)
+    return state.holding(node), (record, *actions, answer)
+
+
+def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> str:
+    spec, release = fact.spec, fact.release
+    if fact.taken and fact.taken != release.digest:
+        return (
+            f"version {release.version} of {spec.name} exists with other content "
+            f"({fact.taken[7:19]}, not {release.digest[7:19]}): give the change a new version in node.toml"
+        )
+    if node is not None and node.desired is Desired.REMOVED:
+        return f"{spec.name} is being removed: apply again when it is gone"
+    if node is not None and node.rolling_out and node.rollout:
+        wanted = node.rollout.release.version
+        return f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
+    return _port_refusal(state, fact)
+
+
+def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
+    serves = fact.spec.serves
+    if serves is None:
+        return ""
+    if not any(first <= serves.port <= last for first, last in state.host.ports):
+        ranges = ", ".join(f"{first}-{last}" for first, last in state.host.ports) or "none"
+        return f"port {serves.port} is outside the ports of this host ({ranges}): see [proxy] ports in noded.toml"
+    for other in state.nodes.values():
+        if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
+            return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
+    return ""
+
+
+def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
+    name, version = fact.spec.name, fact.release.version
+    if node is None:
+        return CREATE, f"{name} {version} starts"
+    if node.release.digest == fact.release.digest:
+        return NONE, f"{name} {version} is what runs already"
+    if node.desired is Desired.STOPPED:
+        return REPLACE, f"{name} is stopped: {version} takes the place of {node.release.version}"
+    if node.spec.serves is None or fact.spec.serves is None:
+        return REPLACE, f"{name} takes no requests: {version} replaces {node.release.version} instance by instance"
+    if node.spec.serves.port != fact.spec.serves.port:
+        return REPLACE, f"{name} changes its port: {version} replaces {node.release.version} at once"
+    steps = ", ".join(f"{share:.0%}" for share in fact.spec.rollout.steps)
+    return ROLLOUT, f"{name} rolls out from {node.release.version} to {version}: {steps}"
+
+
+def _changed(node: NodeState | None, fact: ApplyRequested, effect: str) -> tuple[NodeState, tuple[Action, ...]]:
+    spec, release = fact.spec, fact.release
+    why = f"{release.origin} applied {release.version}"
+    if node is None:
+        created = NodeState(spec=spec, release=release, releases=(release,))
+        return created, (RecordNode(spec.name, release.version, release.digest, created.desired, why),)
+    known = node.releases if node.version(release.version) else (*node.releases, release)[-KEPT:]
+    node = replace(node, releases=known, backoff=Backoff())
+    if effect == ROLLOUT:
+        return rollout.begin(node, spec, release, release.origin, fact.at), ()
+    node = replace(node, spec=spec, release=release)
+    return node, (RecordNode(spec.name, release.version, release.digest, node.desired, why),)

@@ -1,0 +1,94 @@
+"""What should the proxy know of a node right now?"""
+
+from dataclasses import replace
+
+from noded.model.actions import Action, InstallRoute, RemoveRoute, RenewShare
+from noded.model.instance import Instance, Phase, Role
+from noded.model.route import Place, Route, Server
+from noded.model.state import Desired, HostState, NodeState
+
+LEASE = 15.0
+"""Seconds a canary keeps its share without word from noded."""
+RENEW = 5.0
+
+
+def route_of(node: NodeState) -> Route | None:
+    """The node's table; None when it serves nothing through the proxy."""
+    serves = node.spec.serves
+    if serves is None:
+        return None
+    servers = tuple(
+        Server(i.id, i.address, place)
+        for i in sorted(node.instances.values(), key=lambda i: i.created_at)
+        if (place := _place(i)) is not None
+    )
+    canary = any(server.place is Place.CANARY for server in servers)
+    share = node.rollout.share if node.rollout and node.rolling_out and canary else 0.0
+    return Route(node.name, serves.port, servers, share, LEASE if share else 0.0, serves.idempotent)
+
+
+def _place(instance: Instance) -> Place | None:
+    if instance.phase is Phase.DRAINING:
+        return Place.DRAINING
+    if instance.phase is not Phase.READY:
+        return None
+    return {Role.STABLE: Place.PINNED, Role.SPARE: Place.SPARE, Role.CANARY: Place.CANARY}[instance.role]
+
+
+def reconcile(node: NodeState, state: HostState, at: float) -> tuple[NodeState, tuple[Action, ...]]:
+    """Tell the proxy what has changed since it was last told, and keep a share's lease alive."""
+    if not state.proxy:
+        return node, ()
+    if node.desired is Desired.REMOVED and not node.instances:
+        return _withdraw(node)
+    wanted = route_of(node)
+    if wanted is None:
+        return _withdraw(node)
+    if node.route is not None and node.route.port != wanted.port:
+        node, withdrawn = _withdraw(node)
+    else:
+        withdrawn = ()
+    if wanted != node.route:
+        install = InstallRoute(node.name, wanted, _cancelled(node), _why(node.route, wanted))
+        return _leased(replace(node, route=wanted), at), (*withdrawn, install)
+    if wanted.share and node.rollout and at - node.rollout.leased_at >= RENEW:
+        renew = RenewShare(node.name, wanted, f"share {wanted.share:.0%} for another {LEASE:.0f} s")
+        return _leased(node, at), (renew,)
+    return node, ()
+
+
+def _withdraw(node: NodeState) -> tuple[NodeState, tuple[Action, ...]]:
+    if node.route is None:
+        return node, ()
+    gone = RemoveRoute(node.name, node.route.port, "the node no longer serves there")
+    return replace(node, route=None), (gone,)
+
+
+def _leased(node: NodeState, at: float) -> NodeState:
+    if node.rollout is None or not node.rolling_out:
+        return node
+    return replace(node, rollout=replace(node.rollout, leased_at=at))
+
+
+def _cancelled(node: NodeState) -> tuple[str, ...]:
+    """Starts that lost their purpose: canaries of a rollout that is over."""
+    if node.rolling_out:
+        return ()
+    return tuple(i.id for i in node.instances.values() if i.role is Role.CANARY)
+
+
+def _why(before: Route | None, after: Route) -> str:
+    if before is None:
+        return f"port {after.port} gets {_count(after)}"
+    told = []
+    if before.share != after.share:
+        told.append(f"canary share {before.share:.0%} -> {after.share:.0%}")
+    old = {s.instance: s.place for s in before.servers}
+    new = {s.instance: s.place for s in after.servers}
+    told += [f"{name} is {place}" for name, place in new.items() if old.get(name) != place]
+    told += [f"{name} is gone" for name in old if name not in new]
+    return "; ".join(told) or "the route changed"
+
+
+def _count(route: Route) -> str:
+    return f"{len(route.servers)} server{'' if len(route.servers) == 1 else 's'}"

@@ -1,0 +1,139 @@
+"""When does a node get a new instance, and when does a spare take over?"""
+
+from dataclasses import replace
+from zlib import crc32
+
+from nodespec.manifest import Listen, NodeSpec
+from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
+from noded.model.instance import Instance, Phase, Role
+from noded.model.release import Release
+from noded.model.state import HostState, NodeState
+
+HEALTHY_RUN = 600.0
+"""Seconds of readiness after which earlier failures are forgotten."""
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 60.0
+
+
+def restart_delay(node: str, failures: int) -> float:
+    """Seconds before the next start: none after the first failure, then doubling to a minute.
+
+    Spread by a tenth that depends on node and count, so that nodes which fell together do not
+    come back together, and a replay gives the same.
+    """
+    if failures <= 1:
+        return 0.0
+    spread = 1.0 + (crc32(f"{node}.{failures}".encode()) % 1000) / 10_000
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 2, 16)) * spread)
+
+
+def condemned(node: NodeState) -> tuple[Instance, ...]:
+    return tuple(i for i in node.of(Role.STABLE) if i.condemned)
+
+
+def promote_spares(node: NodeState, actions: list[Action]) -> NodeState:
+    """Let spares take the places of stable instances that are gone."""
+    while len(_wanted_stable(node)) + len(condemned(node)) < node.spec.instances:
+        spare = _best_spare(node)
+        if spare is None:
+            return node
+        node = _promote(node, spare, "a stable instance is gone and a spare stands by", actions)
+    return node
+
+
+def replace_condemned(node: NodeState, state: HostState, actions: list[Action], at: float) -> NodeState:
+    """Put a ready spare in the place of each condemned instance; start one when there is none.
+
+    A node that serves nothing through the proxy cannot run twice, so its instance is stopped
+    first and `start_missing` follows.
+    """
+    for old in condemned(node):
+        if len([i for i in _wanted_stable(node) if i.serves]) >= node.spec.instances:
+            break
+        spare = _best_spare(node)
+        if spare is not None and spare.serves:
+            node = _promote(node, spare, f"it replaces {old.id}: {old.condemned}", actions)
+        elif node.spec.serves is not None and spare is None and len(_wanted_stable(node)) < node.spec.instances:
+            node = _start(node, state, Role.SPARE, f"a spare to replace {old.id}", actions, at)
+    return node
+
+
+def start_missing(node: NodeState, state: HostState, actions: list[Action], at: float) -> NodeState:
+    missing = _missing(node)
+    if missing and at < node.backoff.until:
+        if node.wake_at != node.backoff.until:
+            actions.append(WakeAt(node.name, node.backoff.until, "the restart delay ends"))
+            node = replace(node, wake_at=node.backoff.until)
+        return node
+    for role, reason in missing:
+        node = _start(node, state, role, reason, actions, at)
+    return node
+
+
+def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
+    lacking: list[tuple[Role, str]] = []
+    present = len(_wanted_stable(node)) + (len(condemned(node)) if node.spec.serves else 0)
+    held = _still_old(node)
+    again = f" ({node.backoff.last})" if node.backoff.failures else ""
+    lacking += [(Role.STABLE, f"{present} of {node.spec.instances} instances run{again}")] * (
+        node.spec.instances - present if not held else 0
+    )
+    spares = len(node.of(Role.SPARE)) - (len(condemned(node)) if node.spec.serves else 0)
+    lacking += [(Role.SPARE, "a spare is to stand by")] * (node.spec.spares - max(spares, 0) if not held else 0)
+    rollout = node.rollout
+    if rollout and node.rolling_out:
+        canaries = len(node.of(Role.CANARY))
+        lacking += [(Role.CANARY, f"canary of {rollout.release.version}")] * (rollout.spec.instances - canaries)
+    return tuple(lacking)
+
+
+def _still_old(node: NodeState) -> bool:
+    """True while a node that cannot run twice still has an instance on its way out."""
+    return node.spec.serves is None and any(i.leaving or i.condemned for i in node.instances.values())
+
+
+def _wanted_stable(node: NodeState) -> tuple[Instance, ...]:
+    return tuple(i for i in node.of(Role.STABLE) if not i.condemned and i.digest == node.release.digest)
+
+
+def _best_spare(node: NodeState) -> Instance | None:
+    spares = [i for i in node.of(Role.SPARE) if i.digest == node.release.digest]
+    return min(spares, key=lambda i: (not i.serves, i.created_at), default=None)
+
+
+def _promote(node: NodeState, spare: Instance, reason: str, actions: list[Action]) -> NodeState:
+    if spare.serves:
+        actions.append(ActivateInstance(node.name, spare.id, reason))
+    return node.having(replace(spare, role=Role.STABLE))
+
+
+def _start(
+    node: NodeState, state: HostState, role: Role, reason: str, actions: list[Action], at: float
+) -> NodeState:
+    spec, release = _of_role(node, role)
+    name = f"{node.name}.{node.serial + 1}"
+    address = _address(spec, state, name)
+    instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, address)
+    active = role is Role.STABLE
+    actions.append(StartInstance(node.name, name, release.digest, release.version, address, active, reason))
+    return replace(node.having(instance), serial=node.serial + 1)
+
+
+def _of_role(node: NodeState, role: Role) -> tuple[NodeSpec, Release]:
+    if role is Role.CANARY and node.rollout is not None:
+        return node.rollout.spec, node.rollout.release
+    return node.spec, node.release
+
+
+def _address(spec: NodeSpec, state: HostState, name: str) -> str:
+    if spec.serves is None:
+        return ""
+    if spec.serves.listen is Listen.UNIX:
+        return f"unix:{state.host.run}/{name}/http.sock"
+    taken = {i.address for n in state.nodes.values() for i in n.instances.values()}
+    first, last = state.host.instance_ports
+    # Start where the name points, so that a port is not reused the moment it is free.
+    span = last - first + 1
+    start = crc32(name.encode()) % span
+    ports = (first + (start + step) % span for step in range(span))
+    return next((a for a in (f"127.0.0.1:{port}" for port in ports) if a not in taken), "")

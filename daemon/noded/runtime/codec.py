@@ -1,0 +1,88 @@
+"""How does a value of the model become JSON text, and come back equal?
+
+Known are frozen dataclasses, enums, tuples, string-keyed mappings, optional and plain values. An
+input or action is written with its type's name; what is inside is read back by its type hints.
+"""
+
+import json
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def dump(value: object) -> str:
+    """One line of JSON."""
+    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def load(shape: type[T], text: str) -> T:
+    """Raises ValueError, KeyError or TypeError when the text does not fit the shape."""
+    return cast(T, _built(shape, json.loads(text)))
+
+
+def dump_tagged(value: object) -> str:
+    return json.dumps([type(value).__name__, _plain(value)], separators=(",", ":"), ensure_ascii=False)
+
+
+def load_tagged(union: Any, text: str) -> Any:
+    """The member of a union that `dump_tagged` named."""
+    tag, body = json.loads(text)
+    return _built(members(union)[tag], body)
+
+
+@cache
+def members(union: Any) -> dict[str, type]:
+    return {member.__name__: member for member in get_args(union)}
+
+
+@cache
+def _names(shape: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(shape))
+
+
+@cache
+def _hints(shape: type) -> Mapping[str, Any]:
+    return get_type_hints(shape)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float | None):
+        return value.value if isinstance(value, Enum) else value
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(cast(type, type(value)))}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    raise TypeError(f"cannot write a {type(value).__name__}: not a value of the model")
+
+
+def _built(shape: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if shape is float:
+        return float(value)
+    if isinstance(shape, type) and is_dataclass(shape):
+        hints = _hints(shape)
+        return shape(**{name: _built(hints[name], item) for name, item in value.items()})
+    if isinstance(shape, type) and issubclass(shape, Enum):
+        return shape(value)
+    origin, inner = get_origin(shape), get_args(shape)
+    if origin in (Union, types.UnionType):
+        return _built(next(member for member in inner if member is not type(None)), value)
+    if origin is tuple:
+        return tuple(_items(inner, value))
+    if origin is not None and issubclass(origin, Mapping):
+        return {key: _built(inner[1], item) for key, item in value.items()}
+    return value
+
+
+def _items(inner: tuple[Any, ...], value: Iterable[Any]) -> Iterable[Any]:
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return (_built(inner[0], item) for item in value)
+    return (_built(shape, item) for shape, item in zip(inner, value, strict=True))
