@@ -1,0 +1,86 @@
+"""A HAProxy of one test: real, in a scratch folder, on loopback."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from noded.adapters.haproxy_config import config, write_maps
+
+ROOT = Path(__file__).parents[2]
+
+
+def program() -> str:
+    """NODED_HAPROXY, then what `make setup` unpacked, then PATH. A machine without one fails the test."""
+    ours = ROOT / ".tools/bin/haproxy"
+    found = os.environ.get("NODED_HAPROXY") or (str(ours) if ours.exists() else shutil.which("haproxy"))
+    assert found, "no haproxy: run `make setup`, or set NODED_HAPROXY to the program"
+    return found
+
+
+class RunningHaproxy:
+    def __init__(self, ports: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
+        self.socket = self.folder / "admin.sock"
+        self.first = _free(ports)
+        self.last = self.first + ports - 1
+        self._process: subprocess.Popen[bytes] | None = None
+        write_maps(self.folder)
+        text = config(self.socket, [(self.first, self.last)], "127.0.0.1", self.folder)
+        (self.folder / "haproxy.cfg").write_text(text)
+
+    def start(self) -> None:
+        output = (self.folder / "output").open("ab")
+        arguments = [program(), "-db", "-q", "-f", str(self.folder / "haproxy.cfg")]
+        self._process = subprocess.Popen(arguments, stdout=output, stderr=output)
+        output.close()
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(10):
+            while not self._answers():
+                assert self._process and self._process.poll() is None, (self.folder / "output").read_text()
+                await asyncio.sleep(0.01)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        with closing(socket.socket(socket.AF_UNIX)) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
+
+
+@contextmanager
+def running(ports: int = 4) -> Iterator[RunningHaproxy]:
+    haproxy = RunningHaproxy(ports)
+    try:
+        haproxy.start()
+        yield haproxy
+    finally:
+        haproxy.kill()
+        shutil.rmtree(haproxy.folder)
+
+
+def _free(count: int) -> int:
+    """The first of `count` free ports in a row, below the range the kernel takes its own from."""
+    for first in range(20_000 + os.getpid() % 10_000, 32_000, count):
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+    raise AssertionError("no free ports between 20000 and 32000")
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
