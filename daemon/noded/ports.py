@@ -4,11 +4,16 @@ Every port raises only `PortError`s, sorted by what the caller can do about them
 suite per port runs on its fake and on the real adapter.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from noded.model.actions import Regenerate
+from noded.model.inputs import Input, Observed
+from noded.model.instance import Process, Vitals
 from noded.model.route import Route, Traffic
+from nodespec.manifest import NodeSpec
 
 
 class PortError(Exception):
@@ -126,3 +131,175 @@ class Proxy(Protocol):
     async def generation(self) -> str:
         """Changes when the proxy was restarted and has forgotten every route."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything the launcher needs to start one instance."""
+
+    node: str
+    instance: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: tuple[tuple[str, str], ...]
+    user: str
+    memory: int = 0
+    cpu: float = 0.0
+    pids: int = 0
+    files: int = 0
+    data: bool = True
+
+
+class Processes(Protocol):
+    """What runs. Ends arrive as `InstanceExited` inputs, once for every watched instance."""
+
+    async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
+        """Start, and say which limits could not be applied. Raises `Refused` with the launcher's words."""
+        ...
+
+    def watch(self, node: str, instance: str, process: Process) -> None:
+        """Tell when this process ends; one that has ended already is told at once."""
+        ...
+
+    async def signal(self, instance: str, signal: str) -> None: ...
+
+    async def kill(self, instance: str) -> None:
+        """End the whole tree. An instance that is not there is fine."""
+        ...
+
+    async def remove(self, instance: str) -> None:
+        """Clear away what an ended instance left. One that is not there is fine."""
+        ...
+
+    async def observe(self) -> tuple[Observed, ...]:
+        """Every instance alive on this host."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The newest word of an instance's SDK."""
+
+    at: float
+    lag: float
+    progress: int
+
+
+class Nodes(Protocol):
+    """The line to the SDK inside an instance. Readiness arrives as `InstanceReady` inputs."""
+
+    def listen(self, node: str, instance: str) -> str:
+        """Open the instance's notify socket and return its path; may be called again."""
+        ...
+
+    def expect(self, node: str, instance: str, uid: int) -> None:
+        """Believe what this user says on the instance's socket, and nobody else."""
+        ...
+
+    async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
+        """Have the SDK do something and return its result, which is untrusted.
+
+        Raises `TimedOut` when it does not answer, `NotFound` when it has no SDK or is gone and
+        `Refused` when it answers that it cannot.
+        """
+        ...
+
+    def heartbeat(self, instance: str) -> Heartbeat | None: ...
+
+    def forget(self, instance: str) -> None:
+        """Close its socket; orders that wait fail with `NotFound`."""
+        ...
+
+
+class Sensors(Protocol):
+    """Readings of processes from outside."""
+
+    def read(self, instance: str, process: Process, at: float) -> Vitals | None:
+        """None when it has just vanished, which is ordinary."""
+        ...
+
+
+class Probes(Protocol):
+    async def answers(self, address: str, path: str, timeout: float) -> bool:
+        """True when a GET gets a 2xx answer in time."""
+        ...
+
+
+class Releases(Protocol):
+    """Immutable trees on disk, by digest."""
+
+    def path(self, digest: str) -> Path: ...
+
+    def spec(self, digest: str) -> NodeSpec:
+        """Raises `NotFound` when the release is not here."""
+        ...
+
+
+class Workshop(Protocol):
+    """Has a node's next version made. The outcome arrives as an input, also after a restart of noded."""
+
+    async def begin(self, order: Regenerate) -> None: ...
+
+    async def cancel(self, incident: str) -> None:
+        """Stop the work; work that is not there is fine."""
+        ...
+
+
+class Inbox(Protocol):
+    def put(self, fact: Input) -> None:
+        """Never blocks. A newer sample takes the place of one that waits."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Steady unix seconds: taken from the wall once, then from the boot clock."""
+        ...
+
+
+class Answers(Protocol):
+    def answer(self, request: int, kind: str, text: str, effect: str) -> None:
+        """Reply to whoever asked; nobody waiting any more is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the chronicle."""
+
+    at: float
+    node: str
+    subject: str
+    kind: str
+    name: str
+    text: str
+    body: str
+    sequence: int = 0
+
+
+class Chronicle(Protocol):
+    """Decisions and the inputs that led to them, kept by age and number, to be read by people."""
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Queue for writing; never blocks the caller on the disk."""
+        ...
+
+    async def read(self, node: str, subject: str, after: int, limit: int) -> tuple[Entry, ...]:
+        """The newest `limit` entries with a sequence above `after`, oldest first."""
+        ...
+
+
+class Ring(Protocol):
+    """The raw record, in segments that begin with a snapshot. What `sync` returned from survives power loss."""
+
+    def append(self, line: str) -> None: ...
+
+    def rotate(self, header: str) -> None:
+        """Begin a new segment with this header and drop the oldest beyond the size kept."""
+        ...
+
+    def full(self) -> bool:
+        """The present segment has reached its size."""
+        ...
+
+    async def sync(self) -> None: ...

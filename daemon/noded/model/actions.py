@@ -187,6 +187,16 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Nothing to do: a conclusion that a person should find in the journal."""
+
+    node: str
+    subject: str
+    """The incident or rollout it is about."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The reply to a request from outside. `kind` is empty when it was accepted."""
 
@@ -219,6 +229,7 @@ Action: TypeAlias = (
     | RecordNode
     | ForgetNode
     | WakeAt
+    | Note
     | Answer
 )
 

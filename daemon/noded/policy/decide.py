@@ -4,7 +4,7 @@ After every input the nodes it touched are brought nearer to what is wanted, in 
 rollout, healing, instances, route.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from noded.model.actions import Action, Actions, ForgetNode
@@ -34,6 +34,7 @@ from noded.policy import (
     command,
     healing,
     lifecycle,
+    notes,
     proxy,
     regeneration,
     release,
@@ -44,9 +45,17 @@ from noded.policy import (
 
 
 def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
+    before = state.nodes
     state, actions = _note(state, fact)
-    state, more = _converge(state, _touched(state, fact), fact.at)
-    return state, (*actions, *more)
+    names = tuple(_touched(state, fact))
+    state, more = _converge(state, names, fact.at)
+    concluded = [note for name in names if name in state.nodes for note in _told(before, state, name)]
+    return state, (*concluded, *actions, *more)
+
+
+def _told(before: Mapping[str, NodeState], after: HostState, name: str) -> Actions:
+    old, new = before.get(name), after.nodes[name]
+    return () if old is new else notes.told(old, new)
 
 
 def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:

@@ -87,8 +87,7 @@ def _climb(node: NodeState, state: HostState, now: Incident, rung: Rung, at: flo
     if rung is Rung.COLLECT:
         return node, (CollectGarbage(node.name, instance, f"{now.id}: the cheapest step first"),)
     if rung is Rung.SHRINK:
-        why = f"{now.id}: collecting garbage was not enough"
-        return node, (ShrinkCaches(node.name, instance, SHRINK_TO, why),)
+        return node, (ShrinkCaches(node.name, instance, SHRINK_TO, f"{now.id}: {_so_far(now)}"),)
     if rung is Rung.REPLACE:
         return _condemn(node, instance, f"{now.id}: {now.finding}"), ()
     return node, (_regenerate(node, state, now),)
@@ -123,8 +122,12 @@ def _regenerate(node: NodeState, state: HostState, now: Incident) -> Regenerate:
         limit=node.spec.resources.memory or state.host.memory,
         sites=now.sites,
         tried=tuple(f"{t.rung}: {t.verdict}" for t in now.tried),
-        reason=f"{now.id}: only new code can cure it",
+        reason=f"{now.id}: only new code can cure it ({_so_far(now)})",
     )
+
+
+def _so_far(now: Incident) -> str:
+    return "; ".join(f"{t.rung} {t.verdict}" for t in now.tried) or "nothing was tried before"
 
 
 def _advice(node: NodeState, now: Incident, rung: Rung) -> str:

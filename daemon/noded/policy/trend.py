@@ -1,190 +1,227 @@
 """Does this memory grow without end, and when does it reach its limit?
 
-Minima of short, longer and long buckets (a garbage collector's sawtooth vanishes in a minimum), a
-Theil-Sen line with its confidence bounds, and the question whether the growth slows down: what would
-settle below the limit, a cache warming up, is no finding.
+Buckets of five lengths keep the least use in them, so that a collector's sawtooth vanishes. On each scale
+a growth must be straight (Theil-Sen line, 95 % bounds), must not slow down towards a level below the limit
+as a cache does that warms up, and its beginning must be seen: at the start or after a quiet stretch.
+A logistic warm-up looks straight in its middle; it has neither beginning.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-WIDTHS: Final = (2.0, 10.0, 30.0, 120.0)  # seconds a bucket covers, per scale
-REACH: Final = (5.0, 5.0, 5.0, 12.0)  # time to the limit that matters, in windows: per scale
-STEADY_REACH: Final = 1.4  # the same for growth whose beginning was not seen
+from noded.model.trend import Growth, Scale, Trend
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a window must show before its growth counts as endless."""
+
+    reach: float  # the limit is at most so many windows away
+    doubt: float  # standard errors taken off the slopes' ratio before the growth is projected
+    crooked: float  # median distance from the line, in growths of the window: at most
+    faster: float  # slope of the second half, in slopes of the first: at most, give or take its error
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """One scale: seconds a bucket covers, and what a growth must show that begins within its memory."""
+
+    width: float
+    onset: Demand
+    quiet: float  # slope before the onset, in slopes after it: at most
+    misfit: float  # distance from the line after the onset, in distances before it: at most
+
+
+# Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above the
+# noise: there the projection is taken as measured, and the limit may be six to seven hours away.
+GRAINS: Final = (
+    Grain(2.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
+    Grain(10.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
+    Grain(60.0, Demand(5.0, 0.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
+    Grain(120.0, Demand(15.0, 0.0, 0.055, 1.25), quiet=0.2, misfit=2.5),
+    Grain(300.0, Demand(2.5, 0.5, 0.055, 1.25), quiet=0.2, misfit=2.0),
+)
+START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, faster=1.25)
+STEADY: Final = Demand(
+    reach=1.4, doubt=2.0, crooked=0.015, faster=1.1
+)  # no beginning seen: the limit is close
+FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, faster=math.inf)  # no room left for being careful
+FULL_FROM: Final = 0.93  # share of the limit
+
 KEPT: Final = 30  # closed buckets per scale
-ENOUGH: Final = 15  # buckets of a window
+AT_START: Final = 15  # buckets before the first word on a scale
+LENGTHS: Final = (12, 14, 16, 18, 20, 22)  # buckets of the windows tried after an onset
+BEFORE: Final = 5  # buckets needed before an onset
+PRESENT: Final = 0.75  # share of a window's buckets that got a sample
+STRAIGHT: Final = 0.006  # in growths of the window: nobody asks for a straighter line
+SLOWEST: Final = 0.6  # slope of the second half, in slopes of the first: less is slowing down
 AGREEING: Final = 3  # assessments in a row that make a finding
 CONFIDENCE: Final = 1.96  # 95 %, both sides
-NOISE: Final = 4.0  # growth over the window, in residuals
-ONSET: Final = 0.25  # rate before the window, in rates of the window: less is a beginning
-SETTLED: Final = 0.3  # share of the former slope below which a rung has held
 
+SETTLED: Final = 0.3  # share of the former slope below which a rung has held
+WORSE: Final = 1.2  # the same above which it did harm
 Settled = Literal["wait", "holds", "resumes", "worse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """Bytes and seconds; `low` is the lower 95 % bound of the slope, `window` what it was seen over."""
-
-    slope: float
-    low: float
-    seconds_to_limit: float
-    window: float
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Bucket numbers since the first sample and the least use in each; the last bucket is still open."""
-
-    marks: tuple[int, ...] = ()
-    lows: tuple[int, ...] = ()
-    streak: int = 0
-    found: Growth | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """The memory of one instance. Begin a new one with each instance."""
-
-    since: float | None = None
-    last: float = -math.inf
-    scales: tuple[Scale, ...] = (Scale(),) * len(WIDTHS)
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
-    slope: float
+    slope: float  # bytes/s
     low: float
     high: float
-    end: float  # level at the last point
-    noise: float  # median distance from the line
+    end: float  # bytes at the last bucket
+    noise: float  # median distance of the buckets from the line
+
+    @property
+    def error(self) -> float:
+        """Standard error of the slope, in slopes."""
+        return (self.high - self.low) / (2.0 * CONFIDENCE * self.slope)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Closed buckets, in order."""
+
+    marks: tuple[int, ...]
+    lows: tuple[int, ...]
+    width: float
+
+    @property
+    def seconds(self) -> float:
+        return (self.marks[-1] - self.marks[0] + 1) * self.width
+
+    def part(self, begin: int, end: int | None = None) -> "Window":
+        return Window(self.marks[begin:end], self.lows[begin:end], self.width)
 
 
 def observe(trend: Trend, at: float, used: int) -> Trend:
     """Take in one sample; one from before the latest is ignored."""
     if not math.isfinite(at) or used < 0:
         raise ValueError(f"sample of {used} bytes at {at}, expected 0 or more bytes at a finite time")
+    if trend.since is None:
+        return Trend(at, at, (Scale((0,), (used,)),) * len(GRAINS))
     if at < trend.last:
         return trend
-    since = at if trend.since is None else trend.since
-    scales = tuple([_put(s, int((at - since) // w), used) for s, w in zip(trend.scales, WIDTHS, strict=True)])
-    return Trend(since, at, scales)
+    age = at - trend.since
+    pairs = zip(trend.scales, GRAINS, strict=True)
+    return Trend(
+        trend.since, at, tuple([_put(scale, int(age // grain.width), used) for scale, grain in pairs])
+    )
 
 
 def _put(scale: Scale, mark: int, used: int) -> Scale:
     marks, lows = scale.marks, scale.lows
-    if marks and marks[-1] == mark:
-        return scale if lows[-1] <= used else replace(scale, lows=(*lows[:-1], used))
-    return replace(scale, marks=(*marks[-KEPT:], mark), lows=(*lows[-KEPT:], used))
+    if marks[-1] == mark:
+        return scale if lows[-1] <= used else Scale(marks, (*lows[:-1], used), scale.streak, scale.found)
+    return Scale((*marks[-KEPT:], mark), (*lows[-KEPT:], used), scale.streak, scale.found)
 
 
 def step(trend: Trend, at: float, used: int, limit: int) -> tuple[Trend, Growth | None]:
-    """Take in one sample and judge. The finding stands until a later assessment denies it.
+    """Take in one sample and judge. A finding stands until a later assessment denies it.
 
-    limit: bytes; 0 or less means none, and then nothing is ever found.
+    limit: bytes; 0 or less means none, and then nothing is ever found. Begin with a new Trend() after each
+    start and after each rung that acted, or a finding from before it still stands.
     """
-    before = trend.scales
-    trend = observe(trend, at, used)
+    before, trend = trend.scales, observe(trend, at, used)
     scales = tuple(
         [
-            new if not old.marks or new.marks[-1] == old.marks[-1] else _assess(new, width, reach, limit)
-            for old, new, width, reach in zip(before, trend.scales, WIDTHS, REACH, strict=True)
+            _assess(new, grain, limit) if new.marks[-1:] != old.marks[-1:] else new
+            for old, new, grain in zip(before, trend.scales, GRAINS, strict=False)
         ]
     )
-    trend = replace(trend, scales=scales)
+    if len(scales) == len(GRAINS):
+        trend = replace(trend, scales=scales)
     return trend, finding(trend)
 
 
 def finding(trend: Trend) -> Growth | None:
     """The most urgent standing finding."""
-    standing = [s.found for s in trend.scales if s.found is not None]
+    standing = [scale.found for scale in trend.scales if scale.found is not None]
     return min(standing, key=lambda growth: growth.seconds_to_limit, default=None)
 
 
-def _assess(scale: Scale, width: float, reach: float, limit: int) -> Scale:
-    growth = _growth(scale, width, reach, limit) if limit > 0 else None
-    if growth is None:
-        return scale if scale.streak == 0 else replace(scale, streak=0, found=None)
-    streak = min(AGREEING, scale.streak + 1)
-    return replace(scale, streak=streak, found=growth if streak >= AGREEING else None)
+def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
+    seen = Window(scale.marks[:-1], scale.lows[:-1], grain.width)
+    growth = _growth(seen, grain, limit) if limit > 0 and seen.marks else None
+    streak = 0 if growth is None else min(AGREEING, scale.streak + 1)
+    if streak == scale.streak == 0:
+        return scale
+    return replace(scale, streak=streak, found=growth if streak == AGREEING else None)
 
 
-def _growth(scale: Scale, width: float, reach: float, limit: int) -> Growth | None:
-    """The closed buckets as: since the start, after an onset, or steady over all that is kept."""
-    marks, lows = scale.marks[:-1], scale.lows[:-1]
-    if len(marks) < ENOUGH:
+def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
+    count = len(seen.marks)
+    if seen.marks[0] == 0 and count >= AT_START:
+        found = _endless(seen, START, limit)
+        if found is not None:
+            return found
+    for length in LENGTHS:
+        if count - length < BEFORE:
+            break
+        found = _begun(seen.part(0, count - length), seen.part(count - length), grain, limit)
+        if found is not None:
+            return found
+    if count >= LENGTHS[0] and seen.lows[-1] > FULL_FROM * limit:
+        return _endless(seen.part(count - LENGTHS[0]), FULL, limit)
+    return _endless(seen, STEADY, limit) if count == KEPT else None
+
+
+def _begun(before: Window, after: Window, grain: Grain, limit: int) -> Growth | None:
+    """Growth that began after a quiet stretch, above all that stretch has seen, and as straight as it was."""
+    if max(before.lows) >= min(after.lows[-3:]):
         return None
-    if marks[0] == 0:
-        return _endless(marks, lows, width, reach, limit)
-    cut = next(i for i, mark in enumerate(marks) if mark > marks[-1] - ENOUGH)
-    if cut < ENOUGH // 2:
+    found = _endless(after, grain.onset, limit)
+    if found is None:
         return None
-    recent = _endless(marks[cut:], lows[cut:], width, reach, limit)
-    if recent is not None:
-        former = _line(marks[:cut], lows[:cut], width)
-        if former.slope < ONSET * recent.slope and max(lows[:cut]) < min(lows[-3:]):
-            return recent
-    return _endless(marks, lows, width, STEADY_REACH, limit)
+    former, line = _line(before), _line(after)
+    straight = max(grain.misfit * former.noise, STRAIGHT * line.slope * after.seconds)
+    return found if former.slope < grain.quiet * line.slope and line.noise <= straight else None
 
 
-def _endless(
-    marks: tuple[int, ...], lows: tuple[int, ...], width: float, reach: float, limit: int
-) -> Growth | None:
-    window, ahead = (marks[-1] - marks[0] + 1) * width, limit - lows[-1]
-    if len(marks) < ENOUGH or (lows[-1] - lows[0]) * reach < ahead * 0.5:
+def _endless(window: Window, demand: Demand, limit: int) -> Growth | None:
+    ahead, grown = limit - window.lows[-1], window.lows[-1] - window.lows[0]
+    if grown <= 0 or 2.0 * grown * demand.reach < ahead:
+        return None  # far from it, whatever the exact slope: the usual case, and cheap
+    if len(window.marks) * window.width < PRESENT * window.seconds:
         return None
-    line = _line(marks, lows, width)
-    if line.low <= 0.0 or line.low * window < NOISE * line.noise:
+    line = _line(window)
+    if line.low <= 0.0 or line.noise > demand.crooked * line.low * window.seconds:
         return None
     seconds = max(0.0, ahead / line.slope)
-    if seconds > reach * window:
+    if seconds > demand.reach * window.seconds or not _goes_on(window, demand, limit):
         return None
-    if _plateau(marks, lows, width) <= limit:
-        return None
-    return Growth(line.slope, line.low, seconds, window, lows[-1])
+    return Growth(line.slope, line.low, seconds, window.seconds, window.lows[-1])
 
 
-def _plateau(marks: tuple[int, ...], lows: tuple[int, ...], width: float) -> float:
-    """Where the growth would settle if it went on slowing down as it did from one half to the other."""
-    middle = len(marks) // 2
-    first, second = _line(marks[:middle], lows[:middle], width), _line(marks[middle:], lows[middle:], width)
+def _goes_on(window: Window, demand: Demand, limit: int) -> bool:
+    """Whether the growth passes the limit if it goes on slowing down as it did from one half to the other."""
+    middle = len(window.marks) // 2
+    first, second = _line(window.part(0, middle)), _line(window.part(middle))
     if first.slope <= 0.0 or second.slope <= 0.0:
-        return 0.0
-    error = CONFIDENCE * math.hypot(_error(first) / first.slope, _error(second) / second.slope)
-    ratio = second.slope / first.slope * (1.0 - error)
-    if ratio >= 1.0:
-        return math.inf
-    if ratio <= 0.0:
-        return 0.0
-    half = (marks[-1] - marks[0] + 1) * width / 2.0
-    return second.end + second.slope * half * ratio / (1.0 - ratio)
+        return False
+    error = math.hypot(first.error, second.error)
+    ratio = second.slope / first.slope
+    if not SLOWEST <= ratio <= demand.faster * (1.0 + error):
+        return False
+    ratio *= 1.0 - demand.doubt * error
+    if not 0.0 < ratio < 1.0:
+        return ratio >= 1.0
+    rest = second.slope * window.seconds / 2.0 * ratio / (1.0 - ratio)  # geometric series of half windows
+    return second.end + rest > limit
 
 
-def _error(line: Line) -> float:
-    return (line.high - line.low) / (2.0 * CONFIDENCE)
-
-
-def _line(marks: tuple[int, ...], lows: tuple[int, ...], width: float) -> Line:
+def _line(window: Window) -> Line:
     """Theil-Sen: the median of all pairwise slopes, bounds by the variance of Kendall's S (Sen 1968)."""
-    count = len(marks)
-    slopes = sorted(
-        [
-            (low - lows[i]) / (mark - marks[i])
-            for j, (mark, low) in enumerate(zip(marks, lows, strict=True))
-            for i in range(j)
-        ]
-    )
+    marks, lows, count = window.marks, window.lows, len(window.marks)
+    slopes = sorted([(lows[j] - lows[i]) / (marks[j] - marks[i]) for j in range(1, count) for i in range(j)])
     slope = _median(slopes)
     spread = CONFIDENCE * math.sqrt(count * (count - 1) * (2 * count + 5) / 18.0)
-    lower = max(0, math.floor((len(slopes) - spread) / 2.0))
-    rests = sorted([low - slope * (mark - marks[-1]) for mark, low in zip(marks, lows, strict=True)])
-    end = _median(rests)
-    noise = _median(sorted([abs(rest - end) for rest in rests]))
-    return Line(slope / width, slopes[lower] / width, slopes[-1 - lower] / width, end, noise)
+    bound = max(0, math.floor((len(slopes) - spread) / 2.0))
+    levels = [low - slope * (mark - marks[-1]) for mark, low in zip(marks, lows, strict=True)]
+    end = _median(sorted(levels))
+    noise = _median(sorted([abs(level - end) for level in levels]))
+    width = window.width
+    return Line(slope / width, slopes[bound] / width, slopes[-1 - bound] / width, end, noise)
 
 
 def _median(ordered: list[float]) -> float:
@@ -194,36 +231,33 @@ def _median(ordered: list[float]) -> float:
 
 def slope_over(trend: Trend, seconds: float) -> float | None:
     """Theil-Sen slope in bytes/s over the last `seconds`; None with fewer than 5 buckets in them."""
-    line = _line_since(trend, trend.last - seconds, 5)
-    return None if line is None else line.slope
+    window = _since(trend, trend.last - seconds)
+    return _line(window).slope if window is not None and len(window.marks) >= 5 else None
 
 
 def settle(before: float, trend: Trend, since: float) -> Settled:
-    """How memory goes on after a healing rung at `since`, against the slope before it in bytes/s.
+    """How memory goes on after a rung that acted at `since`, against the slope before it in bytes/s.
 
-    "holds": surely below a third of the former slope; "resumes": surely above that; "worse": surely above
-    the former slope by a fifth. "wait" until one of them is sure; the caller sets the deadline.
+    "holds": surely below a third of the former slope; "resumes": surely above that; "worse": surely a fifth
+    above the former slope; "wait": not sure yet, the caller sets the deadline. To hold takes longer (20 s): freed
+    memory is used up before a leak shows again.
     """
-    line = _line_since(trend, since, 8)
-    if line is None:
+    window = _since(trend, since)
+    if window is None or len(window.marks) < 6:
         return "wait"
-    if line.low > 1.2 * before and line.low > 0.0:
-        return "worse"
-    if line.low > SETTLED * before and line.low > 0.0:
-        return "resumes"
-    return "holds" if line.high < SETTLED * before else "wait"
+    line = _line(window)
+    if line.low > 0.0 and line.low > SETTLED * before:
+        return "worse" if line.low > WORSE * before else "resumes"
+    return "holds" if len(window.marks) >= 10 and line.high < SETTLED * before else "wait"
 
 
-def _line_since(trend: Trend, start: float, enough: int) -> Line | None:
-    """A line through the closed buckets of the finest scale that reaches back to `start`."""
+def _since(trend: Trend, start: float) -> Window | None:
+    """The closed buckets of the finest scale that reaches back to `start`, else of the coarsest."""
     if trend.since is None:
         return None
-    for scale, width in zip(trend.scales, WIDTHS, strict=True):
-        first = math.ceil((start - trend.since) / width)
-        marks = [mark for mark in scale.marks[:-1] if mark >= first]
-        whole = bool(scale.marks) and scale.marks[0] <= max(first, 0)
-        if whole:
-            if len(marks) < enough:
-                return None
-            return _line(tuple(marks), scale.lows[-1 - len(marks) : -1], width)
+    for scale, grain in zip(trend.scales, GRAINS, strict=True):
+        first = max(0, math.ceil((start - trend.since) / grain.width))
+        if scale.marks[0] <= first or grain is GRAINS[-1]:
+            begin = sum(mark < first for mark in scale.marks[:-1])
+            return Window(scale.marks[begin:-1], scale.lows[begin:-1], grain.width)
     return None

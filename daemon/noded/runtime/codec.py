@@ -51,7 +51,7 @@ def _hints(shape: type) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, str | int | float | None):
+    if value is None or isinstance(value, str | int | float):
         return value.value if isinstance(value, Enum) else value
     if is_dataclass(value):
         return {name: _plain(getattr(value, name)) for name in _names(cast(type, type(value)))}

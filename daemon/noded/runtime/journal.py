@@ -1,0 +1,81 @@
+"""What is written down, and how does noded remember after a restart?
+
+The ring holds every input and action word for word, in segments that begin with the whole state:
+any segment can be replayed alone. The chronicle holds what a person wants to read.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from noded.model.actions import ROUTINE, Action, Answer, Note
+from noded.model.inputs import Input, Sampled, TrafficCounted, Woken
+from noded.model.state import HostState
+from noded.ports import Chronicle, Entry, Ring
+from noded.runtime import codec
+from noded.runtime.words import words
+
+INPUT, ACTION = "I", "A"
+SEGMENT_SECONDS = 600.0
+QUIET = (Sampled, TrafficCounted, Woken)
+"""Inputs that alone are no news; the chronicle names them through the decisions they led to."""
+
+
+class Journal:
+    def __init__(self, ring: Ring, chronicle: Chronicle, build: str) -> None:
+        self._ring = ring
+        self._chronicle = chronicle
+        self._build = build
+        self._began: float | None = None
+
+    def note(self, before: HostState, fact: Input, actions: Sequence[Action]) -> None:
+        """Record one decision; `before` is the state it was taken in."""
+        if self._began is None or self._ring.full() or fact.at - self._began > SEGMENT_SECONDS:
+            self._ring.rotate(header(self._build, fact.at, before))
+            self._began = fact.at
+        self._ring.append(f"{INPUT} {codec.dump_tagged(fact)}")
+        for action in actions:
+            self._ring.append(f"{ACTION} {codec.dump_tagged(action)}")
+        entries = tuple(_entries(fact, actions))
+        if entries:
+            self._chronicle.add(entries)
+
+    async def sync(self) -> None:
+        await self._ring.sync()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    build: str
+    at: float
+    state: HostState
+    lines: tuple[str, ...]
+
+
+def header(build: str, at: float, state: HostState) -> str:
+    return json.dumps({"build": build, "at": at, "state": json.loads(codec.dump(state))}, separators=(",", ":"))
+
+
+def read_segment(text: str) -> Segment:
+    """Raises ValueError when the header is not whole. A last line without its end is left out."""
+    first, _, rest = text.partition("\n")
+    try:
+        head = json.loads(first)
+        state = codec.load(HostState, json.dumps(head["state"]))
+        build, at = str(head["build"]), float(head["at"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"the segment does not begin with a whole snapshot: {error}") from error
+    lines = rest.split("\n")[:-1]
+    return Segment(build, at, state, tuple(lines))
+
+
+def _entries(fact: Input, actions: Sequence[Action]) -> Iterator[Entry]:
+    node = getattr(fact, "node", "")
+    if not isinstance(fact, QUIET):
+        yield Entry(fact.at, node, "", "input", type(fact).__name__, words(fact), codec.dump(fact))
+    for action in actions:
+        if isinstance(action, ROUTINE) and not (isinstance(action, Answer) and action.reason):
+            continue
+        subject = action.subject if isinstance(action, Note) else getattr(action, "incident", "")
+        name = "Conclusion" if isinstance(action, Note) else type(action).__name__
+        yield Entry(fact.at, action.node, subject, "action", name, action.reason, codec.dump(action))

@@ -1,0 +1,52 @@
+"""How are actions kept in order without one node waiting for another?
+
+Two lanes per node: traffic never waits for work. A lane is a task that lives while it has
+something to do. What a traffic action makes pointless is dropped from the work lane.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from noded.model.actions import TRAFFIC, Action, InstallRoute, StartInstance
+
+Perform = Callable[[Action], Awaitable[None]]
+Drop = Callable[[Action, str], None]
+Key = tuple[str, bool]
+
+
+class Lanes:
+    def __init__(self, group: asyncio.TaskGroup, perform: Perform, drop: Drop) -> None:
+        self._group = group
+        self._perform = perform
+        self._drop = drop
+        self._waiting: dict[Key, deque[Action]] = {}
+
+    def submit(self, action: Action) -> None:
+        if isinstance(action, InstallRoute):
+            self._cancel(action)
+        key = (action.node, isinstance(action, TRAFFIC))
+        if key in self._waiting:
+            self._waiting[key].append(action)
+            return
+        self._waiting[key] = deque([action])
+        self._group.create_task(self._run(key))
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting
+
+    async def _run(self, key: Key) -> None:
+        lane = self._waiting[key]
+        while lane:
+            await self._perform(lane.popleft())
+        del self._waiting[key]
+
+    def _cancel(self, route: InstallRoute) -> None:
+        lane = self._waiting.get((route.node, False))
+        if lane is None or not route.cancels:
+            return
+        pointless = [a for a in lane if isinstance(a, StartInstance) and a.instance in route.cancels]
+        for action in pointless:
+            lane.remove(action)
+            self._drop(action, route.reason)

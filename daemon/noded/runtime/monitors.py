@@ -1,0 +1,86 @@
+"""Which readings are taken of the world without being asked, and how often?"""
+
+import asyncio
+from collections.abc import Callable
+
+from noded.model.inputs import InstanceReady, ProxyFound, ProxyLost, Reading, Sampled, TrafficCounted
+from noded.model.instance import Instance, Phase
+from noded.model.state import HostState, NodeState
+from noded.ports import Clock, Inbox, Nodes, PortError, Probes, Proxy, Sensors
+from nodespec.manifest import Health, Probe
+
+TICK = 1.0
+TRAFFIC = 0.5
+TRAFFIC_IN_ROLLOUT = 0.2
+PROBE = 0.05
+"""How often a starting instance is asked over HTTP whether it is ready."""
+
+View = Callable[[], HostState]
+
+
+async def sample(view: View, clock: Clock, inbox: Inbox, sensors: Sensors, nodes: Nodes) -> None:
+    """One batch of readings of all instances, every second."""
+    while True:
+        at = clock.now()
+        readings = tuple(
+            Reading(instance.id, node.name, vitals)
+            for node in view().nodes.values()
+            for instance in node.instances.values()
+            if instance.process is not None
+            and (vitals := sensors.read(instance.id, instance.process, at)) is not None
+        )
+        inbox.put(Sampled(at, readings))
+        await asyncio.sleep(max(0.05, TICK - (clock.now() - at)))
+
+
+async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) -> None:
+    """Ask the proxy for its counts, and notice when it was restarted or is away."""
+    generation = ""
+    while True:
+        try:
+            found = await proxy.generation()
+            if found != view().proxy:
+                inbox.put(ProxyFound(clock.now(), found))
+            elif generation == found:
+                inbox.put(TrafficCounted(clock.now(), tuple(await proxy.traffic())))
+            generation = found
+        except PortError as error:
+            if view().proxy:
+                inbox.put(ProxyLost(clock.now(), str(error)))
+            generation = ""
+        await asyncio.sleep(TRAFFIC_IN_ROLLOUT if _hurry(view()) else TRAFFIC)
+
+
+async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes) -> None:
+    """Ask starting instances that answer over HTTP. Those with an SDK or a notify socket tell by themselves."""
+    while True:
+        for node, instance in _starting(view()):
+            health = _health(node, instance)
+            if await probes.answers(instance.address, health.path, health.timeout):
+                inbox.put(InstanceReady(clock.now(), node.name, instance.id, f"GET {health.path}"))
+        await asyncio.sleep(PROBE)
+
+
+def _starting(state: HostState) -> tuple[tuple[NodeState, Instance], ...]:
+    return tuple(
+        (node, instance)
+        for node in state.nodes.values()
+        for instance in node.instances.values()
+        if instance.phase is Phase.STARTING
+        and instance.process is not None
+        and _health(node, instance).readiness is Probe.HTTP
+    )
+
+
+def _health(node: NodeState, instance: Instance) -> Health:
+    rollout = node.rollout
+    of_candidate = rollout is not None and rollout.release.digest == instance.digest
+    return rollout.spec.health if rollout is not None and of_candidate else node.spec.health
+
+
+def _hurry(state: HostState) -> bool:
+    """While shares move or requests drain, every count is waited for."""
+    return any(
+        node.rolling_out or any(i.phase is Phase.DRAINING for i in node.instances.values())
+        for node in state.nodes.values()
+    )

@@ -1,0 +1,202 @@
+"""How is each action done? One case per action; what comes of it goes back through the inbox."""
+
+import json
+from dataclasses import dataclass
+
+from noded.model.actions import (
+    Action,
+    ActivateInstance,
+    AdoptInstance,
+    Answer,
+    BeginProfile,
+    CancelRegeneration,
+    CollectGarbage,
+    EndProfile,
+    ForgetNode,
+    InstallRoute,
+    KillInstance,
+    Note,
+    RecordNode,
+    RecordRelease,
+    Regenerate,
+    RemoveInstance,
+    RemoveRoute,
+    RenewShare,
+    RestoreCaches,
+    ShrinkCaches,
+    StartInstance,
+    StopInstance,
+    WakeAt,
+)
+from noded.model.inputs import ActionFailed, InstanceStarted
+from noded.ports import (
+    Answers,
+    Clock,
+    Inbox,
+    Launch,
+    Nodes,
+    PortError,
+    Processes,
+    Proxy,
+    Registry,
+    Releases,
+    Unavailable,
+    Workshop,
+)
+from noded.runtime import orders
+from noded.runtime.alarms import Alarms
+from nodespec.manifest import NodeSpec
+
+LISTEN = "{listen}"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything actions are done with."""
+
+    clock: Clock
+    inbox: Inbox
+    alarms: Alarms
+    answers: Answers
+    processes: Processes
+    nodes: Nodes
+    proxy: Proxy
+    registry: Registry
+    releases: Releases
+    workshop: Workshop
+    env: tuple[tuple[str, str], ...]
+    """What every node finds in its environment, such as PATH."""
+
+
+class Perform:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def __call__(self, action: Action) -> None:
+        try:
+            await self._do(action)
+        except PortError as error:
+            self.failed(action, type(error).__name__, str(error))
+
+    def dropped(self, action: Action, why: str) -> None:
+        self.failed(action, "Cancelled", f"not begun: {why}")
+
+    def failed(self, action: Action, kind: str, cause: str) -> None:
+        instance = getattr(action, "instance", "")
+        now = self._world.clock.now()
+        self._world.inbox.put(ActionFailed(now, type(action).__name__, action.node, instance, kind, cause))
+
+    async def _do(self, action: Action) -> None:
+        world = self._world
+        match action:
+            case StartInstance():
+                await self._start(action)
+            case AdoptInstance():
+                self._adopt(action)
+            case StopInstance():
+                await world.processes.signal(action.instance, action.signal)
+            case KillInstance():
+                await world.processes.kill(action.instance)
+            case RemoveInstance():
+                world.nodes.forget(action.instance)
+                await world.processes.remove(action.instance)
+            case ActivateInstance():
+                await orders.activate(world.nodes, action)
+            case InstallRoute() | RenewShare():
+                await world.proxy.install(action.route)
+            case RemoveRoute():
+                await world.proxy.remove(action.port)
+            case BeginProfile():
+                await orders.begin_profile(world.nodes, action)
+            case EndProfile():
+                world.inbox.put(await orders.end_profile(world.nodes, world.clock, action))
+            case CollectGarbage():
+                world.inbox.put(await orders.collect(world.nodes, world.clock, action))
+            case ShrinkCaches():
+                world.inbox.put(await orders.shrink(world.nodes, world.clock, action))
+            case RestoreCaches():
+                await orders.restore(world.nodes, action)
+            case Regenerate():
+                await world.workshop.begin(action)
+            case CancelRegeneration():
+                await world.workshop.cancel(action.incident)
+            case RecordRelease():
+                await self._record_release(action)
+            case RecordNode():
+                await self._record_node(action)
+            case ForgetNode():
+                await self._forget(action)
+            case WakeAt():
+                world.alarms.wake(action.node, action.at)
+            case Answer():
+                world.answers.answer(action.request, action.kind, action.text, action.effect)
+            case Note():
+                pass
+
+    async def _start(self, action: StartInstance) -> None:
+        world = self._world
+        spec = world.releases.spec(action.digest)
+        notify = world.nodes.listen(action.node, action.instance)
+        try:
+            process, degraded = await world.processes.start(self._launch(action, spec, notify))
+        except PortError:
+            world.nodes.forget(action.instance)
+            raise
+        world.nodes.expect(action.node, action.instance, process.uid)
+        world.inbox.put(InstanceStarted(world.clock.now(), action.node, action.instance, process, degraded))
+        world.processes.watch(action.node, action.instance, process)
+
+    def _launch(self, action: StartInstance, spec: NodeSpec, notify: str) -> Launch:
+        own = {
+            "NODED_NODE": action.node,
+            "NODED_INSTANCE": action.instance,
+            "NODED_VERSION": action.version,
+            "NODED_LISTEN": action.address,
+            "NODED_ACTIVE": "1" if action.active else "0",
+            "NODED_STOP_TIMEOUT": f"{spec.stop.timeout:g}",
+            "NOTIFY_SOCKET": notify,
+        }
+        listen = action.address
+        return Launch(
+            node=action.node,
+            instance=action.instance,
+            argv=tuple(word.replace(LISTEN, listen) for word in spec.run),
+            cwd=str(self._world.releases.path(action.digest)),
+            env=tuple({**dict(self._world.env), **dict(spec.env), **own}.items()),
+            user=spec.user,
+            memory=spec.resources.memory,
+            cpu=spec.resources.cpu,
+            pids=spec.resources.pids,
+            files=spec.resources.files,
+        )
+
+    def _adopt(self, action: AdoptInstance) -> None:
+        world = self._world
+        world.nodes.listen(action.node, action.instance)
+        world.nodes.expect(action.node, action.instance, action.process.uid)
+        world.processes.watch(action.node, action.instance, action.process)
+
+    async def _record_release(self, action: RecordRelease) -> None:
+        """The same version with the same content may be recorded again; with other content never."""
+        key = f"releases/{action.node}/{action.version}"
+        held = await self._world.registry.get(key)
+        if held is not None and json.loads(held.value)["digest"] == action.digest:
+            return
+        value = {
+            "node": action.node,
+            "version": action.version,
+            "digest": action.digest,
+            "origin": action.origin,
+            "signature": action.signature,
+            "at": self._world.clock.now(),
+        }
+        await self._world.registry.put(key, json.dumps(value).encode(), expected=0)
+
+    async def _record_node(self, action: RecordNode) -> None:
+        value = {"version": action.version, "digest": action.digest, "desired": action.desired}
+        await self._world.registry.put(f"nodes/{action.node}", json.dumps(value).encode())
+
+    async def _forget(self, action: ForgetNode) -> None:
+        key = f"nodes/{action.node}"
+        if await self._world.registry.get(key) is not None:
+            await self._world.registry.delete(key)

@@ -1,0 +1,82 @@
+"""How is a fact said in one sentence?"""
+
+from noded.model.inputs import (
+    ActionFailed,
+    ApplyRequested,
+    Booted,
+    CachesShrunk,
+    CandidateProposed,
+    CommandRequested,
+    GarbageCollected,
+    Input,
+    InstanceExited,
+    InstanceReady,
+    InstanceStarted,
+    MemoryProfiled,
+    ProxyFound,
+    ProxyLost,
+    RegenerationFailed,
+    Sampled,
+    TrafficCounted,
+    Woken,
+)
+
+
+def words(fact: Input) -> str:
+    match fact:
+        case Booted():
+            return f"noded started and found {len(fact.observed)} instances alive, {len(fact.known)} nodes on record"
+        case ApplyRequested():
+            return f"{fact.release.origin} applied {fact.spec.name} {fact.release.version}"
+        case CommandRequested():
+            return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}"
+        case Sampled():
+            return f"{len(fact.readings)} instances were read"
+        case TrafficCounted():
+            return f"requests of {len(fact.counts)} instances were counted"
+        case ProxyFound():
+            return f"the proxy answers ({fact.generation})"
+        case ProxyLost():
+            return f"the proxy does not answer: {fact.cause}"
+        case _:
+            return _words_of_node(fact)
+
+
+def _words_of_node(
+    fact: InstanceStarted
+    | InstanceReady
+    | InstanceExited
+    | GarbageCollected
+    | CachesShrunk
+    | MemoryProfiled
+    | CandidateProposed
+    | RegenerationFailed
+    | Woken
+    | ActionFailed,
+) -> str:
+    match fact:
+        case InstanceStarted():
+            lacking = f"; without {'; '.join(fact.degraded)}" if fact.degraded else ""
+            return f"{fact.instance} runs as pid {fact.process.pid}, uid {fact.process.uid}{lacking}"
+        case InstanceReady():
+            return f"{fact.instance} is ready ({fact.told_by})"
+        case InstanceExited():
+            return f"{fact.instance} exited: {fact.status}"
+        case GarbageCollected():
+            return f"{fact.instance} collected garbage: {_freed(fact.before, fact.after)}, {fact.objects} objects"
+        case CachesShrunk():
+            return f"{fact.instance} shrank its caches: {_freed(fact.before, fact.after)}; {fact.detail}"
+        case MemoryProfiled():
+            return f"{fact.instance} named {len(fact.sites)} lines that hold more memory than before"
+        case CandidateProposed():
+            return f"{fact.incident}: {fact.report.generator} proposed {fact.release.version}"
+        case RegenerationFailed():
+            return f"{fact.incident}: no candidate: {fact.report.reason}"
+        case Woken():
+            return f"{fact.node} is due"
+        case ActionFailed():
+            return f"{fact.action} failed ({fact.kind}): {fact.cause}"
+
+
+def _freed(before: int, after: int) -> str:
+    return f"{before / 1_048_576:.1f} -> {after / 1_048_576:.1f} MiB"
