@@ -126,6 +126,22 @@ def test_the_environment_is_current_until_a_lock_or_script_changes(
     assert not environment.is_current(checkout)
 
 
+def test_a_moved_or_broken_environment_is_made_anew(setup: dict[str, ModuleType], tmp_path: Path) -> None:
+    is_usable = setup["environment"]._is_usable
+    venv = tmp_path / "here" / ".venv"
+    assert not is_usable(venv)
+    base = Path(os.path.realpath(sys.executable))
+    venv.joinpath("bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to(base)
+    (venv / "pyvenv.cfg").write_text(f"executable = {base}\ncommand = {base} -m venv {venv}\n")
+    assert is_usable(venv)
+    moved = (tmp_path / "here").rename(tmp_path / "there") / ".venv"
+    assert not is_usable(moved)
+    moved = (tmp_path / "there").rename(tmp_path / "here") / ".venv"
+    (venv / "bin/python").unlink()
+    assert not is_usable(moved)
+
+
 def test_a_console_script_runs(setup: dict[str, ModuleType], tmp_path: Path) -> None:
     checkout = tmp_path / "a long path with spaces" / ("x" * 120)
     (checkout / ".venv/bin").mkdir(parents=True)

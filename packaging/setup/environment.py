@@ -60,16 +60,16 @@ def _wanted(checkout: Path) -> str:
 
 
 def _is_usable(venv: Path) -> bool:
-    """False also when the checkout was moved or the system's Python was replaced."""
-    python = venv / "bin" / "python"
-    if not python.exists():
+    """False when the checkout was moved (its scripts name the interpreter) or Python was replaced."""
+    python, notes = venv / "bin" / "python", venv / "pyvenv.cfg"
+    if not (python.exists() and notes.exists()):
         return False
-    asked = "import sys; print(sys.prefix, sys.version)"
-    done = subprocess.run([str(python), "-c", asked], text=True, capture_output=True, timeout=60, check=False)
-    same_base = (venv / "pyvenv.cfg").read_text().find(
-        f"executable = {os.path.realpath(sys.executable)}\n"
-    ) >= 0
-    return same_base and done.stdout == f"{venv} {sys.version}\n"
+    lines = notes.read_text().splitlines()
+    made_here = any(line.startswith("command = ") and line.endswith(f" {venv}") for line in lines)
+    version = [str(python), "-c", "import sys; print(sys.version)"]
+    done = subprocess.run(version, text=True, capture_output=True, timeout=60, check=False)
+    same_base = f"executable = {os.path.realpath(sys.executable)}" in lines
+    return made_here and same_base and done.stdout == f"{sys.version}\n"
 
 
 def _install(checkout: Path, venv: Path) -> None:
