@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from noded.policy.trend import Trend, settle, slope_over, step
+from noded.model.trend import Trend
+from noded.policy.trend import settle, slope_over, step
 
 MB = 1_000_000
 

@@ -33,8 +33,8 @@ class Grain:
     misfit: float  # distance from the line after the onset, in distances before it: at most
 
 
-# Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above the
-# noise: there the projection is taken as measured, and the limit may be six to seven hours away.
+# Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
+# the noise: there the projection is taken as measured, and the limit may be six to seven hours away.
 GRAINS: Final = (
     Grain(2.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
     Grain(10.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
@@ -46,7 +46,8 @@ START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, faster=1.25)
 STEADY: Final = Demand(
     reach=1.4, doubt=2.0, crooked=0.015, faster=1.1
 )  # no beginning seen: the limit is close
-FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, faster=math.inf)  # no room left for being careful
+# No room left for being careful.
+FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, faster=math.inf)
 FULL_FROM: Final = 0.93  # share of the limit
 
 KEPT: Final = 30  # closed buckets per scale
@@ -239,8 +240,8 @@ def settle(before: float, trend: Trend, since: float) -> Settled:
     """How memory goes on after a rung that acted at `since`, against the slope before it in bytes/s.
 
     "holds": surely below a third of the former slope; "resumes": surely above that; "worse": surely a fifth
-    above the former slope; "wait": not sure yet, the caller sets the deadline. To hold takes longer (20 s): freed
-    memory is used up before a leak shows again.
+    above the former slope; "wait": not sure yet, the caller sets the deadline. To hold takes longer (20 s):
+    freed memory is used up before a leak shows again.
     """
     window = _since(trend, since)
     if window is None or len(window.marks) < 6:
