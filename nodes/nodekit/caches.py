@@ -1,7 +1,7 @@
 """Which caches does the node keep, and how can they be made smaller while it runs?"""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -85,6 +85,27 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def items(self) -> ItemsView[K, V]:
+        """As they are now; looking at all of them is neither a hit nor a use."""
+        with self._lock:
+            return dict(self._entries).items()
+
+    def values(self) -> ValuesView[V]:
+        with self._lock:
+            return dict(self._entries).values()
+
+    def pop(self, key: K, *default: Any) -> Any:
+        with self._lock:
+            return self._entries.pop(key, *default)
+
+    def popitem(self) -> tuple[K, V]:
+        with self._lock:
+            return self._entries.popitem(last=False)
+
+    def setdefault(self, key: K, default: Any = None) -> Any:
+        with self._lock:
+            return super().setdefault(key, default)
 
     def clear(self) -> None:
         with self._lock:

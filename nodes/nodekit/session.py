@@ -18,6 +18,7 @@ from .listen import unlink_socket
 from .orders import Refused, Result
 
 LARGEST = 60 * 1024
+MARGIN = 16
 PERIOD = 1.0
 # An answer that finds noded's queue full is offered again; a heartbeat is not, the next one follows anyway.
 ANSWER_TRIES = 20
@@ -172,13 +173,14 @@ def line(message: Result) -> str:
 
 
 def shorten(message: Result) -> bool:
-    """Halves the longest list in the message, which begins with what matters most. False if there is none."""
+    """Halves the longest list or text in the message; lists begin with what matters most.
+
+    False if all is short.
+    """
     owners = [message, *(value for value in message.values() if isinstance(value, dict))]
-    found = [
-        (owner, key, value) for owner in owners for key, value in owner.items() if isinstance(value, list)
+    parts = [
+        (len(v), owner, key) for owner in owners for key, v in owner.items() if isinstance(v, list | str)
     ]
-    if not any(value for *_, value in found):
-        return False
-    owner, key, longest = max(found, key=lambda place: len(place[2]))
-    owner[key] = longest[: len(longest) // 2]
-    return True
+    length, owner, key = max(parts, key=lambda part: part[0])
+    owner[key] = owner[key][: length // 2]
+    return length > MARGIN

@@ -153,6 +153,8 @@ def test_threads_never_see_it_over_its_limit_or_broken() -> None:
             key = (number * seed) % 200
             if cache.get(key, key) != key:
                 faults.append(f"{key} had another value")
+            if cache.setdefault(key, key) != key:
+                faults.append(f"{key} was set to another value")
             cache[key] = key
             if len(cache) > 64:
                 faults.append("over the limit")
@@ -161,6 +163,7 @@ def test_threads_never_see_it_over_its_limit_or_broken() -> None:
         while not stop.wait(0.001):
             cache.shrink(10)
             list(cache.items())
+            cache.pop(5, None)
 
     threads = [threading.Thread(target=hammer, args=(seed,)) for seed in (1, 3, 7)]
     shrinker = threading.Thread(target=shrink)

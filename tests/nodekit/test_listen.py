@@ -18,7 +18,18 @@ def test_what_is_read_is_written_the_same(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "unix:", "unix:relative", "8080", ":8080", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "a:-1", "a:²"],
+    [
+        "",
+        "unix:",
+        "unix:relative",
+        "8080",
+        ":8080",
+        "127.0.0.1:",
+        "127.0.0.1:http",
+        "127.0.0.1:65536",
+        "a:-1",
+        "a:²",
+    ],
 )
 def test_anything_else_is_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(ValueError, match='NODED_LISTEN: expected "unix:/path" or "host:port"'):

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from nodekit import memory
 from tests.nodekit.noded_side import environ
@@ -25,7 +26,8 @@ print(empty, full, found["before"], found["after"], int(found["objects"]))
 
 
 def test_rss_agrees_with_the_kernel() -> None:
-    status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
     told = int(status["VmRSS"].split()[0]) * 1024
     assert abs(memory.rss() - told) < 8 * MIB
 

@@ -123,7 +123,9 @@ def test_a_forgotten_profile_is_overdue(tmp_path: Path) -> None:
     assert not profile.running
 
 
-@pytest.mark.parametrize(("line", "name"), [(1, ""), (4, "outer"), (6, "leak"), (8, "outer"), (19, "keep"), (99, "")])
+@pytest.mark.parametrize(
+    ("line", "name"), [(1, ""), (4, "outer"), (6, "leak"), (8, "outer"), (19, "keep"), (99, "")]
+)
 def test_function_at(tmp_path: Path, line: int, name: str) -> None:
     load(tmp_path)
     assert function_at(str(tmp_path / "shop" / "leaky.py"), line) == name
