@@ -77,7 +77,9 @@ class Loop:
                 # A descriptor handled earlier in this round may have been closed by another's callback.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(events)
-            while self._timers and self._timers[0][0] <= time.monotonic():
+            # Only what is due now: tasks that come back at once must not keep descriptors waiting.
+            due = time.monotonic()
+            while self._timers and self._timers[0][0] <= due:
                 heapq.heappop(self._timers)[2]()
 
     def stop(self) -> None:

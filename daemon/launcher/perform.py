@@ -197,7 +197,8 @@ class Perform:
     def _kill(self, instance: str, timeout: float) -> Task:
         record = self._table.find(instance)
         until = time.monotonic() + timeout
-        while (living := self._table.pids(record)) or record.running:
+        # To look at every process of the host is dear: a recent look does, but not to end on.
+        while (living := self._table.pids(record, False) or self._table.pids(record)) or record.running:
             if not self._cgroups.roots or not self._cgroups.kill(instance):
                 self._kill_each(record, living)
             if time.monotonic() >= until:

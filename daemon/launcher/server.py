@@ -24,6 +24,8 @@ from launcher.orders import (
 )
 
 _MOST_CLIENTS = 64
+_REST = 0.5  # after a connection that could not be accepted, usually for lack of descriptors
+_FAREWELL = 1.0
 _MOST_UNREAD = 16 * 1024 * 1024
 _PAUSE_READING = 1024 * 1024
 _MOST_OPEN_REQUESTS = 1024
@@ -39,6 +41,7 @@ class Client:
         self._outbox = bytearray()
         self._waiting = 0
         self._closing = False
+        self._lingering = False
         self.closed = False
         self._server.loop.watch(connection.fileno(), self._ready)
 
@@ -92,12 +95,12 @@ class Client:
         else:
             self._server.loop.begin(self._server.task(order), ended)
 
-    def refuse(self, text: str) -> None:
+    def refuse(self, text: str, kind: Kind = "refused") -> None:
         self._closing = True
-        self.send({"id": None, "ok": False, "kind": "refused", "error": text})
+        self.send({"id": None, "ok": False, "kind": kind, "error": text})
 
     def send(self, message: Result) -> None:
-        if self.closed:
+        if self.closed or self._lingering:
             return
         self._outbox += json.dumps(message, separators=(",", ":")).encode() + b"\n"
         self._flush()
@@ -115,12 +118,30 @@ class Client:
             self.close()
             return
         if self._closing and not self._outbox:
-            self.close()
+            self._linger()
             return
         self._rewatch()
 
+    def _linger(self) -> None:
+        """Who still speaks when the door closes would get an error instead of the reason: listen a moment."""
+        self._lingering = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._server.loop.watch(self._socket.fileno(), self._discard)
+        self._server.loop.after(_FAREWELL, self.close)
+
+    def _discard(self, _events: int) -> None:
+        try:
+            more = self._socket.recv(LARGEST_REQUEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            more = b""
+        if not more:
+            self.close()
+
     def _rewatch(self) -> None:
-        if self.closed:
+        if self.closed or self._lingering:
             return
         full = len(self._outbox) > _PAUSE_READING or self._waiting >= _MOST_OPEN_REQUESTS or self._closing
         events = (0 if full else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._outbox else 0)
@@ -145,7 +166,10 @@ class Server:
         self.task: Callable[[Order], Task]
         self._listener = listener
         self._peers = peers
-        loop.watch(listener.fileno(), self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        self.loop.watch(self._listener.fileno(), self._accept)
 
     def tell(self, event: Result) -> None:
         for client in list(self.clients):
@@ -154,8 +178,12 @@ class Server:
     def _accept(self, _events: int) -> None:
         try:
             connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return
         except OSError as error:
-            log(f"connection not accepted: {error.strerror}")
+            log(f"connection not accepted: {error.strerror}; next try in {_REST:g} s")
+            self.loop.forget(self._listener.fileno())
+            self.loop.after(_REST, self._listen)
             return
         connection.setblocking(False)
         client = Client(self, connection)
@@ -164,7 +192,7 @@ class Server:
             log(f"connection of uid {uid} refused")
             client.refuse(f"not permitted: uid {uid} is not among `peers` of the launcher's settings")
         elif len(self.clients) >= _MOST_CLIENTS:
-            client.refuse(f"{_MOST_CLIENTS} connections are open already")
+            client.refuse(f"{_MOST_CLIENTS} connections are open already", "unavailable")
         else:
             self.clients.add(client)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from launcher import folders, proc
 from launcher.cgroups import write
@@ -67,8 +67,14 @@ def fork(recipe: Recipe) -> Child:
         raise
     finally:
         os.close(child_end)
-    # The child is not reaped before its pidfd says so, hence the number cannot mean anyone else.
-    return Child(pid, os.pidfd_open(pid), report)
+    try:
+        return Child(pid, os.pidfd_open(pid), report)
+    except OSError:
+        # Without a descriptor for it the child could not be watched: it must not stay.
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(report)
+        raise
 
 
 def await_exec(child: Child) -> Generator[Pause, None, None]:
@@ -79,20 +85,22 @@ def await_exec(child: Child) -> Generator[Pause, None, None]:
         try:
             news = os.read(child.report, 65536)
         except BlockingIOError:
-            raise Refusal("timed_out", f"{_last_step(heard)} takes over {_LONGEST_START:.0f} s") from None
+            reason = f"{_last(heard)} takes over {_LONGEST_START:.0f} s"
+            raise Refusal("timed_out", reason) from None
         if not news:
             break
         heard += news
-    lines = heard.decode(errors="replace").splitlines()
-    if lines and lines[-1].startswith("{"):
-        told = json.loads(lines[-1])
-        raise Refusal(_kind_of(told["errno"]), told["text"])
-    if not lines or lines[-1] != _EXEC:
-        raise Refusal("unavailable", f"the process was killed at the step: {_last_step(heard)}")
+    last = _last(heard)
+    if isinstance(last, dict):
+        raise Refusal(_kind_of(last["errno"]), last["text"])
+    if last != _EXEC:
+        raise Refusal("unavailable", f"the process was killed at the step: {last}")
 
 
-def _last_step(heard: bytes) -> str:
-    return (heard.decode(errors="replace").splitlines() or ["fork"])[-1]
+def _last(heard: bytes) -> Any:
+    """The step the child reported last, or the failure it reported instead."""
+    lines = heard.splitlines()
+    return json.loads(lines[-1]) if lines else "fork"
 
 
 def _kind_of(number: int) -> Kind:
@@ -108,13 +116,16 @@ def _become(recipe: Recipe, report: int) -> NoReturn:
         os.dup2(report, _REPORT_FD, inheritable=False)
         os.closerange(_REPORT_FD + 1, 2**31 - 1)
         for step, do in _steps(recipe):
-            os.write(_REPORT_FD, f"{step}\n".encode())
+            _report(step)
             do()
     except OSError as error:
-        text = _explain(recipe, step, error)
-        os.write(_REPORT_FD, json.dumps({"errno": error.errno, "text": text}).encode() + b"\n")
+        _report({"errno": error.errno, "text": _explain(recipe, step, error)})
     finally:
         os._exit(127)
+
+
+def _report(message: object) -> None:
+    os.write(_REPORT_FD, json.dumps(message).encode() + b"\n")
 
 
 def _steps(recipe: Recipe) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -84,11 +84,12 @@ class Table:
         marked, sessions = self._scanned(fresh)
         found = marked.get(record.instance, set())
         if not record.session_over:
-            inside = {pid for pid in sessions.get(record.pid, ()) if proc.uid(pid) == record.uid}
+            inside = sessions.get(record.pid, set())
             # Once nobody is left in it, the session's number may come to mean something else.
             record.session_over = not inside and not record.running
             found = found | inside
-        return main | found
+        # Neither mark nor session proves anything about a process of somebody else.
+        return main | {pid for pid in found if proc.uid(pid) == record.uid}
 
     def _scanned(self, fresh: bool) -> tuple[dict[str, set[int]], dict[int, set[int]]]:
         if fresh or time.monotonic() - self._scan[0] > _SCAN_LASTS:
