@@ -21,5 +21,7 @@ def looped(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 async def until(true: Callable[[], Awaitable[bool]], deadline: float = 10.0) -> None:
     """Wait for a condition of the world; fail when it does not come."""
     async with asyncio.timeout(deadline):
-        while not await true():
+        while True:
+            if await true():
+                return
             await asyncio.sleep(0.01)

@@ -50,7 +50,9 @@ class Load:
         """Wait for `count` more answers."""
         goal = self.count + count
         async with asyncio.timeout(30):
-            while self.count < goal:
+            while True:
+                if self.count >= goal:
+                    return
                 await asyncio.sleep(0.005)
 
     async def __aenter__(self) -> "Load":

@@ -42,7 +42,8 @@ class SmallServer:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            # Cancelled when the test ends with a connection open.
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 while await self._answer(reader, writer):
                     pass
         finally:

@@ -307,6 +307,26 @@ async def test_a_server_that_left_finishes_its_request_before_it_is_deleted(hapr
 
 
 @looped
+async def test_a_server_that_left_is_cut_off_after_its_grace(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    shop.proxy = HaproxyProxy(haproxy.socket, grace=0.2)
+    old, _ = await shop.server(1), await shop.server(2)
+    old.seconds = 20.0
+    await shop.install((1, PINNED))
+    slow = asyncio.create_task(ask_once(shop.port, "POST"))
+
+    async def has_arrived() -> bool:
+        return old.answered.total() == 1
+
+    await until(has_arrived)
+    begun = time.monotonic()
+    await shop.install((2, PINNED))
+    assert 0.2 <= time.monotonic() - begun < 3
+    assert (await slow)[0] in (0, 502, 503)
+    assert set(await shop.counts()) == {"shop.2"}
+
+
+@looped
 async def test_a_rollback_overtakes_a_slow_removal(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     old, _ = await shop.server(1), await shop.server(2)
@@ -334,7 +354,7 @@ async def test_a_rollback_overtakes_a_slow_removal(haproxy: RunningHaproxy) -> N
 
 
 @looped
-async def test_counts_name_every_kind_of_bad_once(haproxy: RunningHaproxy) -> None:
+async def test_every_kind_of_failure_is_counted_bad_once(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     one, _ = await shop.server(1), await shop.server(2)
     await shop.install((1, PINNED), (2, SPARE))
@@ -349,11 +369,11 @@ async def test_counts_name_every_kind_of_bad_once(haproxy: RunningHaproxy) -> No
     await ask_once(shop.port, "POST")  # fails
     assert await bad_of(shop) == (4, 3)
     one.hang_up, one.status, one.cut_short = False, "200 OK", True
-    await ask_once(shop.port)  # broken off in the body
-    assert await bad_of(shop) == (5, 4)
+    await ask_once(shop.port)  # broken off in the body: an answer and a failure
+    assert await bad_of(shop) == (6, 4)
     one.die()
     await ask_once(shop.port)  # refused, redispatched
-    assert await bad_of(shop) == (6, 5)
+    assert await bad_of(shop) == (7, 5)
 
 
 async def bad_of(shop: Shop) -> tuple[int, int]:

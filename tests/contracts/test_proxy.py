@@ -1,0 +1,233 @@
+"""What must hold for every proxy, the real one and the fake?"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from noded.adapters.haproxy import HaproxyProxy
+from noded.model.route import Place, Route, Server
+from noded.ports import Proxy, Refused, Unavailable
+from tests.adapters.looped import looped
+from tests.adapters.running_haproxy import RunningHaproxy, running
+from tests.adapters.small_client import ask_once
+from tests.adapters.small_server import SmallServer
+from tests.fakes.proxy import FakeProxy
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A proxy with what a test does around it."""
+
+    proxy: Proxy
+    folder: Path
+    first: int
+    last: int
+    ready: Callable[[], Awaitable[None]]
+    request: Callable[[int], Awaitable[str]]
+    """Ask a port once; the name of the instance that answered, or "" for none."""
+    restart: Callable[[], None]
+    leave: Callable[[], None]
+
+    def route(self, *places: tuple[int, Place], share: float = 0.0, port: int = 0) -> Route:
+        servers = tuple(Server(f"shop.{n}", f"unix:{self.folder}/{n}.sock", place) for n, place in places)
+        return Route("shop", port or self.first, servers, share, 60.0 if share else 0.0)
+
+    async def instances(self) -> set[str]:
+        return {traffic.instance for traffic in await self.proxy.traffic()}
+
+
+@pytest.fixture(params=["fake", "haproxy"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "fake":
+        yield faked(tmp_path)
+    else:
+        with running() as haproxy:
+            yield real(haproxy)
+
+
+def faked(folder: Path) -> World:
+    fake = FakeProxy((8081, 8084))
+
+    async def ready() -> None:
+        return None
+
+    async def ask(port: int) -> str:
+        server = fake.chosen(port)
+        if server is None:
+            return ""
+        fake.serve(server.instance, 1)
+        return server.instance
+
+    def leave() -> None:
+        fake.is_away = True
+
+    return World(fake, folder, 8081, 8084, ready, ask, fake.restart, leave)
+
+
+def real(haproxy: RunningHaproxy) -> World:
+    async def ready() -> None:
+        await haproxy.ready()
+        for number in (1, 2, 3):
+            await SmallServer(f"shop.{number}", f"unix:{haproxy.folder}/{number}.sock").start()
+
+    async def ask(port: int) -> str:
+        status, body = await ask_once(port)
+        return body if status == 200 else ""
+
+    def restart() -> None:
+        haproxy.kill()
+        haproxy.start()
+
+    proxy = HaproxyProxy(haproxy.socket)
+    return World(proxy, haproxy.folder, haproxy.first, haproxy.last, ready, ask, restart, haproxy.kill)
+
+
+@looped
+async def test_a_route_serves_and_is_counted(world: World) -> None:
+    await world.ready()
+    await world.proxy.install(world.route((1, Place.PINNED), (2, Place.SPARE)))
+    assert [await world.request(world.first) for _ in range(3)] == ["shop.1"] * 3
+    counts = {traffic.instance: traffic for traffic in await world.proxy.traffic()}
+    assert (counts["shop.1"].requests, counts["shop.1"].bad, counts["shop.1"].up) == (3, 0, True)
+    assert counts["shop.2"].requests == 0
+
+
+@looped
+async def test_install_is_idempotent_and_keeps_counts(world: World) -> None:
+    await world.ready()
+    route = world.route((1, Place.PINNED))
+    await world.proxy.install(route)
+    await world.request(world.first)
+    before = await world.proxy.traffic()
+    await world.proxy.install(route)
+    assert await world.proxy.traffic() == before
+
+
+@looped
+async def test_servers_not_in_the_route_are_removed(world: World) -> None:
+    await world.ready()
+    await world.proxy.install(world.route((1, Place.PINNED), (2, Place.SPARE)))
+    await world.proxy.install(world.route((3, Place.PINNED)))
+    assert await world.instances() == {"shop.3"}
+    assert await world.request(world.first) == "shop.3"
+
+
+@looped
+async def test_a_server_changes_place_and_keeps_its_counts(world: World) -> None:
+    await world.ready()
+    await world.proxy.install(world.route((1, Place.PINNED)))
+    await world.request(world.first)
+    await world.proxy.install(world.route((1, Place.CANARY), (2, Place.PINNED)))
+    await world.proxy.install(world.route((1, Place.SPARE), (2, Place.PINNED)))
+    counts = {traffic.instance: traffic.requests for traffic in await world.proxy.traffic()}
+    assert counts == {"shop.1": 1, "shop.2": 0}
+
+
+@looped
+async def test_draining_what_was_never_there_adds_nothing(world: World) -> None:
+    await world.ready()
+    await world.proxy.install(world.route((1, Place.PINNED), (2, Place.DRAINING)))
+    assert await world.instances() == {"shop.1"}
+
+
+@looped
+async def test_slots_do_not_touch_each_other(world: World) -> None:
+    await world.ready()
+    await world.proxy.install(world.route((1, Place.PINNED)))
+    await world.proxy.install(world.route((2, Place.PINNED), port=world.last))
+    await world.proxy.remove(world.first)
+    assert await world.request(world.first) == ""
+    assert await world.request(world.last) == "shop.2"
+    assert await world.instances() == {"shop.2"}
+
+
+@looped
+async def test_an_empty_slot_may_be_removed(world: World) -> None:
+    await world.ready()
+    await world.proxy.remove(world.first)
+    await world.proxy.remove(world.first)
+    assert await world.request(world.first) == ""
+
+
+@looped
+async def test_a_port_outside_the_ranges_is_refused(world: World) -> None:
+    await world.ready()
+    with pytest.raises(Refused, match=str(world.last + 1)):
+        await world.proxy.install(world.route((1, Place.PINNED), port=world.last + 1))
+    assert await world.instances() == set()
+
+
+PIN = Server("shop.1", "unix:/run/1.sock", Place.PINNED)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (Route("shop", 1, (PIN,), share=1.5, lease=1), "share"),
+        (Route("shop", 1, (PIN,), share=-0.1, lease=1), "share"),
+        (Route("shop", 1, (PIN,), share=float("nan"), lease=1), "share"),
+        (Route("shop", 1, (PIN,), share=0.5), "lease"),
+        (Route("shop", 1, (PIN,), share=0.5, lease=float("inf")), "lease"),
+        (Route("shop", 1, (PIN,), lease=-1.0), "lease"),
+        (Route("shop", 1, (PIN, PIN)), "twice"),
+        (Route("shop", 1, (Server("shop", "unix:/1", Place.PINNED),)), "catalog.7"),
+        (
+            Route("shop", 1, (Server("shop.1; disable frontend clients", "unix:/1", Place.PINNED),)),
+            "instance",
+        ),
+        (Route("shop", 1, (Server("shop.1", "unix:/1 weight 256", Place.PINNED),)), "address"),
+        (Route("shop", 1, (Server("shop.1", "unix:/1\nshow info", Place.PINNED),)), "address"),
+        (Route("shop", 1, (Server("shop.1", "unix:1", Place.PINNED),)), "address"),
+        (Route("shop", 1, (Server("shop.1", "unix:/" + "x" * 200, Place.PINNED),)), "address"),
+        (Route("shop", 1, (Server("shop.1", "localhost", Place.PINNED),)), "address"),
+        (Route("shop", 1, tuple(Server(f"shop.{n}", "unix:/1", Place.SPARE) for n in range(65))), "64"),
+        (Route("shop", 1, (PIN,), idempotent=("get",)), "idempotent"),
+        (Route("shop", 1, (PIN,), idempotent=("GET 1",)), "idempotent"),
+    ],
+)
+@looped
+async def test_a_wrong_route_is_refused_whole(wrong: Route, says: str) -> None:
+    for proxy in (FakeProxy(), HaproxyProxy(Path("/nonexistent"))):
+        with pytest.raises(Refused, match=says):
+            await proxy.install(wrong)
+
+
+@looped
+async def test_a_restart_is_told_by_the_generation(world: World) -> None:
+    await world.ready()
+    before = await world.proxy.generation()
+    await world.proxy.install(world.route((1, Place.PINNED)))
+    assert await world.proxy.generation() == before
+    world.restart()
+    await world.ready()
+    assert await world.proxy.generation() != before
+    assert await world.instances() == set()
+    await world.proxy.install(world.route((1, Place.PINNED)))
+    assert await world.request(world.first) == "shop.1"
+
+
+@looped
+async def test_a_proxy_that_is_away_is_unavailable(world: World) -> None:
+    await world.ready()
+    world.leave()
+    for call in (
+        world.proxy.install(world.route((1, Place.PINNED))),
+        world.proxy.remove(world.first),
+        world.proxy.traffic(),
+        world.proxy.generation(),
+    ):
+        with pytest.raises(Unavailable):
+            await call
+
+
+@looped
+async def test_the_fake_ends_a_lease_on_its_clock() -> None:
+    now = [100.0]
+    fake = FakeProxy(clock=lambda: now[0])
+    servers = (PIN, Server("shop.2", "unix:/run/2.sock", Place.CANARY))
+    await fake.install(Route("shop", 1, servers, share=0.1, lease=5.0))
+    assert fake.share(1) == 0.1
+    now[0] = 105.0
+    assert fake.share(1) == 0.0
