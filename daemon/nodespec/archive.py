@@ -71,18 +71,19 @@ def _block(name: bytes, kind: bytes, mode: int, size: int, target: bytes) -> byt
 
 def members(source: BinaryIO, where: str) -> Iterator[tuple[Member, Iterable[bytes]]]:
     """Every member with its bytes in chunks, which must be used up before the next; raises ReleaseError."""
-    while True:
-        raw = _exactly(source, BLOCK, where)
-        if not any(raw):
-            break
+    length = 0
+    while any(raw := _exactly(source, BLOCK, where)):
         member = _member(source, raw, where)
+        length += len(header(member)) + member.size + len(padding(member.size))
         yield member, _content(source, member, where)
-    end = ending(source.tell() - BLOCK)[BLOCK:]
+    end = ending(length)[BLOCK:]
     if source.read(len(end) + 1) != end:
         raise ReleaseError(where, [Mistake("", hint="its end is cut off, or something follows it")])
 
 
 def _member(source: BinaryIO, raw: bytes, where: str) -> Member:
+    if raw[257:262] != b"ustar":
+        raise _broken(where)
     long: dict[bytes, bytes] = {}
     block = raw
     while (kind := block[156:157]) in (b"K", b"L") and kind not in long:
@@ -139,8 +140,12 @@ def _content(source: BinaryIO, member: Member, where: str) -> Iterator[bytes]:
 def _exactly(source: BinaryIO, count: int, where: str) -> bytes:
     got = source.read(count)
     if len(got) < count:
-        raise ReleaseError(where, [Mistake("", hint="not a packed release, or cut off")])
+        raise _broken(where)
     return got
+
+
+def _broken(where: str) -> ReleaseError:
+    return ReleaseError(where, [Mistake("", hint="not a packed release, or cut off")])
 
 
 def _octal(field: bytes) -> int:

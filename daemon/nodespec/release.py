@@ -52,6 +52,8 @@ def pack(directory: Path) -> Packed:
     """
     scan = Scan(source=True)
     scan.walk(directory)
+    # what is missing in half a tree says nothing
+    refuse_if(str(directory), scan.mistakes if scan.stopped else [])
     spec, mistakes = _manifest(scan.tree, scan.contents.get(MANIFEST, b""))
     found = [*scan.mistakes, *link_mistakes(scan.tree), *mistakes]
     if spec is None or found:

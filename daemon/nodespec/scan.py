@@ -53,17 +53,20 @@ class Scan:
     size: int = 0
     met: int = 0
     folders: int = 0
+    stopped: bool = False
+    """It could not be read, or a limit was reached: the tree is not whole."""
 
     def walk(self, directory: Path) -> None:
         try:
             top = os.open(os.path.realpath(directory), OPEN_FOLDER)
         except OSError as error:
             self.mistakes.append(Mistake("", "a folder that can be read", str(error.strerror)))
+            self.stopped = True
             return
         try:
             self._folder(top, "")
         except _TooMuchError:
-            pass
+            self.stopped = True
         finally:
             os.close(top)
 

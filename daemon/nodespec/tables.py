@@ -98,7 +98,9 @@ def read_shape(text: str, where: str, shape: Shape, later: Collection[str], chec
         mistakes += [_mistake(error, shape, later) for error in errors[:MOST_MISTAKES]]
         if len(errors) > MOST_MISTAKES:
             mistakes.append(Mistake("", hint=f"and {len(errors) - MOST_MISTAKES} more mistakes"))
-    mistakes += checks(raw)
+    # one mistake is enough for one key
+    told = {mistake.key for mistake in mistakes}
+    mistakes += [mistake for mistake in checks(raw) if mistake.key not in told]
     if mistakes:
         raise ManifestError(where, mistakes)
     return value

@@ -81,7 +81,8 @@ class Unpacking:
     def _write(self, member: Member, content: Iterable[bytes]) -> None:
         whole = hashlib.sha256()
         descriptor = os.open(self._folder / member.path, NEW_FILE, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as out:
+        # buffered: a raw write may take only a part without any error
+        with os.fdopen(descriptor, "wb") as out:
             # the umask of the caller must not decide what the node's user may read
             os.fchmod(out.fileno(), member.mode)
             for chunk in content:

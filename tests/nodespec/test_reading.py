@@ -1,0 +1,388 @@
+"""Is `node.toml` read as the design's section 7 says, and is every wrong one refused with its reasons?"""
+
+import json
+import tomllib
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodespec.forms import FORMS, LATER
+from nodespec.manifest import (
+    Autonomy,
+    Budget,
+    Healing,
+    Health,
+    Levels,
+    Listen,
+    NodeSpec,
+    Probe,
+    Protocol,
+    Regeneration,
+    Resources,
+    RolloutPlan,
+    Rung,
+    Serves,
+    Stop,
+)
+from nodespec.manifest import Tests as Trials
+from nodespec.reading import HEAD, ManifestError, read_node, schema
+
+SMALL = """
+[node]
+name = "payment"
+version = "1.4.0"
+run = ["python", "-m", "payment"]
+"""
+
+WHOLE = """
+[node]
+name = "payment"
+version = "1.4.0+heal.1"
+run = ["python", "-m", "payment", "--bind", "{listen}"]
+user = "payment"
+env = { LOG_LEVEL = "info", A = "" }
+start_timeout = "10s"
+stop = { signal = "INT", timeout = "500ms" }
+instances = 2
+spares = 1
+
+[serves]
+port = 8081
+protocol = "http"
+listen = "port"
+idempotent = ["GET"]
+
+[health]
+readiness = "http"
+path = "/ready?full=1"
+period = "5s"
+timeout = 1
+
+[resources]
+memory = "256M"
+cpu = 1.5
+pids = 64
+files = 1024
+
+[healing]
+ladder = ["collect", "replace"]
+settle = "1m"
+[healing.autonomy]
+restart = "act"
+rollback = "approve"
+tune = "act"
+replace = "observe"
+regenerate = "advise"
+[healing.budget]
+replace = 2
+regenerate = 0
+
+[rollout]
+steps = [10, 12.5, 100]
+dwell = "0s"
+soak = "5m"
+
+[tests]
+command = ["python", "-m", "pytest"]
+timeout = "1m"
+soak = ["python", "soak.py"]
+
+[regeneration]
+write = ["payment/*.py", "payment/**/*.sql"]
+constraints = ["Keep the API as it is."]
+"""
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(ManifestError) as refused:
+        read_node(text, "node.toml")
+    assert all(line.startswith("node.toml: ") for line in str(refused.value).splitlines())
+    return [str(mistake) for mistake in refused.value.mistakes]
+
+
+def in_table(table: str, lines: str) -> str:
+    """The small manifest with these lines added to one table of it."""
+    return f"{SMALL}{lines}\n" if table == "node" else f"{SMALL}[{table}]\n{lines}\n"
+
+
+def test_a_small_manifest_is_all_defaults() -> None:
+    assert read_node(SMALL, "node.toml") == NodeSpec("payment", "1.4.0", ("python", "-m", "payment"))
+
+
+def test_every_key_is_read() -> None:
+    assert read_node(WHOLE, "node.toml") == NodeSpec(
+        name="payment",
+        version="1.4.0+heal.1",
+        run=("python", "-m", "payment", "--bind", "{listen}"),
+        user="payment",
+        env=(("A", ""), ("LOG_LEVEL", "info")),
+        start_timeout=10.0,
+        stop=Stop("INT", 0.5),
+        instances=2,
+        spares=1,
+        serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",)),
+        health=Health(Probe.HTTP, "/ready?full=1", 5.0, 1.0),
+        resources=Resources(256 * 1024**2, 1.5, 64, 1024),
+        healing=Healing(
+            (Rung.COLLECT, Rung.REPLACE),
+            60.0,
+            Budget(2, 0),
+            Levels(Autonomy.ACT, Autonomy.APPROVE, Autonomy.ACT, Autonomy.OBSERVE, Autonomy.ADVISE),
+        ),
+        rollout=RolloutPlan((0.1, 0.125, 1.0), 0.0, 300.0),
+        tests=Trials(("python", "-m", "pytest"), 60.0, ("python", "soak.py")),
+        regeneration=Regeneration(("payment/*.py", "payment/**/*.sql"), ("Keep the API as it is.",)),
+    )
+
+
+def test_every_field_of_the_manifest_has_been_written_above() -> None:
+    """So that a new field cannot come without a way to write it."""
+    written = tomllib.loads(WHOLE)
+    assert set(written["node"]) == set(HEAD)
+    assert set(written) - {"node"} == {field.name for field in fields(NodeSpec)} - set(HEAD)
+    shapes = (Serves, Health, Resources, Healing, RolloutPlan, Trials, Regeneration)
+    for name, shape in zip(list(written)[1:], shapes, strict=True):
+        assert set(written[name]) == {field.name for field in fields(shape)}
+    assert all(
+        name in {field.name for field in fields(shape)} for shape, forms in FORMS.items() for name in forms
+    )
+
+
+def test_the_example_of_the_issue() -> None:
+    assert mistakes(in_table("resources", 'memory = "lots"')) == [
+        'resources.memory: expected a size such as "256M", "1G" or a number of bytes, got "lots"'
+    ]
+    assert mistakes(SMALL + "[healthh]") == ["healthh: unknown key; nearest known key: health"]
+    assert mistakes(in_table("node", "before = []")) == ["node.before: not yet supported"]
+
+
+BAD = [
+    ("node", 'user = "root"', "node.user"),
+    ("node", 'user = "0"', "node.user"),
+    ("node", 'user = "00"', "node.user"),
+    ("node", "user = 0", "node.user"),
+    ("node", 'user = "4294967295"', "node.user"),
+    ("node", 'user = "-x"', "node.user"),
+    ("node", 'user = ""', "node.user"),
+    ("node", 'env = { NODED_X = "1" }', "node.env.NODED_X"),
+    ("node", 'env = { NOTIFY_SOCKET = "1" }', "node.env.NOTIFY_SOCKET"),
+    ("node", 'env = { "A=B" = "1" }', 'node.env."A=B"'),
+    ("node", 'env = { "" = "1" }', 'node.env.""'),
+    ("node", "env = { A = 1 }", "node.env.A"),
+    ("node", 'env = { A = "a\\u0000b" }', "node.env.A"),
+    ("node", 'env = { A = { B = "1" } }', "node.env.A"),
+    ("node", 'env = ["A=1"]', "node.env"),
+    ("node", "start_timeout = 0", "node.start_timeout"),
+    ("node", 'start_timeout = "soon"', "node.start_timeout"),
+    ("node", 'stop = "TERM"', "node.stop"),
+    ("node", 'stop = { signal = "SIGTERM" }', "node.stop.signal"),
+    ("node", 'stop = { signal = "term" }', "node.stop.signal"),
+    ("node", "stop = { signal = 15 }", "node.stop.signal"),
+    ("node", 'stop = { timeout = "0s" }', "node.stop.timeout"),
+    ("node", "stop = { after = 1 }", "node.stop.after"),
+    ("node", "instances = 0", "node.instances"),
+    ("node", "instances = 65", "node.instances"),
+    ("node", "instances = 1.0", "node.instances"),
+    ("node", 'instances = "2"', "node.instances"),
+    ("node", "instances = true", "node.instances"),
+    ("node", "spares = 3", "node.spares"),
+    ("node", "spares = -1", "node.spares"),
+    ("node", "spares = 1", "node.spares"),
+    ("serves", "", "serves.port"),
+    ("serves", "port = 0", "serves.port"),
+    ("serves", "port = 65536", "serves.port"),
+    ("serves", 'port = "80"', "serves.port"),
+    ("serves", 'port = 80\nprotocol = "htpp"', "serves.protocol"),
+    ("serves", 'port = 80\nlisten = "tcp"', "serves.listen"),
+    ("serves", 'port = 80\nidempotent = ["get"]', "serves.idempotent"),
+    ("serves", 'port = 80\nidempotent = ["GET", "GET"]', "serves.idempotent"),
+    ("serves", 'port = 80\nidempotent = ["GET", 1]', "serves.idempotent"),
+    ("serves", 'port = 80\nidempotent = "GET"', "serves.idempotent"),
+    ("health", 'readiness = "http"', "health.readiness"),
+    ("health", 'readiness = "ping"', "health.readiness"),
+    ("health", 'path = "healthz"', "health.path"),
+    ("health", 'path = "/a b"', "health.path"),
+    ("health", 'path = "/a\\r\\nX: y"', "health.path"),
+    ("health", "period = 0", "health.period"),
+    ("health", "timeout = -1", "health.timeout"),
+    ("resources", "memory = -1", "resources.memory"),
+    ("resources", "memory = 1.5", "resources.memory"),
+    ("resources", 'cpu = "1"', "resources.cpu"),
+    ("resources", "cpu = -0.5", "resources.cpu"),
+    ("resources", "cpu = inf", "resources.cpu"),
+    ("resources", "cpu = nan", "resources.cpu"),
+    ("resources", "pids = -1", "resources.pids"),
+    ("resources", "files = 9999999", "resources.files"),
+    ("healing", 'ladder = ["restart"]', "healing.ladder"),
+    ("healing", 'ladder = ["replace", "collect"]', "healing.ladder"),
+    ("healing", 'ladder = ["collect", "collect"]', "healing.ladder"),
+    ("healing", 'ladder = "collect"', "healing.ladder"),
+    ("healing", "ladder = [1]", "healing.ladder"),
+    ("healing", "settle = 0", "healing.settle"),
+    ("healing.autonomy", 'tune = "yes"', "healing.autonomy.tune"),
+    ("healing.autonomy", 'collect = "act"', "healing.autonomy.collect"),
+    ("healing.budget", "replace = -1", "healing.budget.replace"),
+    ("rollout", "steps = []", "rollout.steps"),
+    ("rollout", "steps = [10, 50]", "rollout.steps"),
+    ("rollout", "steps = [50, 10, 100]", "rollout.steps"),
+    ("rollout", "steps = [10, 10, 100]", "rollout.steps"),
+    ("rollout", "steps = [0, 100]", "rollout.steps"),
+    ("rollout", "steps = [10, 100, 110]", "rollout.steps"),
+    ("rollout", 'steps = ["10%", 100]', "rollout.steps"),
+    ("rollout", "steps = [true, 100]", "rollout.steps"),
+    ("rollout", "steps = 100", "rollout.steps"),
+    ("rollout", "dwell = -1", "rollout.dwell"),
+    ("tests", 'command = "pytest"', "tests.command"),
+    ("tests", 'command = [""]', "tests.command"),
+    ("tests", "soak = [1]", "tests.soak"),
+    ("tests", "timeout = 0", "tests.timeout"),
+    ("regeneration", 'write = ["/etc/passwd"]', "regeneration.write[0]"),
+    ("regeneration", 'write = ["a.py", "a/../../b"]', "regeneration.write[1]"),
+    ("regeneration", 'write = [""]', "regeneration.write[0]"),
+    ("regeneration", 'write = ["a\\nb"]', "regeneration.write[0]"),
+    ("regeneration", "constraints = [1]", "regeneration.constraints[0]"),
+    ("regeneration", 'constraints = ["' + "a" * 4097 + '"]', "regeneration.constraints[0]"),
+]
+
+
+@pytest.mark.parametrize(("table", "lines", "key"), BAD)
+def test_one_bad_value_is_one_mistake_at_its_key(table: str, lines: str, key: str) -> None:
+    (got,) = mistakes(in_table(table, lines))
+    assert got.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("name", '"Payment"'),
+        ("name", '"1a"'),
+        ("name", '"a_b"'),
+        ("name", '"a.b"'),
+        ("name", '"../a"'),
+        ("name", '"' + "a" * 33 + '"'),
+        ("name", '"a\\n"'),
+        ("name", '""'),
+        ("name", "1"),
+        ("version", '""'),
+        ("version", '"-1"'),
+        ("version", '"1/2"'),
+        ("version", '"1.0 "'),
+        ("version", '"' + "1" * 65 + '"'),
+        ("version", "1.4"),
+        ("run", "[]"),
+        ("run", '[""]'),
+        ("run", '"python -m payment"'),
+        ("run", '["python", 8080]'),
+        ("run", '["a\\u0000"]'),
+        ("run", json.dumps(["a"] * 513)),
+    ],
+)
+def test_the_three_required_keys(key: str, written: str) -> None:
+    good = {"name": '"payment"', "version": '"1.4.0"', "run": '["payment"]'}
+    (got,) = mistakes(
+        "[node]\n" + "\n".join(f"{name} = {text}" for name, text in (good | {key: written}).items())
+    )
+    assert got.startswith(f"node.{key}: expected ")
+    (got,) = mistakes(
+        "[node]\n" + "\n".join(f"{name} = {text}" for name, text in good.items() if name != key)
+    )
+    assert got.startswith(f"node.{key}: expected ")
+    assert got.endswith(", got nothing")
+
+
+def test_mistakes_of_every_kind_come_together() -> None:
+    got = mistakes("""
+        helth = 1
+        [node]
+        name = "Payment"
+        run = ["{listen}"]
+        memory = "1G"
+        instances = "every-host"
+        spares = 1
+        secrets = {}
+        [health]
+        readiness = "http"
+        [metrics]
+        path = "/metrics"
+    """)
+    assert sorted(line.partition(": ")[0] for line in got) == [
+        "health.readiness", "helth", "metrics", "node.instances", "node.memory", "node.name", "node.run",
+        "node.secrets", "node.spares", "node.version",
+    ]  # fmt: skip
+    assert "node.memory: unknown key; nearest known key: resources.memory" in got
+    assert 'node.instances: "every-host" is not yet supported' in got
+
+
+@pytest.mark.parametrize("later", sorted(LATER))
+def test_what_is_planned_is_told_apart_from_what_is_unknown(later: str) -> None:
+    place, _, value = later.partition("=")
+    table, _, key = place.rpartition(".")
+    line = f"{key} = {json.dumps(value) if value else '{}'}"
+    lines = f"port = 80\n{line}" if table == "serves" else line
+    text = in_table(table, lines) if table else f"{line}\n{SMALL}"
+    (got,) = mistakes(text)
+    assert got == (f'{place}: "{value}" is not yet supported' if value else f"{place}: not yet supported")
+
+
+def test_lists_of_tables_that_are_planned() -> None:
+    assert mistakes(SMALL + '[[publishes]]\ntype = "a"\n[[consumes]]\ntype = "b"\n') == [
+        "publishes: not yet supported",
+        "consumes: not yet supported",
+    ]
+
+
+def test_the_default_test_command_may_be_written() -> None:
+    assert read_node(in_table("tests", "command = []"), "node.toml").tests == Trials()
+
+
+@pytest.mark.parametrize("text", ["", "name = 1", "node = 3", "node = [1]", "[[node]]\nname = 'a'"])
+def test_without_a_node_table(text: str) -> None:
+    assert any(line.startswith("node") for line in mistakes(text))
+
+
+tables = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def as_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps("" if value is None else value)
+
+
+KEYS = sorted({*HEAD, *(field.name for shape in FORMS for field in fields(shape))})
+
+
+sections = st.sampled_from(["node", "serves", "health", "healing", "rollout", "odd"])
+
+
+@given(
+    st.dictionaries(sections, tables | st.dictionaries(st.sampled_from(KEYS), tables, max_size=4), max_size=4)
+)
+def test_whatever_stands_there_is_read_or_refused(document: dict[str, Any]) -> None:
+    text = "\n".join(f"{name} = {as_toml(value)}" for name, value in document.items())
+    with pytest.raises(ManifestError) as refused:
+        read_node(text, "node.toml")
+    assert refused.value.mistakes
+    assert all(line.isprintable() for line in str(refused.value).splitlines())
+
+
+def test_the_schema_says_the_same() -> None:
+    whole = json.loads(json.dumps(schema()))
+    node = whole["$defs"]["Node"]
+    assert set(node["properties"]) == set(HEAD)
+    assert node["required"] == ["name", "version", "run"]
+    assert node["additionalProperties"] is False
+    assert whole["required"] == ["node"]
+    assert whole["$defs"]["RolloutPlan"]["properties"]["steps"]["default"] == [10, 25, 50, 100]
+    assert whole["$defs"]["Serves"]["properties"]["port"]["maximum"] == 65535
