@@ -15,6 +15,7 @@ from launcher.orders import (
     LARGEST_REQUEST,
     Hello,
     Inspect,
+    Kind,
     List,
     Order,
     Refusal,

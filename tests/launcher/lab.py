@@ -203,13 +203,15 @@ class Lab:
         """Nothing stays: neither processes nor groups nor files."""
         for client in self._clients:
             client.close()
-        if self.process is not None and self.process.poll() is None:
-            self.end()
-        if self.process is not None:
-            self._kill_nodes()
-        for root in self.groups():
-            until(lambda root=root: _removed(root), f"{root} to go")
-        shutil.rmtree(self.home)
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.end()
+            if self.process is not None:
+                self._kill_nodes()
+            for root in self.groups():
+                until(lambda root=root: _removed(root), f"{root} to go")
+        finally:
+            shutil.rmtree(self.home)
 
     def _kill_nodes(self) -> None:
         """Through a launcher of its own, which finds whatever the last one left."""
