@@ -1,0 +1,147 @@
+"""How does nodectl speak with noded?
+
+Every call names what it is doing, so that whatever goes wrong can be told as "cannot stop catalog: ...".
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import grpc
+
+from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1.control_pb2_grpc import ControlServiceStub
+from nodectl.failures import Exit, Failure, refused
+from nodectl.session import Session
+
+BIGGEST_ANSWER = 16 * 1024 * 1024
+AWAY = 20.0
+"""Seconds a watch waits for a noded that is being restarted; nodes and requests go on meanwhile."""
+
+
+class OutOfTimeError(Failure):
+    """The time that was given for following is over."""
+
+
+class Client:
+    def __init__(self, session: Session) -> None:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines would stand between ours
+        self._path = os.path.abspath(session.socket)
+        self._answer_within = session.answer
+        self._channel = grpc.insecure_channel(
+            f"unix:{quote(self._path)}",
+            [
+                ("grpc.max_receive_message_length", BIGGEST_ANSWER),
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 500),
+            ],
+        )
+        self.stub: Any = ControlServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def ask(self, doing: str, method: Callable[..., Any], request: Any, node: str = "") -> Any:
+        try:
+            return method(request, timeout=self._answer_within)
+        except grpc.RpcError as error:
+            raise self._failure(doing, error, node) from None
+
+    def status(self, doing: str, node: str = "") -> pb.GetStatusResponse:
+        answer: pb.GetStatusResponse = self.ask(
+            doing, self.stub.GetStatus, pb.GetStatusRequest(node=node), node
+        )
+        return answer
+
+    def node(self, doing: str, node: str) -> pb.NodeStatus:
+        for found in self.status(doing, node).nodes:
+            if found.name == node:
+                return found
+        raise refused(doing, "NOT_FOUND", "no such node", node)
+
+    def stream(
+        self,
+        doing: str,
+        method: Callable[..., Any],
+        request: Any,
+        node: str = "",
+        within: float | None = None,
+    ) -> Generator[Any, None, None]:
+        """Raises OutOfTimeError when `within` seconds are over."""
+        call = method(request, timeout=within)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            failure = self._failure(doing, error, node)
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and within is not None:
+                raise OutOfTimeError(failure.text, Exit.NOT_REACHABLE, "a longer --timeout") from None
+            raise failure from None
+        finally:
+            call.cancel()
+
+    def watch(
+        self,
+        doing: str,
+        node: str = "",
+        within: float | None = None,
+        away: Callable[[], None] = lambda: None,
+    ) -> Generator[pb.WatchStatusResponse, None, None]:
+        """The status now and after every change. Goes on when noded is restarted; `away` is told of that."""
+        ends = None if within is None else time.monotonic() + within
+        heard, away_since = False, 0.0
+        while True:
+            left = None if ends is None else max(0.0, ends - time.monotonic())
+            try:
+                for update in self.stream(
+                    doing, self.stub.WatchStatus, pb.WatchStatusRequest(node=node), node, left
+                ):
+                    heard, away_since = True, 0.0
+                    yield update
+                failure = refused(doing, "CANCELLED", "", node)
+            except OutOfTimeError:
+                raise
+            except Failure as error:
+                failure = error
+            if failure.code != Exit.NOT_REACHABLE or not heard:
+                raise failure
+            now = time.monotonic()
+            if not away_since:
+                away_since = now
+                away()
+            elif now - away_since > AWAY:
+                raise failure
+            time.sleep(0.1)
+
+    def _failure(self, doing: str, error: grpc.RpcError, node: str) -> Failure:
+        code = error.code()
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return self._unreachable()
+        return refused(doing, code.name, error.details() or "", node)
+
+    def _unreachable(self) -> Failure:
+        """The kernel says more exactly than gRPC why a socket cannot be reached."""
+        text = f"cannot reach noded at {self._path}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(self._path)
+            except PermissionError:
+                return Failure(f"{text}: permission denied", Exit.NOT_PERMITTED, "the same command with sudo")
+            except ConnectionRefusedError:
+                return Failure(f"{text}: nobody listens there", Exit.NOT_REACHABLE, "systemctl start noded")
+            except OSError as error:
+                cause = error.strerror or str(error)
+                hint = "systemctl status noded, or another --socket"
+                return Failure(f"{text}: {cause}", Exit.NOT_REACHABLE, hint)
+        return Failure(f"{text}: it closed the connection", Exit.NOT_REACHABLE, "systemctl status noded")

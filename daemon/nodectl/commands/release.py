@@ -1,0 +1,108 @@
+"""`validate`, `plan`, `apply`: a node's folder is checked, compared, brought in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from nodeapi.v1 import control_pb2 as pb
+from nodectl.client import Client
+from nodectl.commands.effect import follow
+from nodectl.documents import document, write
+from nodectl.failures import Exit, Failure
+from nodectl.screen import columns, note, say
+from nodectl.session import Session
+from nodectl.text import amount, size
+from nodespec.release import Packed, ReleaseError, pack
+
+CHUNK = 64 * 1024
+
+
+def validate(session: Session, directory: Path) -> None:
+    """Offline."""
+    packed = _packed(directory, "validate")
+    spec = packed.spec
+    if not session.plain:
+        found = {"digest": packed.digest, "files": packed.files, "size": packed.size}
+        write({"node": spec.name, "version": spec.version, **found}, session.output)
+        return
+    say(f"{spec.name} {spec.version} is valid: {amount(packed.files, 'file')}, {size(packed.size)}")
+
+
+def plan(session: Session, directory: Path) -> Exit:
+    with Client(session) as client:
+        answer = _send(client, "plan", _packed(directory, "plan"), plan_only=True)
+    if session.plain:
+        say(*_plan(answer))
+    else:
+        write(document(answer), session.output)
+    return Exit.OK if answer.effect == pb.EFFECT_NONE else Exit.DIFFERENCES
+
+
+def apply(session: Session, directory: Path, wait: bool) -> None:
+    packed = _packed(directory, "apply")
+    with Client(session) as client:
+        answer = _send(client, "apply", packed, plan_only=False)
+        if session.plain:
+            say(*_plan(answer))
+        if wait and answer.effect == pb.EFFECT_CREATE:
+            doing = f"apply {answer.node} {answer.to_version}"
+            follow(client, session, doing, answer.node, lambda _, node: _runs(node, answer.to_version))
+            note(f"{answer.node} {answer.to_version} runs")
+        elif answer.effect == pb.EFFECT_ROLLOUT:
+            note(f"a rollout has begun; watch it: nodectl rollout watch {answer.node}")
+        elif answer.effect == pb.EFFECT_REPLACE:
+            note(f"{answer.node} is stopped; start it: nodectl start {answer.node}")
+    if not session.plain:
+        write(document(answer), session.output)
+
+
+def _runs(node: pb.NodeStatus | None, version: str) -> bool:
+    return node is not None and node.condition == "running" and node.version == version
+
+
+def _packed(directory: Path, verb: str) -> Packed:
+    try:
+        return pack(directory)
+    except ReleaseError as error:
+        what = str(error) if verb == "validate" else f"cannot {verb} {directory}:\n{error}"
+        raise Failure(
+            what, Exit.USAGE, f"nodectl validate {directory}" if verb != "validate" else ""
+        ) from None
+
+
+def _send(client: Client, verb: str, packed: Packed, plan_only: bool) -> pb.ApplyResponse:
+    doing = f"{verb} {packed.spec.name} {packed.spec.version}"
+    answer: pb.ApplyResponse = client.ask(
+        doing, client.stub.Apply, _parts(packed, plan_only), packed.spec.name
+    )
+    return answer
+
+
+def _parts(packed: Packed, plan_only: bool) -> Iterator[pb.ApplyRequest]:
+    yield pb.ApplyRequest(header=pb.ApplyHeader(plan_only=plan_only, size=len(packed.blob)))
+    for start in range(0, len(packed.blob), CHUNK):
+        yield pb.ApplyRequest(chunk=packed.blob[start : start + CHUNK])
+
+
+def _plan(answer: pb.ApplyResponse) -> list[str | Text]:
+    lines: list[str | Text] = [answer.text or _in_words(answer)]
+    if answer.changes:
+        changes = [(one.key, one.before or "-", one.after or "-") for one in answer.changes]
+        lines += columns(("KEY", "BEFORE", "AFTER"), changes, indent=2)
+    if answer.peak_memory:
+        lines.append(f"  its instances may hold up to {size(answer.peak_memory)} together meanwhile")
+    return lines
+
+
+def _in_words(answer: pb.ApplyResponse) -> str:
+    node, old, new = answer.node, answer.from_version, answer.to_version
+    match answer.effect:
+        case pb.EFFECT_NONE:
+            return f"{node} {new}: no changes"
+        case pb.EFFECT_CREATE:
+            return f"{node} {new}: a new node"
+        case pb.EFFECT_ROLLOUT:
+            return f"{node}: a rollout from {old} to {new}"
+        case _:
+            return f"{node}: {new} in the place of {old}"

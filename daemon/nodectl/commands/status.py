@@ -1,0 +1,69 @@
+"""`status` and `describe`: what runs on this host, and all about one node."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from rich.text import Text
+
+from nodeapi.v1 import control_pb2 as pb
+from nodectl.client import Client, OutOfTimeError
+from nodectl.documents import document, write
+from nodectl.failures import refused
+from nodectl.nodes import host_notes, instance_table, node_line, node_page, node_table
+from nodectl.screen import Picture, note, say
+from nodectl.session import Session
+
+
+def status(session: Session, node: str) -> None:
+    with Client(session) as client:
+        answer = client.status("show the status", node)
+    if node and not answer.nodes:
+        raise refused(f"show {node}", "NOT_FOUND", "no such node", node)
+    if session.plain:
+        say(*_table(answer, node))
+    else:
+        write(document(answer), session.output)
+
+
+def watch(session: Session, node: str) -> None:
+    """Ends with the session's time, if one was given."""
+    with Client(session) as client:
+        updates = client.watch(
+            "watch the status", node, session.timeout, away=lambda: note("noded is away; waiting for it")
+        )
+        try:
+            if session.plain:
+                _draw(updates, node)
+            else:
+                for update in updates:
+                    write(document(update), session.output, one_line=True)
+        except OutOfTimeError:
+            return
+
+
+def _draw(updates: Iterator[pb.WatchStatusResponse], node: str) -> None:
+    with Picture() as picture:
+        for update in updates:
+            lines = [node_line(one) for one in update.nodes]
+            lines += [f"host: {one.plain}" for one in host_notes(update.host)]
+            picture.show(partial(_table, update, node), lines)
+
+
+def describe(session: Session, node: str) -> None:
+    with Client(session) as client:
+        doing = f"describe {node}"
+        answer = client.status(doing, node)
+    found = next((one for one in answer.nodes if one.name == node), None)
+    if found is None:
+        raise refused(doing, "NOT_FOUND", "no such node", node)
+    if session.plain:
+        say(*node_page(found, answer.host))
+    else:
+        write(document(found), session.output)
+
+
+def _table(answer: pb.GetStatusResponse | pb.WatchStatusResponse, node: str) -> list[Text]:
+    lines = node_table(list(answer.nodes))
+    if node and answer.nodes and answer.nodes[0].instances:
+        lines += [Text(), *instance_table(answer.nodes[0])]
+    return lines + host_notes(answer.host)

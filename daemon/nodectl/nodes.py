@@ -1,0 +1,141 @@
+"""How do a host and its nodes look: the table of `status`, the page of `describe`?"""
+
+from rich.text import Text
+
+from nodeapi.v1 import control_pb2 as pb
+from nodectl.incidents import incident_page, incident_rows
+from nodectl.rollouts import rollout_page, rollout_rows
+from nodectl.screen import Cell, columns, pairs, styled
+from nodectl.text import ago, amount, clean, count, duration, share, size
+
+HEAD = ("NODE", "VERSION", "STATE", "INSTANCES", "MEMORY", "REQUESTS", "RESTARTS")
+INSTANCE_HEAD = (
+    *("INSTANCE", "ROLE", "PHASE", "VERSION", "PID", "UP", "MEMORY", "CPU", "LAG"),
+    *("REQUESTS", "ERRORS", "FDS", "THREADS"),
+)
+STYLES = {
+    "running": "green",
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "stopping": "yellow",
+    "rolling out": "cyan",
+    "backing off": "red",
+    "stopped": "dim",
+}
+
+
+def node_table(nodes: list[pb.NodeStatus]) -> list[Text]:
+    if not nodes:
+        return [Text("no nodes; the first one comes with: nodectl apply DIR")]
+    return columns(HEAD, [_node_row(node) for node in nodes])
+
+
+def node_line(node: pb.NodeStatus) -> str:
+    """One node on one line, for output that is appended."""
+    return "  ".join(cell if isinstance(cell, str) else cell.plain for cell in _node_row(node))
+
+
+def _node_row(node: pb.NodeStatus) -> list[Cell]:
+    ready = [one for one in node.instances if one.phase == "ready"]
+    return [
+        node.name,
+        _version(node),
+        _state(node),
+        f"{len(ready)}/{len(node.instances)} ready",
+        size(sum(one.memory for one in node.instances)),
+        _requests(node),
+        count(node.restarts),
+    ]
+
+
+def _version(node: pb.NodeStatus) -> str:
+    if not node.HasField("rollout"):
+        return node.version or "-"
+    return f"{node.rollout.from_version} -> {node.rollout.to_version} ({share(node.rollout.share)})"
+
+
+def _state(node: pb.NodeStatus) -> Text:
+    more = [node.incident.signature or "incident"] if node.HasField("incident") else []
+    text = ", ".join([node.condition or "unknown", *more, *(["paused"] if node.paused else [])])
+    return styled(text, "yellow" if more else STYLES.get(node.condition, ""))
+
+
+def _requests(node: pb.NodeStatus) -> str:
+    bad = sum(one.bad for one in node.instances)
+    return count(sum(one.requests for one in node.instances)) + (f" ({count(bad)} failed)" if bad else "")
+
+
+def host_notes(host: pb.HostStatus) -> list[Text]:
+    """What an administrator should know about the host; nothing when all is well."""
+    notes = [f"this host: {one}" for one in host.degraded]
+    if host.paused:
+        notes.append("paused: noded only keeps processes alive; go on with: nodectl resume --host")
+    if not host.launcher_up:
+        notes.append("noded-launcher is down: nothing can be started or stopped")
+    if not host.proxy_up:
+        notes.append("the proxy is down: shares cannot be changed")
+    return [styled(one, "yellow") for one in notes]
+
+
+def instance_table(node: pb.NodeStatus) -> list[Text]:
+    return columns(INSTANCE_HEAD, [_instance_row(one) for one in node.instances], indent=2)
+
+
+def _instance_row(one: pb.InstanceStatus) -> list[Cell]:
+    return [
+        one.id,
+        one.role,
+        styled(one.phase, STYLES.get(one.phase, "")),
+        one.version,
+        str(one.pid or "-"),
+        ago(one.started_at).removesuffix(" ago"),
+        size(one.memory),
+        share(one.cpu_share),
+        duration(one.loop_lag) if one.loop_lag >= 0.05 else f"{one.loop_lag * 1000:.1f}ms",
+        count(one.requests),
+        count(one.bad),
+        str(one.fds),
+        str(one.threads),
+    ]
+
+
+def node_page(node: pb.NodeStatus, host: pb.HostStatus) -> list[Text]:
+    memory = size(sum(one.memory for one in node.instances))
+    limit = f", at most {size(node.memory_limit)} each" if node.memory_limit else ""
+    page = [
+        Text.assemble((node.name, "bold"), "  ", node.version, "  ", _state(node)),
+        *pairs(
+            [
+                ("detail", node.detail),
+                ("release", node.digest),
+                ("serves", f"port {node.port}" if node.port else ""),
+                ("memory", f"{memory} in {amount(len(node.instances), 'instance')}{limit}"),
+                ("restarts", count(node.restarts)),
+                ("paused", "yes; go on with: nodectl resume " + node.name if node.paused else ""),
+            ]
+        ),
+    ]
+    if node.instances:
+        page += [*_title("Instances"), *instance_table(node)]
+    if node.HasField("rollout"):
+        page += [*_title("Rollout"), *rollout_page(node.name, node.rollout, indent=2)]
+    if node.HasField("incident"):
+        page += [*_title("Incident"), *incident_page(node.name, node.incident, indent=2)]
+    if node.past_rollouts:
+        page += [*_title("Past rollouts"), *rollout_rows(node.past_rollouts, indent=2)]
+    if node.past_incidents:
+        past = [(node.name, one) for one in node.past_incidents]
+        page += [*_title("Past incidents"), *incident_rows(past, indent=2)]
+    if node.manifest:
+        page += [*_title("Manifest (node.toml)"), *_indented(node.manifest)]
+    notes = host_notes(host)
+    return [*page, Text(), *notes] if notes else page
+
+
+def _title(words: str) -> list[Text]:
+    return [Text(), Text(words, style="bold")]
+
+
+def _indented(text: str) -> list[Text]:
+    return [Text(f"  {line}".rstrip()) for line in clean(text).splitlines()]
