@@ -1,11 +1,13 @@
 """Which caches does the node keep, and how can they be made smaller while it runs?"""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+logger = logging.getLogger("nodekit")
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -135,7 +137,7 @@ class Registered:
             seen.update(entries=len(cache), limit=cache.limit, hits=cache.hits, misses=cache.misses)
         elif isinstance(cache, Memoized):
             info = cache.cache_info()
-            seen.update(entries=info.currsize, hits=info.hits, misses=info.misses)
+            seen.update(entries=int(info.currsize), hits=int(info.hits), misses=int(info.misses))
         else:
             seen.update(entries=len(cache))
         return {"name": self.name, **seen}
@@ -167,7 +169,16 @@ class Caches:
         self._registered[name] = Registered(name, cache, limit)
 
     def report(self) -> list[dict[str, object]]:
-        return [registered.report() for registered in list(self._registered.values())]
+        """A cache that cannot tell its own size is left out and named in the log, once."""
+        reports = []
+        for registered in list(self._registered.values()):
+            # The node's own len() or cache_info() runs here: its faults must not end the heartbeats.
+            try:
+                reports.append(registered.report())
+            except Exception:
+                logger.exception("cache %s is no longer reported", registered.name)
+                self._registered.pop(registered.name, None)
+        return reports
 
     def shrink(self, fraction: float, on_loop: OnLoop) -> list[dict[str, object]]:
         """One cache after the other, so that no two of them have to be filled again at the same moment."""

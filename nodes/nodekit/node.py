@@ -42,6 +42,8 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 # How long an order waits for a busy event loop before it is refused.
 PATIENCE = 2.0
 STOP_TIMEOUT = 25.0
+# What the last requests must leave of the stop timeout for on_stop, which may have state to save.
+HOOKS_PART = 0.1
 logger = logging.getLogger("nodekit")
 
 
@@ -182,9 +184,10 @@ class Node:
     async def _finish(self, works: list[asyncio.Task[None]]) -> int:
         deadline = time.monotonic() + self.stop_timeout
         self._say("STOPPING=1")
-        cut = await self._server.drain(deadline) if self._server else 0
+        kept_for_hooks = HOOKS_PART * self.stop_timeout if self._stops else 0.0
+        cut = await self._server.drain(deadline - kept_for_hooks) if self._server else 0
         if cut:
-            logger.warning("%d requests were cut off at the stop timeout of %g s", cut, self.stop_timeout)
+            logger.warning("requests cut off at the stop timeout of %g s: %d", self.stop_timeout, cut)
         for work in works:
             work.cancel()
         if works:

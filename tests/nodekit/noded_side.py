@@ -58,6 +58,7 @@ class NodedSide:
             "NODED_LISTEN": f"unix:{self.http}",
             "NODED_ORDERS": self.orders,
             "NOTIFY_SOCKET": self.notify,
+            "NODED_HEARTBEAT": "0.1",
         }
 
     def hear(self, wanted: Callable[[str], bool]) -> str:

@@ -131,6 +131,20 @@ def test_anything_with_a_length_and_shrink_may_register() -> None:
     assert len(visits) == 1, "a foreign cache may only be touched on the loop"
 
 
+def test_a_cache_that_fails_is_left_out_of_the_report() -> None:
+    class Odd:
+        def __len__(self) -> int:
+            raise RuntimeError("closed")
+
+        def shrink(self, entries: int) -> None: ...
+
+    caches = Caches()
+    caches.add("odd", Odd())
+    caches.add("good", filled(1, limit=2))
+    for _ in range(2):
+        assert [report["name"] for report in caches.report()] == ["good"]
+
+
 def test_what_cannot_shrink_is_refused() -> None:
     with pytest.raises(TypeError, match="'plain': expected a Cache, an lru_cache function or len"):
         Caches().add("plain", {})
