@@ -1,0 +1,77 @@
+"""What is put into a node's module in place of an unbounded dict?
+
+Reads stay those of dict, in C. Writing keeps the newest entries: when one too many is there, the oldest
+sixteenth goes at once, so that the search for the oldest costs nothing on average. What went last can
+still be read by key, so `if key in cache: return cache[key]` holds while other threads or tasks write.
+No lock: every step is one operation of dict, atomic by itself, so none can be held across a fork or stall an
+event loop; threads that write at the same moment may pass the bound by their number for that moment.
+"""
+
+NAME = "_BoundedDict"
+
+CLASS = '''\
+class _BoundedDict(dict):
+    """A dict that keeps at most `max_entries` entries: a new one drops the oldest."""
+
+    def __init__(self, max_entries, *args, **kwargs):
+        super().__init__()
+        self._max_entries = max_entries
+        self._dropped = {}
+        self.update(*args, **kwargs)
+
+    def _drop_oldest(self):
+        while len(self) > self._max_entries:
+            count = len(self) - self._max_entries + self._max_entries // 16
+            try:
+                oldest = list(zip(self.items(), range(count)))
+            except RuntimeError:  # another thread changed the size meanwhile
+                continue
+            self._dropped = dict(entry for entry, _ in oldest)
+            for key in list(self._dropped):
+                super().pop(key, None)
+
+    def __missing__(self, key):
+        return self._dropped[key]  # dropped between a test and a read
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        self._drop_oldest()
+
+    def setdefault(self, key, default=None):
+        value = super().setdefault(key, default)
+        self._drop_oldest()
+        return value
+
+    def update(self, *args, **kwargs):
+        super().update(*args, **kwargs)
+        self._drop_oldest()
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def __delitem__(self, key):
+        self._dropped.pop(key, None)
+        super().__delitem__(key)
+
+    def pop(self, key, *default):
+        self._dropped.pop(key, None)
+        return super().pop(key, *default)
+
+    def clear(self):
+        self._dropped = {}
+        super().clear()
+
+    def copy(self):
+        return type(self)(self._max_entries, self)
+
+    def __reduce__(self):
+        return type(self), (self._max_entries, dict(self))
+'''
+
+
+def bounded_class(base: str) -> tuple[str, str]:
+    """Name and text of the class over this base, `dict` or an OrderedDict as the module writes it."""
+    if base == "dict":
+        return NAME, CLASS
+    return "_BoundedOrderedDict", CLASS.replace("(dict):", f"({base}):").replace(NAME, "_BoundedOrderedDict")

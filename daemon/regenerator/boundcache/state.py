@@ -1,0 +1,67 @@
+"""Do stored values live on, depend on the ones before or change after they were stored?"""
+
+import ast
+
+from regenerator.boundcache.code import Function
+from regenerator.boundcache.target import Target, Unfit, is_reference
+from regenerator.boundcache.uses import MUTATORS, Use
+
+
+def depends_on_former(target: Target, store: Use, function: Function) -> bool:
+    """`n = X.get(k)` ... `X[k] = n + 1`: the name may still hold what was read."""
+    assert store.value is not None
+    if isinstance(store.value, ast.Name):
+        return False
+    used = {node.id for node in ast.walk(store.value) if isinstance(node, ast.Name)}
+    return bool(used & _holding(target, function))
+
+
+def _holding(target: Target, function: Function) -> set[str]:
+    """Names that were assigned straight from the target."""
+    module = function.module
+    return {
+        name.id
+        for node in function.own_nodes
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None
+        if any(is_reference(target, module, inner) for inner in ast.walk(node.value))
+        for spot in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for name in ast.walk(spot)
+        if isinstance(name, ast.Name)
+    }
+
+
+def stays_unchanged(target: Target, store: Use, function: Function) -> None:
+    """What was stored or read must not be changed afterwards: then it is state."""
+    read = _holding(target, function)
+    stored = {store.value.id} if isinstance(store.value, ast.Name) else set()
+    stored_at = getattr(store.node, "lineno", 0)
+    for node in function.own_nodes:
+        name = _changed(function, node)
+        line = getattr(node, "lineno", 0)
+        if name and (
+            (name in read and not _replaced(function, name, node)) or (name in stored and line > stored_at)
+        ):
+            raise Unfit(f"{target.name} keeps values that are changed later ({function.module.path}:{line})")
+
+
+def _changed(function: Function, node: ast.AST) -> str:
+    """The name whose object this node changes in place."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+            return name
+        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+            return name
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if method in MUTATORS:
+            return name
+    return ""
+
+
+def _replaced(function: Function, name: str, node: ast.AST) -> bool:
+    """Was the name bound to something new, not read from the target, before this line and after the read?"""
+    line = getattr(node, "lineno", 0)
+    bound = [
+        n.lineno
+        for n in function.own_nodes
+        if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) and n.lineno < line
+    ]
+    return len(bound) > 1
