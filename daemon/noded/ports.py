@@ -290,9 +290,14 @@ class Chronicle(Protocol):
 
 
 class Ring(Protocol):
-    """The raw record, in segments that begin with a snapshot. What `sync` returned from survives power loss."""
+    """The raw record, in segments that begin with a snapshot.
+
+    What was flushed survives our death, what was synced survives the machine's.
+    """
 
     def append(self, line: str) -> None: ...
+
+    def flush(self) -> None: ...
 
     def rotate(self, header: str) -> None:
         """Begin a new segment with this header and drop the oldest beyond the size kept."""

@@ -7,12 +7,12 @@ boot clock, so that it can be shown as a date and never jumps within a run.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from nodespec.manifest import NodeSpec
 from noded.model.incident import Report, Site
 from noded.model.instance import Process, Vitals
 from noded.model.release import Release
 from noded.model.route import Traffic
 from noded.model.state import Host
+from nodespec.manifest import NodeSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nodespec.manifest import NodeSpec
 from noded.model.release import Release
+from nodespec.manifest import NodeSpec
 
 
 class Stage(StrEnum):

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from nodespec.manifest import NodeSpec
 from noded.model.incident import Record
 from noded.model.instance import Instance, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout
 from noded.model.route import Route
+from nodespec.manifest import NodeSpec
 
 
 class Desired(StrEnum):

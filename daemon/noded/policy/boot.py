@@ -26,7 +26,9 @@ def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, 
         state = state.holding(_healing_again(node, fact.at))
     for stray in alive.values():
         name = stray.instance.rpartition(".")[0]
-        actions.append(KillInstance(name, stray.instance, "noded does not know it: nobody may run what nobody watches"))
+        actions.append(
+            KillInstance(name, stray.instance, "noded does not know it: nobody may run what nobody watches")
+        )
         actions.append(RemoveInstance(name, stray.instance, "it was unknown"))
     return _beyond_strays(state, fact), tuple(actions)
 
@@ -58,7 +60,13 @@ def _compare(
         ready = instance.phase is not Phase.STARTING
         actions.append(
             AdoptInstance(
-                node.name, instance.id, instance.digest, found.process, instance.address, ready, "it lived on without noded"
+                node.name,
+                instance.id,
+                instance.digest,
+                found.process,
+                instance.address,
+                ready,
+                "it lived on without noded",
             )
         )
         return node

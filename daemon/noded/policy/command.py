@@ -78,7 +78,13 @@ def _start(node: NodeState, fact: CommandRequested) -> Outcome:
 
 def _stop(node: NodeState, fact: CommandRequested, desired: Desired, text: str) -> Outcome:
     if node.desired is desired:
-        return node, (), f"{node.name} {text} already" if desired is Desired.REMOVED else f"{node.name} is stopped already"
+        return (
+            node,
+            (),
+            f"{node.name} {text} already"
+            if desired is Desired.REMOVED
+            else f"{node.name} is stopped already",
+        )
     node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at)
     node = replace(node, desired=desired)
     return node, (*actions, _recorded(node, fact)), f"{node.name} {text}"

@@ -7,7 +7,6 @@ canary's faults belong to the rollout.
 
 from dataclasses import replace
 
-from nodespec.manifest import Rung
 from noded.model.actions import Action, BeginProfile, EndProfile, RestoreCaches
 from noded.model.incident import Incident, Record, Stage, Tried, Verdict
 from noded.model.inputs import ActionFailed, CachesShrunk, GarbageCollected, InstanceExited, MemoryProfiled
@@ -15,6 +14,7 @@ from noded.model.instance import Instance, Role
 from noded.model.state import HostState, NodeState
 from noded.model.trend import Growth
 from noded.policy import rungs, trend
+from nodespec.manifest import Rung
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -155,7 +155,9 @@ def _evidence(node: NodeState, now: Incident, at: float) -> Outcome:
     if waited >= PROFILE + PATIENCE:
         return _now(node, replace(now, stage=Stage.CHOOSING, since=at)), ()
     if waited >= PROFILE and not now.profiled:
-        return _now(node, replace(now, profiled=True)), (EndProfile(node.name, now.instance, f"{PROFILE:.0f} s of evidence for {now.id}"),)
+        return _now(node, replace(now, profiled=True)), (
+            EndProfile(node.name, now.instance, f"{PROFILE:.0f} s of evidence for {now.id}"),
+        )
     return node, ()
 
 
@@ -174,8 +176,14 @@ def _replacing(node: NodeState, now: Incident, at: float) -> NodeState:
     old = node.instances.get(now.instance)
     if old is not None and not old.leaving:
         return node
-    left = f"{now.seconds_to_limit:.0f} s" if now.seconds_to_limit < 600 else f"{now.seconds_to_limit / 60:.0f} min"
-    return close_rung(node, Verdict.BOUGHT_TIME, f"a spare took over; the leak goes on and has about {left}", at)
+    left = (
+        f"{now.seconds_to_limit:.0f} s"
+        if now.seconds_to_limit < 600
+        else f"{now.seconds_to_limit / 60:.0f} min"
+    )
+    return close_rung(
+        node, Verdict.BOUGHT_TIME, f"a spare took over; the leak goes on and has about {left}", at
+    )
 
 
 def _watching(node: NodeState, now: Incident, at: float) -> Outcome:
@@ -207,22 +215,40 @@ def _overtaken(node: NodeState, now: Incident, at: float) -> NodeState:
 def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
     if (overtaken := _overtaken(node, now, at)) is not node:
         return overtaken
-    watched = max((t.seconds for t in now.tried if t.verdict is Verdict.HELD), default=node.spec.healing.settle)
+    watched = max(
+        (t.seconds for t in now.tried if t.verdict is Verdict.HELD), default=node.spec.healing.settle
+    )
     if at - now.since < HOLD * watched:
         return node
     last = next((t for t in reversed(now.tried) if t.verdict in (Verdict.HELD, Verdict.BOUGHT_TIME)), None)
-    return _closed(node, f"{last.rung} {last.verdict}: {last.detail}" if last else "it went away by itself", at)
+    return _closed(
+        node, f"{last.rung} {last.verdict}: {last.detail}" if last else "it went away by itself", at
+    )
 
 
 def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, at: float) -> NodeState:
     """What seemed held grows again: go on up the ladder with the instance that shows it."""
-    return _now(node, replace(now, instance=instance.id, slope=growth.slope,
-                              seconds_to_limit=growth.seconds_to_limit, stage=Stage.CHOOSING, since=at))
+    return _now(
+        node,
+        replace(
+            now,
+            instance=instance.id,
+            slope=growth.slope,
+            seconds_to_limit=growth.seconds_to_limit,
+            stage=Stage.CHOOSING,
+            since=at,
+        ),
+    )
 
 
 def _acted(node: NodeState, instance: str, freed: int, detail: str, at: float) -> NodeState:
     now = node.healing.now
-    if now is None or now.attempt is None or now.attempt.instance != instance or now.stage is not Stage.ACTING:
+    if (
+        now is None
+        or now.attempt is None
+        or now.attempt.instance != instance
+        or now.stage is not Stage.ACTING
+    ):
         return node
     attempt = replace(now.attempt, acted_at=at, freed=freed, detail=detail)
     return _now(node, replace(now, attempt=attempt, stage=Stage.WATCHING, since=at))

@@ -7,7 +7,6 @@ leave that path at any point by exiting.
 
 from dataclasses import replace
 
-from nodespec.manifest import Probe
 from noded.model.actions import (
     Action,
     ActivateInstance,
@@ -19,6 +18,7 @@ from noded.model.inputs import ActionFailed, InstanceExited, InstanceReady, Inst
 from noded.model.instance import Instance, Phase, Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from noded.policy import starting
+from nodespec.manifest import Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 

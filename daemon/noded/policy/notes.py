@@ -41,7 +41,9 @@ def _progress(old: Incident | None, new: Incident) -> tuple[str, ...]:
 
 def _of_rollout(before: NodeState | None, after: NodeState) -> tuple[Note, ...]:
     old, new = (before.rollout if before else None), after.rollout
-    if new is None or (old is not None and (old.id, old.stage, old.at_step) == (new.id, new.stage, new.at_step)):
+    if new is None or (
+        old is not None and (old.id, old.stage, old.at_step) == (new.id, new.stage, new.at_step)
+    ):
         return ()
     versions = f"{new.from_version} -> {new.release.version}"
     return (Note(after.name, new.id, f"{new.id} {versions} {new.stage}: {new.reason}"),)

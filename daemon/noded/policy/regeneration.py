@@ -5,13 +5,13 @@ A candidate is only ever a release that is rolled out like any other; it is neve
 
 from dataclasses import replace
 
-from nodespec.manifest import NodeSpec, Rung
 from noded.model.actions import Action, RecordRelease
 from noded.model.incident import Incident, Stage, Tried, Verdict
 from noded.model.inputs import ActionFailed, CandidateProposed, RegenerationFailed
 from noded.model.state import NodeState
 from noded.policy import rollout
 from noded.policy.healing import close_rung
+from nodespec.manifest import NodeSpec, Rung
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -72,7 +72,11 @@ def _objection(node: NodeState, fact: CandidateProposed) -> str:
         return "another rollout began meanwhile"
     if node.version(fact.release.version) is not None:
         return f"version {fact.release.version} exists already"
-    changed = [key for key in ("name", "run", "user", "env", "serves", "resources") if _differs(node.spec, fact.spec, key)]
+    changed = [
+        key
+        for key in ("name", "run", "user", "env", "serves", "resources")
+        if _differs(node.spec, fact.spec, key)
+    ]
     if changed:
         return f"the candidate changes the manifest: {', '.join(changed)}"
     return ""

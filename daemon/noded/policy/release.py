@@ -48,7 +48,9 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
         return f"{spec.name} is being removed: apply again when it is gone"
     if node is not None and node.rolling_out and node.rollout:
         wanted = node.rollout.release.version
-        return f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
+        return (
+            f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
+        )
     return _port_refusal(state, fact)
 
 
@@ -74,14 +76,19 @@ def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
     if node.desired is Desired.STOPPED:
         return REPLACE, f"{name} is stopped: {version} takes the place of {node.release.version}"
     if node.spec.serves is None or fact.spec.serves is None:
-        return REPLACE, f"{name} takes no requests: {version} replaces {node.release.version} instance by instance"
+        return (
+            REPLACE,
+            f"{name} takes no requests: {version} replaces {node.release.version} instance by instance",
+        )
     if node.spec.serves.port != fact.spec.serves.port:
         return REPLACE, f"{name} changes its port: {version} replaces {node.release.version} at once"
     steps = ", ".join(f"{share:.0%}" for share in fact.spec.rollout.steps)
     return ROLLOUT, f"{name} rolls out from {node.release.version} to {version}: {steps}"
 
 
-def _changed(node: NodeState | None, fact: ApplyRequested, effect: str) -> tuple[NodeState, tuple[Action, ...]]:
+def _changed(
+    node: NodeState | None, fact: ApplyRequested, effect: str
+) -> tuple[NodeState, tuple[Action, ...]]:
     spec, release = fact.spec, fact.release
     why = f"{release.origin} applied {release.version}"
     if node is None:

@@ -6,7 +6,6 @@ until the soak after the last step has passed. Rolling back is one write to the 
 
 from dataclasses import replace
 
-from nodespec.manifest import NodeSpec
 from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Phase, Role
@@ -14,6 +13,7 @@ from noded.model.release import Release
 from noded.model.rollout import Rollout, Seen, Stage, Step
 from noded.model.state import NodeState
 from noded.policy import verdict
+from nodespec.manifest import NodeSpec
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -168,7 +168,9 @@ def _promote(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outco
     ]
     release = rollout.release
     actions.append(
-        RecordNode(node.name, release.version, release.digest, node.desired, f"{rollout.id} was promoted: {reason}")
+        RecordNode(
+            node.name, release.version, release.digest, node.desired, f"{rollout.id} was promoted: {reason}"
+        )
     )
     return node, tuple(actions)
 
@@ -197,7 +199,9 @@ def _counted(step: Step, instance: Instance, before: Seen | None, digest: str) -
         # The proxy was restarted and counts from nothing again.
         requests, bad = instance.load.requests, instance.load.bad
     if instance.role is Role.CANARY and instance.digest == digest:
-        return replace(step, canary_requests=step.canary_requests + requests, canary_bad=step.canary_bad + bad)
+        return replace(
+            step, canary_requests=step.canary_requests + requests, canary_bad=step.canary_bad + bad
+        )
     return replace(step, stable_requests=step.stable_requests + requests, stable_bad=step.stable_bad + bad)
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from nodespec.manifest import Autonomy, Rung
 from noded.model.actions import Action, CollectGarbage, Regenerate, ShrinkCaches
 from noded.model.incident import Attempt, Incident, Spent, Stage, Tried, Verdict
 from noded.model.instance import Role
 from noded.model.release import next_healed
 from noded.model.state import HostState, NodeState
+from nodespec.manifest import Autonomy, Rung
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -32,7 +32,9 @@ def choose(node: NodeState, state: HostState, now: Incident, at: float) -> Outco
     if hindrance:
         return _passed(node, now, rung, Verdict.SKIPPED, hindrance, at), ()
     if level is Autonomy.APPROVE and not (now.stage is Stage.WAITING and now.approved):
-        waiting = replace(now, stage=Stage.WAITING, since=at, approved=False, outcome=f"{rung} waits for approval")
+        waiting = replace(
+            now, stage=Stage.WAITING, since=at, approved=False, outcome=f"{rung} waits for approval"
+        )
         return _keep(node, waiting), ()
     return _climb(node, state, now, rung, at)
 
@@ -82,7 +84,9 @@ def _hindrance(node: NodeState, now: Incident, rung: Rung, at: float) -> str:
 def _climb(node: NodeState, state: HostState, now: Incident, rung: Rung, at: float) -> Outcome:
     instance = _patient(node, now)
     attempt = Attempt(rung, instance, at, now.slope)
-    now = replace(now, instance=instance, attempt=attempt, stage=Stage.ACTING, since=at, approved=False, outcome="")
+    now = replace(
+        now, instance=instance, attempt=attempt, stage=Stage.ACTING, since=at, approved=False, outcome=""
+    )
     node = _spend(_keep(node, now), rung, at)
     if rung is Rung.COLLECT:
         return node, (CollectGarbage(node.name, instance, f"{now.id}: the cheapest step first"),)
@@ -144,7 +148,9 @@ def _advice(node: NodeState, now: Incident, rung: Rung) -> str:
 def _nothing_left(node: NodeState, now: Incident, at: float) -> NodeState:
     if any(t.verdict is Verdict.BOUGHT_TIME for t in now.tried):
         # Freshly replaced: nothing to do until the successor shows the same growth.
-        return _keep(node, replace(now, stage=Stage.HOLDING, since=at, outcome="time was bought, the cause remains"))
+        return _keep(
+            node, replace(now, stage=Stage.HOLDING, since=at, outcome="time was bought, the cause remains")
+        )
     why = "; ".join(f"{t.rung} {t.verdict}" for t in now.tried) or "the ladder is empty"
     return _keep(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=f"no step is left: {why}"))
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from zlib import crc32
 
-from nodespec.manifest import Listen, NodeSpec
 from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
 from noded.model.instance import Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.state import HostState, NodeState
+from nodespec.manifest import Listen, NodeSpec
 
 HEALTHY_RUN = 600.0
 """Seconds of readiness after which earlier failures are forgotten."""
@@ -53,7 +53,9 @@ def replace_condemned(node: NodeState, state: HostState, actions: list[Action], 
         spare = _best_spare(node)
         if spare is not None and spare.serves:
             node = _promote(node, spare, f"it replaces {old.id}: {old.condemned}", actions)
-        elif node.spec.serves is not None and spare is None and len(_wanted_stable(node)) < node.spec.instances:
+        elif (
+            node.spec.serves is not None and spare is None and len(_wanted_stable(node)) < node.spec.instances
+        ):
             node = _start(node, state, Role.SPARE, f"a spare to replace {old.id}", actions, at)
     return node
 
@@ -79,11 +81,15 @@ def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
         node.spec.instances - present if not held else 0
     )
     spares = len(node.of(Role.SPARE)) - (len(condemned(node)) if node.spec.serves else 0)
-    lacking += [(Role.SPARE, "a spare is to stand by")] * (node.spec.spares - max(spares, 0) if not held else 0)
+    lacking += [(Role.SPARE, "a spare is to stand by")] * (
+        node.spec.spares - max(spares, 0) if not held else 0
+    )
     rollout = node.rollout
     if rollout and node.rolling_out:
         canaries = len(node.of(Role.CANARY))
-        lacking += [(Role.CANARY, f"canary of {rollout.release.version}")] * (rollout.spec.instances - canaries)
+        lacking += [(Role.CANARY, f"canary of {rollout.release.version}")] * (
+            rollout.spec.instances - canaries
+        )
     return tuple(lacking)
 
 

@@ -20,7 +20,9 @@ class Demand:
     reach: float  # the limit is at most so many windows away
     doubt: float  # standard errors taken off the slopes' ratio before the growth is projected
     crooked: float  # median distance from the line, in growths of the window: at most
-    faster: float  # slope of the second half, in slopes of the first: at most, give or take its error
+    bent: float  # the same in distances of a bucket from its neighbours: more is a curve, not noise
+    slower: float  # slope of the second half, in slopes of the first: at least
+    faster: float  # the same: at most, give or take its error
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +31,33 @@ class Grain:
 
     width: float
     onset: Demand
-    quiet: float  # slope before the onset, in slopes after it: at most
-    misfit: float  # distance from the line after the onset, in distances before it: at most
 
 
 # Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
 # the noise: there the projection is taken as measured, and the limit may be six to seven hours away.
 GRAINS: Final = (
-    Grain(2.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
-    Grain(10.0, Demand(4.0, 2.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
-    Grain(60.0, Demand(5.0, 0.0, 0.055, 1.25), quiet=0.1, misfit=2.0),
-    Grain(120.0, Demand(15.0, 0.0, 0.055, 1.25), quiet=0.2, misfit=2.5),
-    Grain(300.0, Demand(2.5, 0.5, 0.055, 1.25), quiet=0.2, misfit=2.0),
+    Grain(2.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
+    Grain(6.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
+    Grain(20.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
+    Grain(60.0, Demand(5.0, 0.0, 0.055, 3.0, 0.6, 1.25)),
+    Grain(120.0, Demand(15.0, 0.0, 0.055, 3.0, 0.6, 1.25)),
+    Grain(300.0, Demand(2.5, 0.5, 0.055, 2.5, 0.6, 1.25)),
 )
-START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, faster=1.25)
-STEADY: Final = Demand(
-    reach=1.4, doubt=2.0, crooked=0.015, faster=1.1
-)  # no beginning seen: the limit is close
+START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, bent=2.5, slower=0.6, faster=1.25)
+# No beginning seen: only when the limit is close.
+STEADY: Final = Demand(reach=0.9, doubt=2.0, crooked=0.015, bent=2.5, slower=0.85, faster=1.05)
 # No room left for being careful.
-FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, faster=math.inf)
+FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, bent=math.inf, slower=0.6, faster=math.inf)
 FULL_FROM: Final = 0.93  # share of the limit
 
 KEPT: Final = 30  # closed buckets per scale
 AT_START: Final = 15  # buckets before the first word on a scale
+SETTING_UP: Final = (0, 5, 10)  # buckets of the finest scale that may be left out as the process setting up
 LENGTHS: Final = (12, 14, 16, 18, 20, 22)  # buckets of the windows tried after an onset
 BEFORE: Final = 5  # buckets needed before an onset
+QUIET: Final = 0.08  # slope before an onset, in slopes after it: at most, give or take its error
 PRESENT: Final = 0.75  # share of a window's buckets that got a sample
 STRAIGHT: Final = 0.006  # in growths of the window: nobody asks for a straighter line
-SLOWEST: Final = 0.6  # slope of the second half, in slopes of the first: less is slowing down
 AGREEING: Final = 3  # assessments in a row that make a finding
 CONFIDENCE: Final = 1.96  # 95 %, both sides
 
@@ -75,8 +76,8 @@ class Line:
 
     @property
     def error(self) -> float:
-        """Standard error of the slope, in slopes."""
-        return (self.high - self.low) / (2.0 * CONFIDENCE * self.slope)
+        """Standard error of the slope."""
+        return (self.high - self.low) / (2.0 * CONFIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +153,11 @@ def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
 
 def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     count = len(seen.marks)
-    if seen.marks[0] == 0 and count >= AT_START:
-        found = _endless(seen, START, limit)
-        if found is not None:
-            return found
+    if seen.marks[0] == 0:
+        for begin in SETTING_UP if grain is GRAINS[0] else (0,):
+            found = _endless(seen.part(begin), START, limit) if count - begin >= AT_START else None
+            if found is not None:
+                return found
     for length in LENGTHS:
         if count - length < BEFORE:
             break
@@ -168,15 +170,14 @@ def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
 
 
 def _begun(before: Window, after: Window, grain: Grain, limit: int) -> Growth | None:
-    """Growth that began after a quiet stretch, above all that stretch has seen, and as straight as it was."""
+    """Growth that began after a quiet stretch, above all that stretch has seen."""
     if max(before.lows) >= min(after.lows[-3:]):
         return None
     found = _endless(after, grain.onset, limit)
     if found is None:
         return None
-    former, line = _line(before), _line(after)
-    straight = max(grain.misfit * former.noise, STRAIGHT * line.slope * after.seconds)
-    return found if former.slope < grain.quiet * line.slope and line.noise <= straight else None
+    former = _line(before)
+    return found if former.slope < QUIET * found.slope + former.error else None
 
 
 def _endless(window: Window, demand: Demand, limit: int) -> Growth | None:
@@ -187,6 +188,8 @@ def _endless(window: Window, demand: Demand, limit: int) -> Growth | None:
         return None
     line = _line(window)
     if line.low <= 0.0 or line.noise > demand.crooked * line.low * window.seconds:
+        return None
+    if line.noise > max(demand.bent * _roughness(window), STRAIGHT * line.slope * window.seconds):
         return None
     seconds = max(0.0, ahead / line.slope)
     if seconds > demand.reach * window.seconds or not _goes_on(window, demand, limit):
@@ -200,15 +203,22 @@ def _goes_on(window: Window, demand: Demand, limit: int) -> bool:
     first, second = _line(window.part(0, middle)), _line(window.part(middle))
     if first.slope <= 0.0 or second.slope <= 0.0:
         return False
-    error = math.hypot(first.error, second.error)
+    error = math.hypot(first.error / first.slope, second.error / second.slope)
     ratio = second.slope / first.slope
-    if not SLOWEST <= ratio <= demand.faster * (1.0 + error):
+    if not demand.slower <= ratio <= demand.faster * (1.0 + error):
         return False
     ratio *= 1.0 - demand.doubt * error
     if not 0.0 < ratio < 1.0:
         return ratio >= 1.0
     rest = second.slope * window.seconds / 2.0 * ratio / (1.0 - ratio)  # geometric series of half windows
     return second.end + rest > limit
+
+
+def _roughness(window: Window) -> float:
+    """Median distance of buckets from a line, judged by their neighbours alone: blind to any slow curve."""
+    lows = window.lows
+    bends = sorted([abs(a - 2.0 * b + c) for a, b, c in zip(lows, lows[1:], lows[2:], strict=False)])
+    return _median(bends) / math.sqrt(6.0)
 
 
 def _line(window: Window) -> Line:

@@ -5,8 +5,6 @@ an e-process for "worse than stable" (Lindon & Malek, arXiv 2011.03567) and a be
 "not worse by more than a margin" (Waudby-Smith & Ramdas, arXiv 2010.09686).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

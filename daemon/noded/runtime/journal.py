@@ -40,6 +40,9 @@ class Journal:
         if entries:
             self._chronicle.add(entries)
 
+    def flush(self) -> None:
+        self._ring.flush()
+
     async def sync(self) -> None:
         await self._ring.sync()
 
@@ -51,9 +54,17 @@ class Segment:
     state: HostState
     lines: tuple[str, ...]
 
+    @property
+    def last_at(self) -> float:
+        """Time of the last input."""
+        last = next((line for line in reversed(self.lines) if line[:1] == INPUT), None)
+        return float(json.loads(last[2:])[1]["at"]) if last else self.at
+
 
 def header(build: str, at: float, state: HostState) -> str:
-    return json.dumps({"build": build, "at": at, "state": json.loads(codec.dump(state))}, separators=(",", ":"))
+    return json.dumps(
+        {"build": build, "at": at, "state": json.loads(codec.dump(state))}, separators=(",", ":")
+    )
 
 
 def read_segment(text: str) -> Segment:

@@ -71,7 +71,11 @@ def _caches(result: Mapping[str, object]) -> str:
 
 def _site(site: Mapping[str, object]) -> Site:
     return Site(
-        _text(site, "file"), _whole(site, "line"), _text(site, "function"), _whole(site, "bytes"), _whole(site, "count")
+        _text(site, "file"),
+        _whole(site, "line"),
+        _text(site, "function"),
+        _whole(site, "bytes"),
+        _whole(site, "count"),
     )
 
 

@@ -40,7 +40,6 @@ from noded.ports import (
     Proxy,
     Registry,
     Releases,
-    Unavailable,
     Workshop,
 )
 from noded.runtime import orders

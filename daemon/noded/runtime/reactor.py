@@ -22,7 +22,9 @@ log = logging.getLogger("noded")
 class Reactor:
     """`state` is the present state; `changed` is replaced and set at every decision."""
 
-    def __init__(self, state: HostState, inbox: Inbox, journal: Journal, submit: Callable[[Action], None]) -> None:
+    def __init__(
+        self, state: HostState, inbox: Inbox, journal: Journal, submit: Callable[[Action], None]
+    ) -> None:
         self.state = state
         self.changed = asyncio.Event()
         self._inbox = inbox
@@ -42,6 +44,8 @@ class Reactor:
             actions += decided
         if any(isinstance(action, IRREVERSIBLE) for action in actions):
             await self._journal.sync()
+        else:
+            self._journal.flush()
         for action in actions:
             if not isinstance(action, ROUTINE):
                 log.info("%s node=%s reason=%r", type(action).__name__, action.node, action.reason)

@@ -1,0 +1,166 @@
+"""How does the state look to an administrator?"""
+
+from dataclasses import dataclass
+
+from nodeapi.v1 import control_pb2 as pb
+from noded.model.incident import CLOSED, Incident
+from noded.model.instance import Instance, Phase, Role
+from noded.model.rollout import Rollout, Stage
+from noded.model.state import Desired, HostState, NodeState
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What about this host does not come from the state."""
+
+    version: str
+    cgroups: str
+    degraded: tuple[str, ...]
+    launcher_up: bool
+
+
+def host_status(state: HostState, facts: Facts) -> pb.HostStatus:
+    return pb.HostStatus(
+        name=state.host.name,
+        version=facts.version,
+        paused=state.paused,
+        cgroups=facts.cgroups,
+        degraded=facts.degraded,
+        proxy_up=bool(state.proxy),
+        launcher_up=facts.launcher_up,
+        started_at=state.booted_at,
+    )
+
+
+def node_status(node: NodeState, at: float, manifest: str = "") -> pb.NodeStatus:
+    condition, detail = _condition(node)
+    serves = node.spec.serves
+    rollout = node.rollout if node.rolling_out else None
+    return pb.NodeStatus(
+        name=node.name,
+        version=node.release.version,
+        digest=node.release.digest,
+        condition=condition,
+        detail=detail,
+        paused=node.paused,
+        port=serves.port if serves else 0,
+        instances=[_instance(i, at) for i in sorted(node.instances.values(), key=lambda i: i.created_at)],
+        rollout=_rollout(rollout, at) if rollout else None,
+        past_rollouts=[_rollout(past, at) for past in node.past_rollouts],
+        incident=_incident(node.healing.now) if node.healing.now else None,
+        past_incidents=[_incident(past) for past in node.healing.past],
+        restarts=node.restarts,
+        memory_limit=node.spec.resources.memory,
+        manifest=manifest,
+    )
+
+
+def _condition(node: NodeState) -> tuple[str, str]:
+    if node.desired is not Desired.RUNNING:
+        if node.instances:
+            return "stopping", f"{len(node.instances)} instances are on their way out"
+        return str(node.desired), ""
+    ready = sum(1 for i in node.of(Role.STABLE) if i.phase is Phase.READY)
+    if node.rolling_out and node.rollout:
+        return "rolling out", f"{node.rollout.release.version} at {node.rollout.share:.0%}"
+    if ready >= node.spec.instances:
+        incident = node.healing.now
+        return "running", incident.finding if incident and incident.stage not in CLOSED else ""
+    if node.backoff.failures > 1:
+        return "backing off", node.backoff.last
+    return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"
+
+
+def _instance(instance: Instance, at: float) -> pb.InstanceStatus:
+    vitals, load = instance.vitals, instance.load
+    return pb.InstanceStatus(
+        id=instance.id,
+        version=instance.version,
+        role=instance.role,
+        phase=instance.phase,
+        pid=instance.process.pid if instance.process else 0,
+        started_at=instance.created_at,
+        memory=vitals.memory,
+        cpu_share=vitals.cpu,
+        loop_lag=vitals.loop_lag,
+        requests=load.requests,
+        bad=load.bad,
+        fds=vitals.fds,
+        threads=vitals.threads,
+    )
+
+
+def _rollout(rollout: Rollout, at: float) -> pb.RolloutStatus:
+    steps = rollout.steps
+    plan = rollout.spec.rollout
+    waiting = plan.soak if rollout.stage is Stage.SOAK else plan.dwell
+    return pb.RolloutStatus(
+        id=rollout.id,
+        from_version=rollout.from_version,
+        to_version=rollout.release.version,
+        phase=rollout.stage,
+        share=rollout.share,
+        steps=plan.steps,
+        step=max(rollout.at_step, 0),
+        started_at=rollout.started_at,
+        ended_at=rollout.ended_at,
+        canary_requests=sum(s.canary_requests for s in steps),
+        canary_bad=sum(s.canary_bad for s in steps),
+        stable_requests=sum(s.stable_requests for s in steps),
+        stable_bad=sum(s.stable_bad for s in steps),
+        rollback_evidence=rollout.rollback_evidence,
+        promotion_evidence=rollout.promotion_evidence,
+        requests_needed=rollout.requests_needed,
+        reason=rollout.reason,
+        origin=rollout.origin,
+        done=[
+            pb.StepStatus(
+                share=s.share, seconds=s.seconds, canary_requests=s.canary_requests, canary_bad=s.canary_bad
+            )
+            for s in rollout.done
+        ],
+        dwell_left=0.0 if rollout.ended else max(0.0, waiting - (at - rollout.since)),
+    )
+
+
+def _incident(incident: Incident) -> pb.IncidentStatus:
+    report = incident.report
+    return pb.IncidentStatus(
+        id=incident.id,
+        signature=incident.signature,
+        state=incident.stage,
+        finding=incident.finding,
+        opened_at=incident.opened_at,
+        closed_at=incident.closed_at,
+        rungs=[
+            pb.RungStatus(
+                rung=t.rung,
+                verdict=t.verdict,
+                freed=t.freed,
+                slope_after=t.slope_after,
+                at=t.at,
+                seconds=t.seconds,
+                detail=t.detail,
+            )
+            for t in incident.tried
+        ],
+        outcome=incident.outcome,
+        slope=incident.slope,
+        seconds_to_limit=incident.seconds_to_limit,
+        detected_after=incident.detected_after,
+        sites=[
+            pb.SiteStatus(file=s.file, line=s.line, function=s.function, bytes=max(0, s.bytes))
+            for s in incident.sites[:5]
+        ],
+        regeneration=pb.RegenerationStatus(
+            generator=report.generator,
+            verdict=report.verdict,
+            diff_lines=report.diff_lines,
+            seconds=report.seconds,
+            gates=[pb.GateStatus(name=g.name, passed=g.passed, detail=g.detail) for g in report.gates],
+            version=report.version,
+            diff=report.diff,
+        )
+        if report
+        else None,
+    )

@@ -1,0 +1,28 @@
+"""Does a program answer over HTTP?"""
+
+import asyncio
+
+LONGEST_HEAD = 4096
+
+
+class HttpProbes:
+    async def answers(self, address: str, path: str, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                return await _asked(address, path)
+        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return False
+
+
+async def _asked(address: str, path: str) -> bool:
+    if address.startswith("unix:"):
+        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"), limit=LONGEST_HEAD)
+    else:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST_HEAD)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        status = await reader.readuntil(b"\r\n")
+        return status[9:10] == b"2"
+    finally:
+        writer.close()

@@ -1,0 +1,96 @@
+"""How does noded talk to the launcher? One JSON object per line over a unix socket."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from noded.ports import Conflict, NotFound, PortError, Refused, TimedOut, Unavailable
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""A listing of a full host; what a node writes never comes this way."""
+KINDS: Mapping[str, type[PortError]] = {
+    "refused": Refused,
+    "conflict": Conflict,
+    "not_found": NotFound,
+    "unavailable": Unavailable,
+    "timed_out": TimedOut,
+}
+
+
+class LauncherSocket:
+    """Asks the launcher. A connection that breaks is made again with the next question."""
+
+    def __init__(self, path: Path, group: asyncio.TaskGroup) -> None:
+        self._path = path
+        self._group = group
+        self._writer: asyncio.StreamWriter | None = None
+        self._asked: dict[int, asyncio.Future[Mapping[str, object]]] = {}
+        self._number = 0
+        self._opening = asyncio.Lock()
+
+    async def ask(self, op: str, timeout: float = 10.0, **fields: object) -> Mapping[str, object]:
+        """The result of an order. Raises the PortError that fits the launcher's refusal."""
+        what = f"cannot {op} {fields.get('instance', 'at the launcher')}"
+        answer = await self._exchange(op, what, timeout, fields)
+        if answer.get("ok") is True:
+            result = answer.get("result")
+            return result if isinstance(result, Mapping) else {}
+        kind = KINDS.get(str(answer.get("kind")), Refused)
+        raise kind(str(answer.get("error", f"{what}: refused without a reason")))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    async def _exchange(
+        self, op: str, what: str, timeout: float, fields: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        await self._open(what)
+        self._number += 1
+        number = self._number
+        waiting: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
+        self._asked[number] = waiting
+        line = json.dumps({"id": number, "op": op, **fields}, separators=(",", ":")).encode() + b"\n"
+        try:
+            async with asyncio.timeout(timeout):
+                assert self._writer is not None
+                self._writer.write(line)
+                await self._writer.drain()
+                return await waiting
+        except TimeoutError as error:
+            raise TimedOut(f"{what}: the launcher did not answer in {timeout:.0f} s") from error
+        except OSError as error:
+            raise Unavailable(f"{what}: the launcher went away: {error}") from error
+        finally:
+            self._asked.pop(number, None)
+
+    async def _open(self, what: str) -> None:
+        async with self._opening:
+            if self._writer is not None and not self._writer.is_closing():
+                return
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=LONGEST_LINE)
+            except OSError as error:
+                text = f"{what}: no launcher at {self._path} ({error.strerror}): is noded-launcher running?"
+                raise Unavailable(text) from error
+            self._group.create_task(self._read(reader, self._writer))
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                self._take(line)
+        except (OSError, ValueError):
+            pass
+        finally:
+            writer.close()
+            gone = ConnectionResetError("connection closed")
+            for waiting in self._asked.values():
+                if not waiting.done():
+                    waiting.set_exception(gone)
+
+    def _take(self, line: bytes) -> None:
+        message = json.loads(line)
+        waiting = self._asked.get(message.get("id", 0))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)

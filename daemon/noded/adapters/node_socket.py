@@ -1,0 +1,162 @@
+"""What do instances say of themselves, and how are they told something?
+
+One datagram socket per instance, so that a message's sender is known by the path it came on and by
+the uid the kernel attaches to it. Everything said is data from an untrusted program.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from noded.model.inputs import InstanceReady
+from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut
+
+LARGEST = 64 * 1024
+CREDENTIALS = struct.Struct("3i")
+PREFIX = "NODED="
+MESSAGES_AT_ONCE = 64
+"""A node that talks without pause gets its turn and no more."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One instance's socket and what was heard on it."""
+
+    node: str
+    notify: socket.socket
+    orders: Path
+    uid: int = -1
+    ready: bool = False
+    heartbeat: Heartbeat | None = None
+    asked: dict[int, asyncio.Future[Mapping[str, object]]] = field(default_factory=dict)
+
+
+class NodeSockets:
+    def __init__(self, run: Path, notify: Path, inbox: Inbox, clock: Clock) -> None:
+        self._run = run
+        self._notify = notify
+        self._inbox = inbox
+        self._clock = clock
+        self._lines: dict[str, Line] = {}
+        self._number = 0
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def listen(self, node: str, instance: str) -> str:
+        path = self._notify / f"{instance}.sock"
+        if instance not in self._lines:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            heard.bind(str(path))
+            # Nodes run as other users; who may be believed is decided by the uid on each message.
+            os.chmod(path, 0o666)
+            self._lines[instance] = Line(node, heard, self._run / instance / "orders.sock")
+        return str(path)
+
+    def expect(self, node: str, instance: str, uid: int) -> None:
+        line = self._lines.get(instance)
+        if line is None:
+            raise NotFound(f"cannot listen to {instance}: its socket is not open")
+        line.uid = uid
+        asyncio.get_running_loop().add_reader(line.notify, self._hear, instance)
+
+    async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
+        line = self._lines.get(instance)
+        what = f"cannot have {instance} {order.get('do')}"
+        if line is None:
+            raise NotFound(f"{what}: it is gone")
+        self._number += 1
+        waiting: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
+        line.asked[self._number] = waiting
+        number = self._number
+        try:
+            self._sender.sendto(json.dumps({"order": number, **order}).encode(), str(line.orders))
+            async with asyncio.timeout(timeout):
+                return await waiting
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NotFound(f"{what}: it does not listen for orders (no SDK?)") from error
+        except TimeoutError as error:
+            raise TimedOut(f"{what}: no answer in {timeout:.0f} s") from error
+        except OSError as error:
+            raise Refused(f"{what}: {error.strerror}") from error
+        finally:
+            line.asked.pop(number, None)
+
+    def heartbeat(self, instance: str) -> Heartbeat | None:
+        line = self._lines.get(instance)
+        return line.heartbeat if line else None
+
+    def forget(self, instance: str) -> None:
+        line = self._lines.pop(instance, None)
+        if line is None:
+            return
+        asyncio.get_running_loop().remove_reader(line.notify)
+        line.notify.close()
+        with contextlib.suppress(OSError):
+            (self._notify / f"{instance}.sock").unlink()
+        for waiting in line.asked.values():
+            if not waiting.done():
+                waiting.set_exception(NotFound(f"{instance} is gone"))
+
+    def _hear(self, instance: str) -> None:
+        line = self._lines[instance]
+        for _ in range(MESSAGES_AT_ONCE):
+            try:
+                text, ancillary, flags, _ = line.notify.recvmsg(LARGEST, socket.CMSG_SPACE(CREDENTIALS.size))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                return
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or _uid(ancillary) != line.uid:
+                continue
+            self._take(instance, line, text.decode("utf-8", "replace"))
+
+    def _take(self, instance: str, line: Line, text: str) -> None:
+        for said in text.split("\n"):
+            if said == "READY=1":
+                self._ready(instance, line, "it said so")
+            elif said.startswith(PREFIX):
+                with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                    self._message(instance, line, json.loads(said.removeprefix(PREFIX)))
+
+    def _message(self, instance: str, line: Line, message: Mapping[str, object]) -> None:
+        if message["kind"] == "heartbeat":
+            lag, progress = message.get("lag", 0.0), message.get("progress", 0)
+            line.heartbeat = Heartbeat(self._clock.now(), _bounded(lag), int(_bounded(progress)))
+            # A word after noded was away: what it said while nobody listened is lost, but it lives.
+            self._ready(instance, line, "its heartbeat")
+            return
+        waiting = line.asked.get(int(str(message["order"])))
+        if message["kind"] != "done" or waiting is None or waiting.done():
+            return
+        result = message.get("result")
+        if message.get("ok") is True:
+            waiting.set_result(result if isinstance(result, Mapping) else {})
+        else:
+            waiting.set_exception(Refused(f"{instance} answered: {str(message.get('error'))[:200]}"))
+
+    def _ready(self, instance: str, line: Line, how: str) -> None:
+        if not line.ready:
+            line.ready = True
+            self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
+
+
+def _uid(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            return int(CREDENTIALS.unpack(value[: CREDENTIALS.size])[1])
+    return -2
+
+
+def _bounded(value: object) -> float:
+    if isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**53:
+        return float(value)
+    return 0.0

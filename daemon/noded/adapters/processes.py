@@ -1,0 +1,128 @@
+"""What runs on this host, and when does it end?
+
+The launcher starts and signals; that a process has ended is seen on a pidfd, which works for
+processes we adopted as well and needs nobody's help.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+
+from noded.adapters.launcher_socket import LauncherSocket
+from noded.adapters.proc import start_time
+from noded.model.inputs import InstanceExited, Observed
+from noded.model.instance import Process
+from noded.ports import Clock, Inbox, Launch, NotFound, PortError
+
+KILL_TIME = 5.0
+Ended = Callable[[str], None]
+
+
+class LauncherProcesses:
+    def __init__(
+        self, launcher: LauncherSocket, inbox: Inbox, clock: Clock, group: asyncio.TaskGroup
+    ) -> None:
+        self._launcher = launcher
+        self._inbox = inbox
+        self._clock = clock
+        self._group = group
+        self._watched: dict[str, int] = {}
+
+    async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
+        limits = {"memory": launch.memory, "cpu": launch.cpu, "pids": launch.pids, "files": launch.files}
+        result = await self._launcher.ask(
+            "start",
+            timeout=15.0,
+            instance=launch.instance,
+            node=launch.node,
+            argv=launch.argv,
+            cwd=launch.cwd,
+            env=dict(launch.env),
+            user=launch.user,
+            limits=limits,
+            data=launch.data,
+        )
+        degraded = result.get("degraded")
+        return _process(result), tuple(map(str, degraded)) if isinstance(degraded, list) else ()
+
+    def watch(self, node: str, instance: str, process: Process) -> None:
+        def told(status: str) -> None:
+            self._inbox.put(InstanceExited(self._clock.now(), node, instance, status))
+
+        self.wait(instance, process, told)
+
+    def wait(self, instance: str, process: Process, ended: Ended) -> None:
+        """Call `ended` with the exit status in words, once, when the process has ended."""
+        if instance in self._watched:
+            return
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            self._group.create_task(self._tell(instance, ended))
+            return
+        self._watched[instance] = pidfd
+        if start_time(process.pid) != process.start_time:
+            # The number belongs to somebody else by now: ours has ended.
+            self._over(instance, pidfd, ended)
+            return
+        asyncio.get_running_loop().add_reader(pidfd, self._over, instance, pidfd, ended)
+
+    async def signal(self, instance: str, signal: str) -> None:
+        try:
+            await self._launcher.ask("signal", instance=instance, signal=signal)
+        except NotFound:
+            return
+
+    async def kill(self, instance: str) -> None:
+        with contextlib.suppress(NotFound):
+            await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
+        if instance not in self._watched:
+            node = instance.rpartition(".")[0]
+            self._inbox.put(InstanceExited(self._clock.now(), node, instance, "killed before it was known"))
+
+    async def remove(self, instance: str) -> None:
+        try:
+            await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
+            await self._launcher.ask("remove", instance=instance)
+        except NotFound:
+            return
+
+    async def observe(self) -> tuple[Observed, ...]:
+        result = await self._launcher.ask("list")
+        listed = result.get("instances")
+        found = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
+        return tuple(Observed(str(i["instance"]), _process(i)) for i in found if i.get("running") is True)
+
+    async def hello(self) -> Mapping[str, object]:
+        return await self._launcher.ask("hello", 2.0)
+
+    def _over(self, instance: str, pidfd: int, ended: Ended) -> None:
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        del self._watched[instance]
+        self._group.create_task(self._tell(instance, ended))
+
+    async def _tell(self, instance: str, ended: Ended) -> None:
+        try:
+            ended(_status(await self._launcher.ask("status", 2.0, instance=instance)))
+        except PortError:
+            ended("unknown")
+
+
+def _process(result: Mapping[str, object]) -> Process:
+    cgroup = result.get("cgroup")
+    memory = cgroup.get("memory", "") if isinstance(cgroup, Mapping) else ""
+    pid, began, uid = (int(str(result.get(key, 0))) for key in ("pid", "start_time", "uid"))
+    return Process(pid, began, uid, str(memory))
+
+
+def _status(result: Mapping[str, object]) -> str:
+    left = result.get("exit")
+    if int(str(result.get("oom_kills", 0) or 0)) > 0:
+        return "out of memory"
+    if not isinstance(left, Mapping) or left.get("unknown"):
+        return "unknown"
+    if left.get("signal") is not None:
+        return f"signal {left['signal']}"
+    return f"code {left.get('code')}"

@@ -1,0 +1,127 @@
+"""What does Prometheus see of this host? Everything is read off the state when it is asked for."""
+
+from collections.abc import Callable, Iterator
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from noded.model.incident import Verdict
+from noded.model.instance import Role
+from noded.model.rollout import Stage
+from noded.model.state import HostState, NodeState
+from noded.ports import Refused
+
+View = Callable[[], HostState]
+
+
+def serve(view: View, version: str, listen: str) -> tuple[WSGIServer, Thread] | None:
+    """Serve /metrics from a thread; None when it is switched off. Raises Refused when the address is taken."""
+    if listen == "off":
+        return None
+    host, _, port = listen.rpartition(":")
+    registry = CollectorRegistry()
+    registry.register(StateCollector(view, version))
+    try:
+        return start_http_server(int(port), host, registry)
+    except OSError as error:
+        text = f"cannot serve metrics on {listen}: {error.strerror}: choose another in [metrics] listen"
+        raise Refused(text) from error
+
+
+class StateCollector(Collector):
+    def __init__(self, view: View, version: str) -> None:
+        self._view = view
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._view()
+        nodes = [node for _, node in sorted(state.nodes.items())]
+        info = GaugeMetricFamily("noded_build_info", "Version of noded; always 1.", labels=["version"])
+        info.add_metric([self._version], 1)
+        yield info
+        yield GaugeMetricFamily("noded_proxy_up", "1 while the proxy answers.", float(bool(state.proxy)))
+        yield GaugeMetricFamily("noded_paused", "1 while the whole host is paused.", float(state.paused))
+        yield from _of_instances(nodes)
+        yield from _of_nodes(nodes)
+        yield from _of_rollouts(nodes)
+
+
+def _of_instances(nodes: list[NodeState]) -> Iterator[Metric]:
+    labels = ["node", "instance", "role"]
+    memory = GaugeMetricFamily(
+        "noded_instance_memory_bytes", "Anonymous memory of an instance.", labels=labels
+    )
+    cpu = GaugeMetricFamily("noded_instance_cpu_cores", "Cores an instance uses.", labels=labels)
+    lag = GaugeMetricFamily("noded_instance_loop_lag_seconds", "Lateness of its event loop.", labels=labels)
+    requests = CounterMetricFamily("noded_instance_requests", "Requests the proxy sent.", labels=labels)
+    bad = CounterMetricFamily("noded_instance_bad_requests", "Those that failed.", labels=labels)
+    for node in nodes:
+        for instance in node.instances.values():
+            values = [node.name, instance.id, str(instance.role)]
+            memory.add_metric(values, instance.vitals.memory)
+            cpu.add_metric(values, instance.vitals.cpu)
+            lag.add_metric(values, instance.vitals.loop_lag)
+            requests.add_metric(values, instance.load.requests)
+            bad.add_metric(values, instance.load.bad)
+    yield from (memory, cpu, lag, requests, bad)
+
+
+def _of_nodes(nodes: list[NodeState]) -> Iterator[Metric]:
+    wanted = GaugeMetricFamily(
+        "noded_node_instances_wanted", "Stable instances a node is to have.", labels=["node"]
+    )
+    ready = GaugeMetricFamily(
+        "noded_node_instances_ready", "Stable instances that are ready.", labels=["node"]
+    )
+    restarts = CounterMetricFamily(
+        "noded_node_restarts", "Instances that ended without being told to.", labels=["node"]
+    )
+    open_ = GaugeMetricFamily("noded_node_incidents_open", "Open incidents.", labels=["node"])
+    limit = GaugeMetricFamily(
+        "noded_node_memory_limit_bytes", "Memory limit of one instance; 0 for none.", labels=["node"]
+    )
+    rungs = CounterMetricFamily(
+        "noded_healing_steps", "Healing steps by outcome.", labels=["node", "step", "verdict"]
+    )
+    for node in nodes:
+        wanted.add_metric([node.name], node.spec.instances)
+        ready.add_metric([node.name], sum(1 for i in node.of(Role.STABLE) if i.serves))
+        restarts.add_metric([node.name], node.restarts)
+        open_.add_metric([node.name], float(node.healing.now is not None))
+        limit.add_metric([node.name], node.spec.resources.memory)
+        for (rung, verdict), count in _steps(node).items():
+            rungs.add_metric([node.name, rung, verdict], count)
+    yield from (wanted, ready, restarts, open_, limit, rungs)
+
+
+def _steps(node: NodeState) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    incidents = (*node.healing.past, *((node.healing.now,) if node.healing.now else ()))
+    for tried in (t for incident in incidents for t in incident.tried):
+        if tried.verdict is not Verdict.SKIPPED:
+            key = (str(tried.rung), str(tried.verdict).replace(" ", "_"))
+            counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _of_rollouts(nodes: list[NodeState]) -> Iterator[Metric]:
+    share = GaugeMetricFamily(
+        "noded_rollout_share_ratio", "Share of requests the canary takes.", labels=["node"]
+    )
+    worse = GaugeMetricFamily(
+        "noded_rollout_rollback_evidence",
+        "Evidence that the canary is worse; 100 rolls back.",
+        labels=["node"],
+    )
+    ended = CounterMetricFamily("noded_rollouts", "Rollouts that ended.", labels=["node", "outcome"])
+    for node in nodes:
+        rollout = node.rollout if node.rolling_out else None
+        share.add_metric([node.name], rollout.share if rollout else 0.0)
+        worse.add_metric([node.name], rollout.rollback_evidence if rollout else 0.0)
+        for outcome in (Stage.PROMOTED, Stage.ROLLED_BACK):
+            count = sum(1 for past in node.past_rollouts if past.stage is outcome)
+            ended.add_metric([node.name, outcome.replace(" ", "_")], count)
+    yield from (share, worse, ended)

@@ -1,0 +1,23 @@
+"""Is nobody else working in this state folder?"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from noded.ports import Conflict
+
+
+def take(path: Path) -> int:
+    """Hold the folder until this process ends. Raises Conflict with the pid of who holds it."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(handle, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(handle)
+        text = f"cannot use {path.parent}: another noded (pid {holder}) works there: stop it, or set [paths] state"
+        raise Conflict(text) from error
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    return handle

@@ -1,0 +1,173 @@
+"""What does noded.toml say, and what is wrong with it?"""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from nodespec.tables import ManifestError, Mistake, decode, read
+from nodespec.units import Form, Seconds, Size, Whole, a_string, a_whole_number, matching
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    return tuple(_range(item) for item in value)
+
+
+def _range(value: Any) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", a_string(value), re.ASCII)
+    if not found:
+        raise ValueError
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 1 <= first <= last <= 65535:
+        raise ValueError
+    return first, last
+
+
+def _env(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(NAME.fullmatch(name) for name in value):
+        raise ValueError
+    if any(name.startswith("NODED_") or name == "NOTIFY_SOCKET" for name in value):
+        raise ValueError
+    return tuple((name, a_string(text)) for name, text in value.items())
+
+
+def _uids(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    uids = tuple(a_whole_number(item) for item in value)
+    if any(not 0 <= uid < 2**32 - 1 for uid in uids):
+        raise ValueError
+    return uids
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    return tuple(a_string(word) for word in value)
+
+
+AbsolutePath = Annotated[str, matching(r"/[^\0]{0,4000}", "an absolute path")]
+HostName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "a host name")]
+Ranges = Annotated[tuple[tuple[int, int], ...], Form('a list of port ranges such as ["8100-8163"]', _ranges)]
+Range = Annotated[tuple[int, int], Form('a port range such as "20000-20999"', _range)]
+Env = Annotated[
+    tuple[tuple[str, str], ...],
+    Form("a table of environment variables, none named NODED_* or NOTIFY_SOCKET", _env),
+]
+Uids = Annotated[tuple[int, ...], Form("a list of uids", _uids)]
+Command = Annotated[tuple[str, ...], Form("a command as a list of words", _command)]
+Address = Annotated[str, matching(r"[0-9A-Fa-f.:]{1,45}:\d{1,5}|off", '"ADDRESS:PORT" or "off"')]
+Bind = Annotated[str, matching(r"\*|[0-9A-Fa-f.:]{2,45}", 'an address, or "*" for all')]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPart:
+    name: HostName = field(default_factory=lambda: socket.gethostname()[:63] or "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """`run` holds sockets, `state` what must survive, `logs` what nodes print."""
+
+    state: AbsolutePath = "/var/lib/noded"
+    run: AbsolutePath = "/run/noded"
+    logs: AbsolutePath = "/var/log/noded"
+    launcher: AbsolutePath = "/run/noded-launcher/launcher.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPart:
+    socket: AbsolutePath = "/run/noded-proxy/admin.sock"
+    maps: AbsolutePath = "/run/noded-proxy/maps"
+    ports: Ranges = ((8100, 8163),)
+    bind: Bind = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class NodesPart:
+    """`env` is the environment every node starts from; `ports` is for instances that listen on one."""
+
+    env: Env = (("PATH", "/usr/local/bin:/usr/bin:/bin"),)
+    ports: Range = (20000, 20999)
+
+
+@dataclass(frozen=True, slots=True)
+class RegeneratePart:
+    """How the worker is run. An empty user is noded's own."""
+
+    command: Command = ("noded-regenerate",)
+    env: Env = (("PATH", "/usr/local/bin:/usr/bin:/bin"),)
+    python: AbsolutePath = "/usr/bin/python3"
+    user: Annotated[str, matching(r"[a-z0-9_-]{0,32}", "a user name or uid")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsPart:
+    listen: Address = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPart:
+    """`admins` may give orders besides root and noded's own user; everybody on the host may look."""
+
+    admins: Uids = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPart:
+    age: Seconds = 30 * 86_400.0
+    entries: Whole = 200_000
+    ring: Size = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    host: HostPart = field(default_factory=HostPart)
+    paths: Paths = field(default_factory=Paths)
+    proxy: ProxyPart = field(default_factory=ProxyPart)
+    nodes: NodesPart = field(default_factory=NodesPart)
+    regenerate: RegeneratePart = field(default_factory=RegeneratePart)
+    metrics: MetricsPart = field(default_factory=MetricsPart)
+    control: ControlPart = field(default_factory=ControlPart)
+    journal: JournalPart = field(default_factory=JournalPart)
+
+
+LATER = ("registry", "mesh", "roles", "tls")
+
+
+def read_settings(path: Path) -> Settings:
+    """Raises ManifestError with every mistake, also when the file cannot be read."""
+    where = str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(1024 * 1024)
+    except OSError as error:
+        raise ManifestError(where, [Mistake("", hint=f"cannot be read: {error.strerror}")]) from error
+    return read(decode(content, where), where, Settings, LATER)
+
+
+def folders(settings: Settings) -> Mapping[str, Path]:
+    """Where each thing is kept."""
+    state, run = Path(settings.paths.state), Path(settings.paths.run)
+    return {
+        "ring": state / "ring",
+        "chronicle": state / "journal.db",
+        "registry": state / "registry.db",
+        "releases": state / "releases",
+        "evidence": state / "evidence",
+        "lock": state / "lock",
+        "control": run / "control.sock",
+        "notify": run / "notify",
+        "instances": run / "i",
+    }
+
+
+def own_user() -> str:
+    return str(os.geteuid())

@@ -1,0 +1,253 @@
+"""How is noded put together? Settings, then adapters, then one group of tasks, drawn by its indentation."""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from nodeapi.v1 import control_pb2, control_pb2_grpc
+from noded.adapters import haproxy_config, peercred, prometheus, state_lock
+from noded.adapters.answers import PendingAnswers
+from noded.adapters.boot_clock import BootClock
+from noded.adapters.control_grpc import ControlService, Desk
+from noded.adapters.control_status import Facts
+from noded.adapters.haproxy import HaproxyProxy
+from noded.adapters.http_probes import HttpProbes
+from noded.adapters.launcher_socket import LauncherSocket
+from noded.adapters.node_logs import NodeLogs
+from noded.adapters.node_socket import NodeSockets
+from noded.adapters.proc_sensors import ProcSensors, host_memory
+from noded.adapters.processes import LauncherProcesses
+from noded.adapters.releases import FolderReleases
+from noded.adapters.segment_ring import SegmentRing
+from noded.adapters.sqlite_chronicle import SqliteChronicle
+from noded.adapters.sqlite_registry import SqliteRegistry
+from noded.adapters.workshop import Bench, LauncherWorkshop
+from noded.config import Settings, folders, read_settings
+from noded.model.inputs import Booted, Known
+from noded.model.release import Release
+from noded.model.state import Host
+from noded.ports import PortError, Registry, Releases, Unavailable
+from noded.runtime import monitors
+from noded.runtime.alarms import Alarms
+from noded.runtime.inbox import Inbox
+from noded.runtime.journal import Journal
+from noded.runtime.lanes import Lanes
+from noded.runtime.memory import remembered
+from noded.runtime.perform import Perform, World
+from noded.runtime.reactor import Reactor
+from nodespec.tables import ManifestError
+
+VERSION = "0.1.0"
+LOOKS = ("Apply", "GetStatus", "WatchStatus", "Explain", "ReadLogs", "GetVersion")
+"""Calls open to everybody on the host: they change nothing, or look themselves who asks (Apply)."""
+LAUNCHER_WAIT = 0.5
+
+log = logging.getLogger("noded")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        settings = read_settings(options.config)
+        if options.proxy_config:
+            return _write_proxy_config(settings)
+        asyncio.run(_run(settings))
+    except ManifestError as error:
+        print(f"noded: {error}", file=sys.stderr)
+        return 2
+    except PortError as error:
+        print(f"noded: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "noded", description="Supervise, heal and roll out the nodes of one host."
+    )
+    parser.add_argument("--config", type=Path, default=Path("/etc/noded/noded.toml"), help="noded.toml")
+    parser.add_argument(
+        "--proxy-config", action="store_true", help="print haproxy.cfg for this host, write its maps, and end"
+    )
+    parser.add_argument("--version", action="version", version=f"noded {VERSION}")
+    return parser
+
+
+def _write_proxy_config(settings: Settings) -> int:
+    part = settings.proxy
+    maps = Path(part.maps)
+    haproxy_config.write_maps(maps)
+    sys.stdout.write(haproxy_config.config(Path(part.socket), part.ports, part.bind, maps))
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    places = folders(settings)
+    state_lock.take(places["lock"])
+    for name in ("notify", "evidence", "releases"):
+        places[name].mkdir(mode=0o755, parents=True, exist_ok=True)
+    build = build_id()
+    ring = SegmentRing(places["ring"], kept=settings.journal.ring)
+    state, last_at = remembered(ring.segments(), build)
+    clock = BootClock(last_at)
+    chronicle = SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries)
+    registry = SqliteRegistry(places["registry"])
+    releases = FolderReleases(places["releases"])
+    answers, inbox = PendingAnswers(), Inbox()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            launcher = LauncherSocket(Path(settings.paths.launcher), group)
+            processes = LauncherProcesses(launcher, inbox, clock, group)
+            sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
+            proxy = HaproxyProxy(Path(settings.proxy.socket))
+            bench = _bench(settings, places["evidence"])
+            perform = Perform(
+                World(
+                    clock=clock,
+                    inbox=inbox,
+                    alarms=Alarms(clock, inbox),
+                    answers=answers,
+                    processes=processes,
+                    nodes=sockets,
+                    proxy=proxy,
+                    registry=registry,
+                    releases=releases,
+                    workshop=LauncherWorkshop(bench, processes, releases, inbox, clock, group),
+                    env=settings.nodes.env,
+                )
+            )
+            lanes = Lanes(group, perform, perform.dropped)
+            reactor = Reactor(state, inbox, Journal(ring, chronicle, build), lanes.submit)
+            hello = await _found_launcher(processes, stopping)
+            facts = Facts(VERSION, str(hello.get("cgroups", "")), _texts(hello.get("degraded")), True)
+            observed = await processes.observe()
+            known = await _known(registry, releases)
+            inbox.put(Booted(clock.now(), _host(settings), observed, known))
+            desk = Desk(
+                view=lambda: reactor.state,
+                changed=lambda: reactor.changed,
+                facts=lambda: facts,
+                clock=clock,
+                inbox=inbox,
+                answers=answers,
+                chronicle=chronicle,
+                registry=registry,
+                releases=releases,
+                logs=NodeLogs(Path(settings.paths.logs)),
+                admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
+                build=build,
+            )
+            prometheus.serve(desk.view, VERSION, settings.metrics.listen)
+            async with peercred.serve(places["control"], _server(desk), group):
+                tasks = [
+                    group.create_task(reactor.run()),
+                    group.create_task(
+                        monitors.sample(desk.view, clock, inbox, ProcSensors(sockets), sockets)
+                    ),
+                    group.create_task(monitors.count_traffic(desk.view, clock, inbox, proxy)),
+                    group.create_task(monitors.probe_readiness(desk.view, clock, inbox, HttpProbes())),
+                ]
+                log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
+                await stopping.wait()
+            # Nodes go on without us: nothing is stopped, nothing is drained.
+            for task in tasks:
+                task.cancel()
+            launcher.close()
+    except* PortError as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        await registry.close()
+        chronicle.close()
+        await ring.sync()
+
+
+def _server(desk: Desk) -> grpc.aio.Server:
+    gate = peercred.Gate(
+        lambda who, method: method.rpartition("/")[2] in LOOKS or "grpc." in method or desk.admin(who)
+    )
+    server = grpc.aio.server(interceptors=[gate], options=[("grpc.max_receive_message_length", 1024 * 1024)])
+    control_pb2_grpc.add_ControlServiceServicer_to_server(ControlService(desk), server)
+    state = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(state, server)
+    service = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name
+    reflection.enable_server_reflection((service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return server
+
+
+async def _found_launcher(processes: LauncherProcesses, stopping: asyncio.Event) -> dict[str, object]:
+    told = False
+    while not stopping.is_set():
+        try:
+            return dict(await processes.hello())
+        except Unavailable as error:
+            if not told:
+                log.warning("%s; waiting for it", error)
+            told = True
+        await asyncio.sleep(LAUNCHER_WAIT)
+    raise Unavailable("stopped before a launcher was found")
+
+
+async def _known(registry: Registry, releases: Releases) -> tuple[Known, ...]:
+    """What the registry says should run, as far as its releases are here."""
+    records, _ = await registry.list("nodes/")
+    found: list[Known] = []
+    for record in records:
+        value = json.loads(record.value)
+        name = record.key.removeprefix("nodes/")
+        try:
+            spec = releases.spec(value["digest"])
+        except PortError as error:
+            log.error("%s is on record and cannot run: %s", name, error)
+            continue
+        release = Release(name, value["version"], value["digest"], "the registry")
+        found.append(Known(spec, release, value["desired"]))
+    return tuple(found)
+
+
+def _host(settings: Settings) -> Host:
+    return Host(
+        name=settings.host.name,
+        run=str(folders(settings)["instances"]),
+        ports=settings.proxy.ports,
+        instance_ports=settings.nodes.ports,
+        memory=host_memory(),
+    )
+
+
+def _bench(settings: Settings, evidence: Path) -> Bench:
+    part = settings.regenerate
+    return Bench(
+        argv=part.command,
+        env=part.env,
+        node_env=settings.nodes.env,
+        python=part.python,
+        user=part.user or str(os.geteuid()),
+        evidence=evidence,
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def build_id() -> str:
+    """The version and a hash of what decides: two builds with one id decide alike."""
+    folder = Path(__file__).parent
+    rules = sorted((*(folder / "model").glob("*.py"), *(folder / "policy").glob("*.py")))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in rules))
+    return f"{VERSION}-{digest.hexdigest()[:12]}"

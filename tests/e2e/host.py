@@ -1,0 +1,356 @@
+"""A host for tests and the demo: launcher, proxy and noded in a scratch folder, as real processes.
+
+What systemd does on an installed host is done here: programs are started, stopped and killed by
+their pid. As root, noded, the proxy and the nodes run as users of their own, like on a real host.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NODED_UID = 64101
+DYNAMIC = (64200, 64999)
+PORTS = 8
+
+
+@dataclass
+class Host:
+    folder: Path
+    first_port: int
+    metrics_port: int
+    python: str
+    programs: Path
+    node_python: str
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> int:
+        return NODED_UID if os.geteuid() == 0 else os.geteuid()
+
+    @property
+    def control(self) -> Path:
+        return self.folder / "run/control.sock"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def start(self) -> None:
+        self.start_launcher()
+        self.start_proxy()
+        self.start_noded()
+
+    def start_launcher(self) -> None:
+        self._spawn("launcher", [self.python, "-m", "launcher", "--config", str(self.folder / "etc/launcher.toml")], root=True)
+        wait_for(lambda: (self.folder / "launcher.sock").exists(), "the launcher's socket")
+
+    def start_proxy(self) -> None:
+        config = self.folder / "etc/haproxy.cfg"
+        if not config.exists():
+            made = self._run([self.python, "-m", "noded", "--config", str(self.folder / "etc/noded.toml"), "--proxy-config"])
+            config.write_text(made.stdout)
+        self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)])
+        wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
+
+    def start_noded(self) -> None:
+        self._spawn("noded", [self.python, "-m", "noded", "--config", str(self.folder / "etc/noded.toml")])
+        wait_for(lambda: self._answers(), "noded's answer")
+
+    def _answers(self) -> bool:
+        self.check("noded")
+        return self.nodectl("version", check=False).returncode == 0
+
+    def kill(self, name: str) -> int:
+        """End a program without warning; returns the pid it had."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait(10)
+        return process.pid
+
+    def stop(self, name: str) -> None:
+        process = self.running.pop(name, None)
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def check(self, name: str) -> None:
+        process = self.running[name]
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended with {process.returncode}:\n{self.log(name)[-4000:]}")
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"out/{name}.log").read_text(errors="replace")
+
+    def nodectl(self, *words: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        command = [self.python, "-m", "nodectl", "--socket", str(self.control), *words]
+        done = self._run(command, check=False, timeout=timeout, own=False)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"nodectl {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def status(self, node: str) -> dict[str, object]:
+        answer = json.loads(self.nodectl("-o", "json", "status", node).stdout)
+        return answer["nodes"][0]
+
+    def memory_of_noded(self) -> int:
+        """Resident bytes."""
+        text = Path(f"/proc/{self.running['noded'].pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmRSS"))
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._end_nodes()
+        for name in ("noded", "proxy", "launcher"):
+            self.stop(name)
+        self._kill_leftovers()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_nodes(self) -> None:
+        """Ask the launcher to end every instance, whatever noded thinks of it."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(20)
+            line.connect(str(self.folder / "launcher.sock"))
+            stream = line.makefile("rwb")
+            self.stop("noded")
+            for number, order in enumerate(self._orders(stream)):
+                stream.write(json.dumps({"id": number + 10, **order}).encode() + b"\n")
+                stream.flush()
+                _reply(stream, number + 10)
+
+    def _orders(self, stream: object) -> Iterator[Mapping[str, object]]:
+        stream.write(b'{"id":1,"op":"list"}\n')  # type: ignore[attr-defined]
+        stream.flush()  # type: ignore[attr-defined]
+        listed = _reply(stream, 1)["result"]["instances"]
+        for instance in listed:
+            yield {"op": "kill", "instance": instance["instance"]}
+            yield {"op": "remove", "instance": instance["instance"]}
+
+    def _kill_leftovers(self) -> None:
+        """Whatever still carries this host's folder in its environment was ours."""
+        mark = str(self.folder).encode()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if int(entry.name) != os.getpid() and mark in (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+    def _spawn(self, name: str, command: Sequence[str], *, root: bool = False) -> None:
+        out = self.folder / f"out/{name}.log"
+        with out.open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.env(),
+                cwd=self.folder,
+                start_new_session=True,
+                **self._as_noded(root),
+            )
+
+    def _run(
+        self, command: Sequence[str], *, check: bool = True, timeout: float = 60.0, own: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.env(),
+            cwd=self.folder,
+            check=check,
+            timeout=timeout,
+            **(self._as_noded(False) if own else {}),
+        )
+
+    def _as_noded(self, root: bool) -> dict[str, int | list[int]]:
+        if root or os.geteuid() != 0:
+            return {}
+        return {"user": NODED_UID, "group": NODED_UID, "extra_groups": []}
+
+    def env(self) -> dict[str, str]:
+        return {
+            "PATH": f"{ROOT / '.tools/bin'}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/bin",
+            "PYTHONPATH": ":".join(map(str, paths(self.programs))),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+            "NODED_TEST_HOST": str(self.folder),
+        }
+
+
+def make(prefix: str = "nd") -> Host:
+    """A host that is laid out and not started."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir="/tmp"))
+    folder.chmod(0o755)
+    programs = _programs(folder)
+    python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
+    host = Host(folder, free_ports(PORTS), free_ports(1), python, programs, node_python())
+    for name in ("etc", "run", "run/i", "state", "state/data", "logs", "proxy", "proxy/maps", "out"):
+        (folder / name).mkdir()
+        if os.geteuid() == 0:
+            os.chown(folder / name, NODED_UID, NODED_UID)
+    for name in ("run/i", "logs", "state/data"):
+        if os.geteuid() == 0:
+            os.chown(folder / name, 0, NODED_UID)
+            (folder / name).chmod(0o751)
+    shutil.copytree(ROOT / "nodes/nodekit", folder / "sdk/nodekit", ignore=shutil.ignore_patterns("__pycache__"))
+    readable(folder / "sdk")
+    (folder / "etc/launcher.toml").write_text(_launcher_toml(host))
+    (folder / "etc/noded.toml").write_text(_noded_toml(host))
+    return host
+
+
+def _launcher_toml(host: Host) -> str:
+    folder = host.folder
+    dynamic = f"dynamic = [{DYNAMIC[0]}, {DYNAMIC[1]}]\n" if os.geteuid() == 0 else ""
+    return (
+        f'socket = "{folder}/launcher.sock"\n'
+        f'run = "{folder}/run/i"\nlogs = "{folder}/logs"\ndata = "{folder}/state/data"\n'
+        f"peers = [{host.uid}]\ngroup = {host.uid if os.geteuid() == 0 else os.getegid()}\n"
+        f"users = [{host.uid}]\n{dynamic}"
+        f'cgroup = "noded-t-{folder.name}"\n'
+    )
+
+
+def _noded_toml(host: Host) -> str:
+    folder = host.folder
+    node_env = {
+        "PATH": f"{Path(host.node_python).parent}:/usr/bin:/bin",
+        "PYTHONPATH": f"{folder}/sdk",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "LANG": "C.UTF-8",
+        "NODED_TEST_HOST": str(folder),
+    }
+    del node_env["NODED_TEST_HOST"]
+    return (
+        f'[host]\nname = "testhost"\n\n'
+        f'[paths]\nstate = "{folder}/state"\nrun = "{folder}/run"\nlogs = "{folder}/logs"\n'
+        f'launcher = "{folder}/launcher.sock"\n\n'
+        f'[proxy]\nsocket = "{folder}/proxy/admin.sock"\nmaps = "{folder}/proxy/maps"\n'
+        f'ports = ["{host.first_port}-{host.first_port + PORTS - 1}"]\n\n'
+        f"[nodes]\nenv = {_inline(node_env)}\n\n"
+        f'[metrics]\nlisten = "127.0.0.1:{host.metrics_port}"\n\n'
+        f"[control]\nadmins = [{os.geteuid()}]\n\n"
+        f"[regenerate]\ncommand = {json.dumps([host.python, '-m', 'regenerator'])}\n"
+        f'python = "{host.node_python}"\nenv = {_inline(host.env())}\n'.replace("NODED_TEST_HOST", "TEST_HOST")
+    )
+
+
+def _inline(table: Mapping[str, str]) -> str:
+    return "{ " + ", ".join(f"{name} = {json.dumps(text)}" for name, text in table.items()) + " }"
+
+
+def _programs(folder: Path) -> Path:
+    """Where the programs' code is for noded's user: the checkout, or a copy when it cannot go in there."""
+    if os.geteuid() != 0 or (open_to_all(ROOT) and open_to_all((ROOT / ".venv/bin/python").resolve())):
+        return ROOT
+    copy = folder / "programs"
+    for name in ("daemon", "proto", "nodes"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    site = next((ROOT / ".venv/lib").glob("python3*/site-packages"))
+    shutil.copytree(site, copy / "site", ignore=shutil.ignore_patterns("__pycache__", "*.pth"))
+    shutil.copytree(ROOT / ".tools", copy / ".tools", symlinks=True)
+    readable(copy)
+    return copy
+
+
+def paths(programs: Path) -> tuple[Path, ...]:
+    roots = tuple(programs / name for name in ("daemon", "proto", "nodes"))
+    return roots if programs == ROOT else (*roots, programs / "site")
+
+
+def node_python() -> str:
+    """An interpreter that every user of the machine can start."""
+    for path in ("/usr/bin/python3", "/usr/local/bin/python3"):
+        if os.path.exists(path):
+            wanted = "import sys; sys.exit(sys.version_info < (3, 11))"
+            if subprocess.run([path, "-c", wanted], check=False).returncode == 0:
+                return path
+    return os.path.realpath(sys.executable)
+
+
+def program(name: str) -> Path:
+    found = ROOT / ".tools/bin" / name
+    if found.exists():
+        return found
+    installed = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if installed is None:
+        raise RuntimeError(f"no {name}: run make setup")
+    return Path(installed)
+
+
+def open_to_all(path: Path) -> bool:
+    """Every user can go into this folder or read this file."""
+    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
+def readable(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that are free on loopback now."""
+    start = 21000 + os.getpid() % 400 * 20
+    for first in range(start, start + 20_000, count):
+        first = 21000 + first % 10_000
+        if all(_free(first + offset) for offset in range(count)):
+            return first
+    raise RuntimeError("no free ports on loopback")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 20.0, step: float = 0.05) -> object:
+    deadline = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come within {timeout:.0f} s")
+        time.sleep(step)
+
+
+def _reply(stream: object, number: int) -> dict[str, dict[str, list[dict[str, str]]]]:
+    while line := stream.readline():  # type: ignore[attr-defined]
+        message = json.loads(line)
+        if message.get("id") == number:
+            return message
+    raise ConnectionError("the launcher closed the connection")
