@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from noded.ports import NotFound, Refused, Unavailable
 from nodespec.manifest import NodeSpec
 from nodespec.reading import ManifestError, read_node
 from nodespec.release import ReleaseError, digest_of_tree, pack, unpack
 from nodespec.tree import MANIFEST
-from noded.ports import NotFound, Refused, Unavailable
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _READ_AND_ENTER = 0o555
@@ -35,7 +35,7 @@ class FolderReleases:
         self._specs: dict[str, NodeSpec] = {}
 
     async def add(self, blob: Path | bytes) -> tuple[str, NodeSpec]:
-        """Take a packed release; one that is here already is fine. `Refused` says everything wrong with it."""
+        """Take a packed release; one that is here already is fine. `Refused` tells all mistakes."""
         return await asyncio.to_thread(self._add, blob)
 
     async def add_tree(self, directory: Path) -> tuple[str, NodeSpec]:
@@ -67,7 +67,7 @@ class FolderReleases:
         folder = self.path(digest)
         self._specs.pop(digest, None)
         gone = self._hidden()
-        with contextlib.suppress(FileNotFoundError), _told(f"remove release {digest}"):
+        with _told(f"remove release {digest}"), contextlib.suppress(FileNotFoundError):
             folder.rename(gone)
             await asyncio.to_thread(_delete, gone)
 
@@ -79,14 +79,14 @@ class FolderReleases:
 
     def _add(self, blob: Path | bytes) -> tuple[str, NodeSpec]:
         new = self._hidden()
-        try:
-            with _told("add the release"):
+        with _told("add the release"):
+            try:
                 digest = unpack(blob, new)
                 spec = _manifest(new, digest)
                 _protect(new)
                 self._publish(new, self.path(digest))
-        finally:
-            _delete(new)
+            finally:
+                _delete(new)
         return digest, spec
 
     def _add_tree(self, directory: Path) -> tuple[str, NodeSpec]:
@@ -156,10 +156,10 @@ def _told(what: str) -> Iterator[None]:
     try:
         yield
     except (ReleaseError, ManifestError) as error:
-        raise Refused(f"cannot {what}:\n{error}") from error
+        raise Refused("\n".join((f"cannot {what}:", *map(str, error.mistakes)))) from error
     except UnicodeDecodeError as error:
         raise Refused(f"cannot {what}: {MANIFEST} is not UTF-8") from error
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise NotFound(f"cannot {what}: {error.filename} is not there") from error
     except OSError as error:
         raise Unavailable(f"cannot {what}: {error}") from error
