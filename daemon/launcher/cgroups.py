@@ -157,25 +157,21 @@ def detect(mountinfo: str, wanted: str, subtree: str) -> Cgroups:
         return Cgroups("none", {}, (f"no limits, no whole-tree kill: {subtree} is in no cgroup2 mount",))
     relative = subtree.removeprefix(unified) if absolute else f"/{subtree}"
     v1 = [name for name in (*CONTROLLERS, "cpuacct") if name in mounts]
-    v2_ready = bool(unified) and set(CONTROLLERS) <= set(_read(f"{unified}/cgroup.controllers").split())
-    kind = wanted
-    if wanted == "auto":
-        kind = (
-            "v2"
-            if v2_ready or (unified and not v1)
-            else "hybrid"
-            if unified and v1
-            else "v1"
-            if v1
-            else "none"
-        )
+    kind = _kind(unified, bool(v1)) if wanted == "auto" else wanted
     if kind == "none":
         reason = "configured" if wanted == "none" else "no cgroup mount found"
         return Cgroups("none", {}, (f"no limits, no whole-tree kill: cgroups = none ({reason})",))
-    if kind == "v2":
+    if kind == "v2" and unified:
         return _usable("v2", {"unified": f"{unified}{relative}"}, unified, absolute)
-    names = [*(["unified"] if unified and kind == "hybrid" else []), *v1]
+    names = [] if kind == "v2" else v1 if kind == "v1" or not unified else ["unified", *v1]
     return _usable(kind, {name: f"{mounts[name]}{relative}" for name in names}, unified, False)
+
+
+def _kind(unified: str, v1: bool) -> str:
+    offered = set(_read(f"{unified}/cgroup.controllers").split()) if unified else set[str]()
+    if unified and (set(CONTROLLERS) <= offered or not v1):
+        return "v2"
+    return "none" if not v1 else "hybrid" if unified else "v1"
 
 
 def _mounts(mountinfo: str) -> dict[str, str]:

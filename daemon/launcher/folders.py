@@ -3,6 +3,7 @@
 Everything is reached through open folders and without following symbolic links: nodes own these folders.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -101,7 +102,9 @@ def _clear(own: int, budget: int, depth: int) -> int:
                 return 0
             if not stat.S_ISDIR(os.stat(entry.name, dir_fd=own, follow_symlinks=False).st_mode):
                 os.unlink(entry.name, dir_fd=own)
-            elif depth:
+            elif not depth:
+                raise OSError(errno.ELOOP, f"folders are deeper than {_DEEPEST}; remove them by hand")
+            else:
                 with folder(entry.name, own) as inner:
                     budget = _clear(inner, budget, depth - 1)
                 if budget > 0:

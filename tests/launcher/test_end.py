@@ -159,19 +159,6 @@ def test_removed_leaves_nothing(room: Lab, client: Client) -> None:
         )
 
 
-def test_removal_is_bounded_and_goes_on(room: Lab, client: Client) -> None:
-    instance = fresh()
-    run = Path(client.do("start", **room.order(instance, "true"))["run"])
-    client.exited(instance)
-    for number in range(10_050):
-        (run / str(number)).touch()
-    kind, text = client.refused("remove", instance=instance)
-    assert kind == "unavailable"
-    assert "ask again" in text
-    client.do("remove", instance=instance)
-    assert not run.exists()
-
-
 def test_traces_of_an_unknown_instance_can_be_removed(room: Lab, client: Client) -> None:
     (room.home / "i/stranger.1").mkdir()
     client.do("remove", instance="stranger.1")
