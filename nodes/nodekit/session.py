@@ -39,7 +39,7 @@ class Session:
     ) -> None:
         self.notify_path = "\0" + notify[1:] if notify.startswith("@") else notify
         self.orders_path, self.report, self.obey, self.period = orders, report, obey, period
-        self.ready = self.away = self.closed = False
+        self.away = self.closed = False
         self.dropped = self.refused = 0
         self.next_beat = float("inf")
         self.outgoing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -67,7 +67,6 @@ class Session:
 
     def say_ready(self) -> None:
         """READY=1 now, and again whenever noded was away: it may have been started anew."""
-        self.ready = True
         self.send("READY=1")
         self.next_beat = time.monotonic()
         self.wake()

@@ -11,7 +11,7 @@ import pytest
 
 from nodekit import Node
 from tests.nodekit.conftest import Start
-from tests.nodekit.noded_side import DEADLINE, NodedSide
+from tests.nodekit.noded_side import DEADLINE, NODES, NodedSide
 
 PLAIN = """
     import functools, threading, time
@@ -55,6 +55,9 @@ PLAIN = """
 
     node.main()
 """
+
+
+README = (NODES / "nodekit" / "README.md").read_text()
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -104,6 +107,13 @@ def test_a_life_from_ready_to_stop(noded: NodedSide, start: Start) -> None:
     assert (code, out, err) == (0, "goodbye\n", "")
     with pytest.raises(FileNotFoundError):
         noded.say(b"{}")
+
+
+def test_the_example_in_the_readme_is_a_node(noded: NodedSide, start: Start) -> None:
+    program = start(README.split("```python\n")[1].split("```")[0])
+    noded.hear_line("READY=1")
+    assert ask(noded, "/price/a1") == '{"sku": "a1", "price": 12}'
+    assert stop(program)[0] == 0
 
 
 def test_every_order_is_answered(noded: NodedSide, start: Start) -> None:
@@ -254,6 +264,17 @@ def test_noded_gone_the_node_serves_on(noded: NodedSide, start: Start) -> None:
         assert ask(noded, f"/keep/n{number}")
         time.sleep(0.02)
     assert stop(program)[0] == 0
+
+
+def test_a_killed_node_can_be_started_again_in_its_place(noded: NodedSide, start: Start) -> None:
+    first = start(PLAIN)
+    noded.hear_line("READY=1")
+    first.kill()
+    first.wait(DEADLINE)
+    start(PLAIN)
+    noded.hear_line("READY=1")
+    assert ask(noded, "/keep/again") == "again"
+    assert noded.order("describe")["ok"]
 
 
 def test_a_task_that_fails_fails_the_node(noded: NodedSide, start: Start) -> None:

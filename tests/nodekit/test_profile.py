@@ -116,7 +116,8 @@ def test_one_profile_at_a_time(tmp_path: Path) -> None:
 def test_a_forgotten_profile_is_overdue(tmp_path: Path) -> None:
     profile = Profile(str(tmp_path))
     profile.start(1)
-    assert not profile.overdue
+    fresh = profile.overdue
+    assert not fresh
     profile.started -= LONGEST + 1
     assert profile.overdue
     profile.abandon()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,17 @@ def test_ready_comes_with_a_heartbeat_at_once(noded: NodedSide, trial: Trial) ->
     noded.hear_line("READY=1")
     assert noded.hear_message("heartbeat") == {"kind": "heartbeat", "lag": 0.0, "progress": 1}
     assert time.monotonic() - started < 1.0
+
+
+def test_a_socket_without_a_file_is_reached() -> None:
+    """systemd may give an abstract address, written with @."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
+        inbox.bind(f"\0nodekit-{os.getpid()}")
+        inbox.settimeout(DEADLINE)
+        session = Session(f"@nodekit-{os.getpid()}", "", dict, dict, PERIOD)
+        session.say_ready()
+        assert inbox.recv(1000) == b"READY=1"
+        session.close()
 
 
 def test_nothing_is_said_before_ready(noded: NodedSide, trial: Trial) -> None:
