@@ -1,5 +1,6 @@
 """Where does `nodectl` start?"""
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -7,6 +8,8 @@ from nodectl.cli import nodectl
 
 
 def main() -> None:
+    # gRPC's own log lines would stand between ours; it looks once, when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its code, not a traceback.
         if isinstance(stream, TextIOWrapper):

@@ -19,6 +19,8 @@ from nodectl.failures import Exit, Failure, refused
 from nodectl.session import Session
 
 BIGGEST_ANSWER = 16 * 1024 * 1024
+LONGEST_PATH = 107
+"""Bytes of a unix socket's path (sun_path without its final zero)."""
 AWAY = 20.0
 """Seconds a watch waits for a noded that is being restarted; nodes and requests go on meanwhile."""
 
@@ -29,8 +31,11 @@ class OutOfTimeError(Failure):
 
 class Client:
     def __init__(self, session: Session) -> None:
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines would stand between ours
         self._path = os.path.abspath(session.socket)
+        if len(os.fsencode(self._path)) > LONGEST_PATH:
+            raise Failure(
+                f"the path of the socket is longer than {LONGEST_PATH} bytes: {self._path}", Exit.USAGE
+            )
         self._answer_within = session.answer
         self._channel = grpc.insecure_channel(
             f"unix:{quote(self._path)}",

@@ -64,12 +64,13 @@ def _number(value: float) -> float | None:
 
 def write(content: Any, output: str, one_line: bool = False) -> None:
     """Prints one document; `one_line` is for streams: a JSON object per line, YAML documents in a row."""
+    text = json.dumps(content, ensure_ascii=False, indent=None if one_line else 2) + "\n"
     if output == "yaml":
         import yaml  # 30 ms, seldom asked for
 
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, explicit_start=one_line)
+        safe = _UNSAFE.search(text) is None
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=safe, explicit_start=one_line)
     else:
-        text = json.dumps(content, ensure_ascii=False, indent=None if one_line else 2) + "\n"
         text = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text)
     sys.stdout.flush()

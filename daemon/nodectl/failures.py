@@ -59,7 +59,7 @@ MEANINGS = {
     "INVALID_ARGUMENT": Meaning(Exit.USAGE, "nodectl COMMAND --help"),
     "NOT_FOUND": Meaning(Exit.FAILED, "nodectl status"),
     "FAILED_PRECONDITION": Meaning(Exit.FAILED, "nodectl describe {node}", "nodectl status"),
-    "ALREADY_EXISTS": Meaning(Exit.FAILED, "nodectl describe {node}", "a new version in node.toml"),
+    "ALREADY_EXISTS": Meaning(Exit.FAILED, "a new version in node.toml"),
     "UNIMPLEMENTED": Meaning(
         Exit.FAILED,
         "nodectl version",

@@ -18,6 +18,7 @@ Cell = str | Text
 """Text is styled; plain strings may come from anywhere and are cleaned."""
 
 WIDE = 10_000
+AWAY = "noded is away; waiting for it"
 
 
 def console(stderr: bool = False) -> Console:
@@ -83,14 +84,16 @@ def _text(line: Cell) -> Text:
 class Picture:
     """On a terminal one place is drawn again and again; elsewhere lines are appended when they change."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: bool = True) -> None:
+        self._wanted = wanted
         self._console = console()
         self._live: Live | None = None
         self._draw: Callable[[], list[Text]] = list
         self._before: set[str] = set()
+        self._remark = ""
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._wanted and self._console.is_terminal:
             # Twice a second also without news, because ages and countdowns go on.
             self._live = Live(get_renderable=self._drawn, console=self._console, refresh_per_second=2)
             self._live.start()
@@ -104,7 +107,7 @@ class Picture:
 
     def show(self, draw: Callable[[], list[Text]], lines: Sequence[str]) -> None:
         """`draw` makes the picture of now; `lines` are what is appended where there is no terminal."""
-        self._draw = draw
+        self._draw, self._remark = draw, ""
         if self._live is not None:
             self._live.refresh()
             return
@@ -113,5 +116,12 @@ class Picture:
                 say(f"{time.strftime('%H:%M:%S')}  {line}")
         self._before = set(lines)
 
+    def remark(self, text: str) -> None:
+        """Stands below the picture until there is news."""
+        if self._live is None:
+            note(text)
+        self._remark = text
+
     def _drawn(self) -> Text:
-        return Text("\n").join(self._draw())
+        remark = [styled(self._remark, "yellow")] if self._remark else []
+        return Text("\n").join([*self._draw(), *remark])

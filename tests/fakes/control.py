@@ -161,7 +161,12 @@ async def _serve(path: Path, ready: "Future[Any]") -> None:
 
 def healthy_host() -> pb.HostStatus:
     return pb.HostStatus(
-        name="web1", version="0.1.0", cgroups="v2", proxy_up=True, launcher_up=True, started_at=time.time() - 3600
+        name="web1",
+        version="0.1.0",
+        cgroups="v2",
+        proxy_up=True,
+        launcher_up=True,
+        started_at=time.time() - 3600,
     )
 
 
@@ -226,7 +231,11 @@ def an_incident(**fields: Any) -> pb.IncidentStatus:
         "opened_at": time.time() - 90,
         "rungs": [
             pb.RungStatus(
-                rung="collect", verdict="did not hold", freed=1_200_000, slope_after=80_000, at=time.time() - 80
+                rung="collect",
+                verdict="did not hold",
+                freed=1_200_000,
+                slope_after=80_000,
+                at=time.time() - 80,
             ),
             pb.RungStatus(rung="shrink", verdict="running", at=time.time() - 5),
         ],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client, OutOfTimeError
 from nodectl.failures import Failure
-from nodectl.screen import note
+from nodectl.screen import AWAY, note
 from nodectl.session import Session
 from nodectl.text import duration
 
@@ -21,7 +21,7 @@ def follow(
 ) -> pb.WatchStatusResponse:
     """Raises Failure when it has not come true in the session's time."""
     said = ""
-    updates = client.watch(doing, node, session.effect, away=lambda: note("noded is away; waiting for it"))
+    updates = client.watch(doing, node, session.effect, away=lambda: note(AWAY))
     try:
         for update in updates:
             found = find(update, node)

@@ -11,7 +11,7 @@ from nodectl.commands.verbs import command
 from nodectl.documents import document, write
 from nodectl.failures import refused
 from nodectl.incidents import change, incident_line, incident_page, incident_rows
-from nodectl.screen import Picture, note, say
+from nodectl.screen import AWAY, Picture, say
 from nodectl.session import Session
 
 Found = list[tuple[str, pb.IncidentStatus]]
@@ -31,10 +31,11 @@ def incidents(session: Session, node: str, identity: str) -> None:
 
 
 def watch(session: Session, node: str) -> None:
-    with Client(session) as client, Picture() as picture:
-        away = "noded is away; waiting for it"
+    with Client(session) as client, Picture(session.plain) as picture:
         try:
-            for update in client.watch("watch the incidents", node, session.timeout, away=lambda: note(away)):
+            for update in client.watch(
+                "watch the incidents", node, session.timeout, lambda: picture.remark(AWAY)
+            ):
                 found = _all(update.nodes)
                 if session.plain:
                     picture.show(partial(_list, found), [incident_line(*one) for one in found])

@@ -107,9 +107,9 @@ def _result(found: pb.NodeStatus | None) -> str:
 def _follow(client: Client, session: Session, doing: str, node: str, identity: str) -> pb.RolloutStatus:
     """The rollout as it ended."""
     told, place = 0.0, ""
-    with Picture() as picture:
-        away = "noded is away, the share stays as it is until its lease ends; waiting"
-        for update in client.watch(doing, node, session.timeout, away=lambda: note(away)):
+    with Picture(session.plain) as picture:
+        away = "noded is away; the share stays as it is until its lease ends"
+        for update in client.watch(doing, node, session.timeout, lambda: picture.remark(away)):
             rollout = _of(find(update, node), identity)
             if rollout is None:
                 text = f"{doing}: the rollout is over, but noded does not say how it ended"

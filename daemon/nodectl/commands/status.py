@@ -1,6 +1,5 @@
 """`status` and `describe`: what runs on this host, and all about one node."""
 
-from collections.abc import Iterator
 from functools import partial
 
 from rich.text import Text
@@ -10,7 +9,7 @@ from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
 from nodectl.failures import refused
 from nodectl.nodes import host_notes, instance_table, node_line, node_page, node_table
-from nodectl.screen import Picture, note, say
+from nodectl.screen import AWAY, Picture, say
 from nodectl.session import Session
 
 
@@ -27,26 +26,21 @@ def status(session: Session, node: str) -> None:
 
 def watch(session: Session, node: str) -> None:
     """Ends with the session's time, if one was given."""
-    with Client(session) as client:
-        updates = client.watch(
-            "watch the status", node, session.timeout, away=lambda: note("noded is away; waiting for it")
-        )
+    with Client(session) as client, Picture(session.plain) as picture:
         try:
-            if session.plain:
-                _draw(updates, node)
-            else:
-                for update in updates:
+            for update in client.watch(
+                "watch the status", node, session.timeout, lambda: picture.remark(AWAY)
+            ):
+                if session.plain:
+                    picture.show(partial(_table, update, node), _lines(update))
+                else:
                     write(document(update), session.output, one_line=True)
         except OutOfTimeError:
             return
 
 
-def _draw(updates: Iterator[pb.WatchStatusResponse], node: str) -> None:
-    with Picture() as picture:
-        for update in updates:
-            lines = [node_line(one) for one in update.nodes]
-            lines += [f"host: {one.plain}" for one in host_notes(update.host)]
-            picture.show(partial(_table, update, node), lines)
+def _lines(update: pb.WatchStatusResponse) -> list[str]:
+    return [*map(node_line, update.nodes), *(one.plain for one in host_notes(update.host))]
 
 
 def describe(session: Session, node: str) -> None:

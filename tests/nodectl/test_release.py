@@ -1,0 +1,138 @@
+"""Do `validate`, `plan` and `apply` check, compare and send a folder?"""
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from nodeapi.v1 import control_pb2 as pb
+from nodespec.release import pack
+from tests.fakes.control import a_node, a_rollout
+
+
+def answer(effect: "pb.Effect", **fields: Any) -> pb.ApplyResponse:
+    given = {"node": "catalog", "from_version": "1.4.0", "to_version": "1.5.0", "digest": "sha256:ab"}
+    return pb.ApplyResponse(effect=effect, **{**given, **fields})
+
+
+def test_validate_needs_no_noded(desk: Any, node_folder: Path) -> None:
+    assert desk("validate", str(node_folder)).stdout == "catalog 1.5.0 is valid: 2 files, 83 B\n"
+    found = desk.json("validate", str(node_folder))
+    assert found == desk.yaml("validate", str(node_folder))
+    assert found["node"] == "catalog" and found["digest"] == pack(node_folder).digest
+    assert desk.control.calls == []
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan", "apply"])
+def test_all_mistakes_are_told_at_once_and_nothing_is_sent(desk: Any, node_folder: Path, verb: str) -> None:
+    (node_folder / "node.toml").write_text('[node]\nname = "Catalog"\nversoin = "1"\nrun = ["x"]\n')
+    (node_folder / "escape").symlink_to("/etc/passwd")
+    stderr = desk(verb, str(node_folder), expect=2).stderr
+    for said in ("node.name", "versoin", "escape"):
+        assert said in stderr
+    assert desk.control.calls == []
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan", "apply"])
+def test_a_folder_that_is_none(desk: Any, tmp_path: Path, verb: str) -> None:
+    assert "No such file" in desk(verb, str(tmp_path / "nothing"), expect=2).stderr
+    (tmp_path / "file").write_text("")
+    desk(verb, str(tmp_path / "file"), expect=2)
+
+
+def test_plan_shows_the_changes_and_exits_with_3(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(
+        pb.EFFECT_ROLLOUT,
+        text="catalog goes from 1.4.0 to 1.5.0 in steps of 10, 50 and 100 %",
+        changes=[
+            pb.KeyChange(key="resources.memory", before="256M", after="512M"),
+            pb.KeyChange(key="node.spares", before="", after="1"),
+        ],
+        peak_memory=3 * 2**30,
+    )
+    result = desk("plan", str(node_folder), expect=3)
+    assert result.stdout.splitlines() == [
+        "catalog goes from 1.4.0 to 1.5.0 in steps of 10, 50 and 100 %",
+        "  KEY               BEFORE  AFTER",
+        "  resources.memory  256M    512M",
+        "  node.spares       -       1",
+        "  its instances may hold up to 3.0 GiB together meanwhile",
+    ]
+    assert desk.control.applied[0].header.plan_only
+    assert desk.json("plan", str(node_folder), expect=3)["effect"] == "rollout"
+
+
+def test_plan_without_changes_exits_with_0(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(pb.EFFECT_NONE)
+    assert desk("plan", str(node_folder)).stdout == "catalog 1.5.0: no changes\n"
+    assert desk.yaml("plan", str(node_folder))["effect"] == "none"
+
+
+def test_apply_sends_the_packed_release_in_small_pieces(desk: Any, node_folder: Path) -> None:
+    (node_folder / "data.bin").write_bytes(bytes(300_000))
+    desk.control.apply_answer = answer(pb.EFFECT_NONE)
+    desk("apply", str(node_folder))
+    blob = pack(node_folder).blob
+    header, *chunks = desk.control.applied
+    assert header.header == pb.ApplyHeader(plan_only=False, size=len(blob))
+    assert b"".join(one.chunk for one in chunks) == blob
+    assert max(len(one.chunk) for one in chunks) == 64 * 1024
+
+
+def test_apply_of_a_new_node_waits_until_it_runs(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(pb.EFFECT_CREATE, text="catalog starts")
+    desk.control.after_apply = [
+        lambda status: status.nodes.append(a_node(version="1.5.0", condition="starting")),
+        lambda status: setattr(status.nodes[0], "condition", "running"),
+    ]
+    result = desk("apply", str(node_folder))
+    assert result.stdout == "catalog starts\n"
+    assert result.stderr.splitlines() == ["catalog: starting", "catalog 1.5.0 runs"]
+
+
+def test_apply_of_a_node_that_does_not_start(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(pb.EFFECT_CREATE)
+    desk.control.status.nodes.append(
+        a_node(version="1.5.0", condition="backing off", detail="exited with status 1")
+    )
+    stderr = desk("apply", str(node_folder), "--timeout", "500ms", expect=1).stderr
+    assert "backing off (exited with status 1)" in stderr
+    assert "try: nodectl describe catalog, or nodectl logs catalog" in stderr
+
+
+def test_apply_without_waiting(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(pb.EFFECT_CREATE, text="catalog starts")
+    result = desk("apply", str(node_folder), "--no-wait")
+    assert (result.stdout, result.stderr) == ("catalog starts\n", "")
+
+
+def test_apply_that_begins_a_rollout_says_how_to_watch_it(desk: Any, node_folder: Path) -> None:
+    desk.control.status.nodes.append(a_node(rollout=a_rollout()))
+    desk.control.apply_answer = answer(pb.EFFECT_ROLLOUT)
+    result = desk("apply", str(node_folder))
+    assert result.stdout == "catalog: a rollout from 1.4.0 to 1.5.0\n"
+    assert result.stderr == "a rollout has begun; watch it: nodectl rollout watch catalog\n"
+    assert desk.json("apply", str(node_folder))["effect"] == "rollout"
+
+
+def test_apply_for_a_stopped_node_says_how_to_start_it(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer = answer(pb.EFFECT_REPLACE)
+    assert "nodectl start catalog" in desk("apply", str(node_folder)).stderr
+
+
+def test_the_same_version_with_other_content(desk: Any, node_folder: Path) -> None:
+    desk.control.refusals["Apply"] = (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "release 1.5.0 exists with different content",
+    )
+    assert desk("apply", str(node_folder), expect=1).stderr.splitlines() == [
+        "nodectl: cannot apply catalog 1.5.0: release 1.5.0 exists with different content",
+        "try: a new version in node.toml",
+    ]
+
+
+def test_an_effect_of_a_newer_noded_is_told_as_its_number(desk: Any, node_folder: Path) -> None:
+    desk.control.apply_answer.MergeFrom(answer(pb.EFFECT_NONE))
+    desk.control.apply_answer.effect = 9
+    assert desk.json("plan", str(node_folder), expect=3)["effect"] == 9
