@@ -76,7 +76,7 @@ class HaproxyProxy:
             there = present(route, asked, await self._send(first, asked))
             gone, replaced = leaving(route, there)
             commands = plan(maps, route, there, time.time())
-            await self._send([*commands, *(stop(route.port, name) for name in gone)])
+            await self._send(commands)
         await self._take_out(route, gone, self._grace, cut_off=True)
         await self._take_out(route, replaced, _REPLACED_GRACE, cut_off=False)
 

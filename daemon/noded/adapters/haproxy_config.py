@@ -34,6 +34,7 @@ defaults slot
   timeout connect 1s
   timeout client {timeout}s
   timeout server {timeout}s
+  timeout tunnel 1h
   option http-keep-alive
   http-reuse safe
   balance roundrobin
@@ -54,6 +55,8 @@ defaults slot
 defaults clients
   mode http
   timeout client {timeout}s
+  timeout http-request 30s
+  timeout http-keep-alive {timeout}s
   option http-keep-alive
 
 frontend clients from clients

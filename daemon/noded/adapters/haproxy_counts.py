@@ -31,6 +31,7 @@ def counts(row: dict[str, str]) -> tuple[int, int]:
     redispatched after an empty answer and leaves out one redispatched after a refused connection.
     One exception: an answer broken off in its body is in `req_tot` and in `eresp`, two requests of
     which one is bad; HAProxy has no count that would tell it from an answer that never began.
+    (HAProxy 2.8 counts an empty answer twice: too many bad requests, never too few.)
     `wretr` is left out: a retry that is redispatched is in `wredis` as well, a retry that fails in
     the end is in `econ` or `eresp`, and 2.6 counts some of them twice.
     """

@@ -139,22 +139,24 @@ def present(route: Route, asked: list[str], answers: list[str]) -> Present:
 
 
 def plan(maps: Maps, route: Route, there: Present, now: float) -> list[Command]:
-    """Everything except taking servers out. `now` is wall-clock time: HAProxy's `date()`."""
+    """Everything except deleting servers: what is not wanted drains.
+
+    `now` is wall-clock time, as HAProxy's `date()`.
+    """
     wanted = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
     commands: list[Command] = []
     for name, server in wanted.items():
         commands += _serve(route.port, name, server, there)
     commands += _pins(maps, route, there)
     commands += _numbers(maps, route, there, now)
-    staying = {server.instance for server in route.servers}
     for name, (weight, admin) in there.servers.items():
-        if name not in wanted and instance_of(name) in staying:
+        if name not in wanted:
             commands += _drain(route.port, name, weight, admin)
     return commands
 
 
 def leaving(route: Route, there: Present) -> tuple[list[str], list[str]]:
-    """Servers to take out at once (their instance is gone) and, second, when they are idle."""
+    """Servers to delete: of instances that are gone and, second, those replaced by another server."""
     wanted = {name_of(server) for server in route.servers if server.place is not Place.DRAINING}
     staying = {server.instance: server.place for server in route.servers}
     gone = [name for name in there.servers if instance_of(name) not in staying]
