@@ -207,8 +207,12 @@ class Perform:
         return self._table.status(record)
 
     def _kill_each(self, record: Record, living: set[int]) -> None:
-        """A number may have changed hands since it was read: hold the processes, look again, then kill."""
-        held = {pid: fd for pid in living if (fd := proc.hold(pid)) >= 0}
+        """A number may have changed hands since it was read: hold the processes, look again, then kill.
+
+        The main process first: it must not see its children die and make something of it.
+        """
+        in_order = sorted(living, key=lambda pid: pid != record.pid)
+        held = {pid: fd for pid in in_order if (fd := proc.hold(pid)) >= 0}
         still = self._table.pids(record)
         for pid, fd in held.items():
             with contextlib.suppress(ProcessLookupError):

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.cgroups import Cgroups, detect
 from launcher.orders import Limits
-from tests.launcher.lab import needs_hybrid
+from tests.launcher.lab import KIND, needs_limits
 
 V2_FILES = {"memory.max": "1048576", "memory.oom.group": "1", "cpu.max": "150000 100000", "pids.max": "7"}
 ALL = Limits(memory=1 << 20, cpu=1.5, pids=7)
@@ -61,7 +61,7 @@ def test_hybrid_when_v1_holds_the_controllers(tmp_path: Path) -> None:
     (tmp_path / "cpu,cpuacct").mkdir()
     mountinfo += mount(tmp_path / "cpu,cpuacct", "cgroup", "cpu,cpuacct")
     found = detect(mountinfo, "auto", "noded")
-    assert (found.kind, found.degraded) == ("hybrid", ())
+    assert (found.kind, found.degraded) == (KIND, ())
     assert found.roots["cpu"] == found.roots["cpuacct"] == f"{tmp_path}/cpu,cpuacct/noded"
     assert found.roots["unified"] == f"{tmp_path}/unified/noded"
 
@@ -169,12 +169,12 @@ def test_removal_answers_what_is_left(tmp_path: Path) -> None:
     assert str(made.remove("a.1")).startswith("Directory not empty")
 
 
-@needs_hybrid
+@needs_limits
 def test_this_host_is_recognised() -> None:
     mountinfo = Path("/proc/self/mountinfo").read_text()
     found = detect(mountinfo, "auto", "noded-t-detect")
     try:
-        assert (found.kind, found.degraded) == ("hybrid", ())
+        assert (found.kind, found.degraded) == (KIND, ())
     finally:
         for root in set(found.roots.values()):
             Path(root).rmdir()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.lab import Client, Lab, alive, hybrid_here, is_root, lab, until
+from tests.launcher.lab import MODES, Client, Lab, alive, lab, until
 
 NUMBERS = itertools.count(1)
-MODES = ("hybrid", "v1", "none") if is_root and hybrid_here() else ("none",)
 # A daemon of the old kind: a session of its own, the parent gone, the terminal's signals out of reach.
 DAEMON = "setsid sh -c 'sleep 1000 & echo $! >&3; sleep 1000 & echo $! >&3' 3>{path} & sleep 1000"
 # It also loses its environment, so that only groups or its session can tell whose it is.
@@ -192,7 +191,7 @@ def test_list_holds_everyone(room: Lab, client: Client) -> None:
     assert found[running]["running"]
     assert found[running]["node"] == "ender"
     assert found[ended]["exit"]["code"] == 0
-    assert (found[running]["cgroup"]["unified"] != "") == (room.settings["cgroups"] == "hybrid")
+    assert (found[running]["cgroup"]["unified"] != "") == (room.settings["cgroups"] in ("hybrid", "v2"))
 
 
 def test_loop_serves_others_while_one_kill_waits(room: Lab, client: Client) -> None:

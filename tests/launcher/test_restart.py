@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.lab import DEADLINE, Lab, alive, hybrid_here, is_root, lab, until
+from tests.launcher.lab import DEADLINE, MODES, Lab, alive, is_root, lab, until
 
-MODES = ("hybrid", "v1", "none") if is_root and hybrid_here() else ("none",)
 CHATTER = "while :; do echo tick; sleep 0.02; done"
 
 

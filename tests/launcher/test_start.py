@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.launcher.lab import PYTHON, Client, Lab, alive, is_root, needs_hybrid, needs_root, until
+from tests.launcher.lab import KIND, PYTHON, Client, Lab, alive, is_root, needs_limits, needs_root, until
 
 NUMBERS = itertools.count(1)
 LOOK = """
@@ -121,19 +121,22 @@ def test_dynamic_user_is_alone_and_always_the_same(shared: Lab, client: Client, 
     assert told["groups"] == []
 
 
-@needs_hybrid
+@needs_limits
 def test_program_is_born_in_its_groups_with_its_limits(shared: Lab, client: Client, script: str) -> None:
     limits = {"memory": 64 << 20, "cpu": 0.5, "pids": 12, "files": 77}
     order = look(shared, script, limits=limits)
     result = client.do("start", **order)
     told = seen(shared, order["instance"])
     group = f"/{shared.subtree}/{order['instance']}\n"
-    for name in ("memory", "cpu", "pids", ""):
+    for name in ("",) if KIND == "v2" else ("memory", "cpu", "pids", ""):
         assert f":{name}:{group}" in told["groups_of"]
     assert told["files"] == [77, 77]
     groups = result["cgroup"]
-    assert Path(groups["memory"], "memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
-    assert Path(groups["cpu"], "cpu.cfs_quota_us").read_text() == "50000\n"
+    v2 = KIND == "v2"
+    memory = Path(groups["memory"], "memory.max" if v2 else "memory.limit_in_bytes")
+    assert memory.read_text() == f"{64 << 20}\n"
+    cpu = Path(groups["cpu"], "cpu.max" if v2 else "cpu.cfs_quota_us")
+    assert cpu.read_text() == ("50000 100000\n" if v2 else "50000\n")
     assert Path(groups["pids"], "pids.max").read_text() == "12\n"
     assert Path(groups["unified"], "cgroup.kill").exists()
 
@@ -290,7 +293,7 @@ def test_hundred_starts_at_once(shared: Lab, client: Client) -> None:
         assert client.exited(order["instance"])["signal"] == 9
 
 
-@needs_hybrid
+@needs_limits
 def test_out_of_memory_is_told_with_the_exit(shared: Lab, client: Client) -> None:
     instance = fresh("greedy")
     order = shared.order(instance, PYTHON, "-SIEc", "x = bytearray(200 << 20)", limits={"memory": 40 << 20})
@@ -300,14 +303,14 @@ def test_out_of_memory_is_told_with_the_exit(shared: Lab, client: Client) -> Non
     assert client.do("status", instance=instance)["oom_kills"] == 1
 
 
-@needs_hybrid
+@needs_limits
 def test_limit_too_small_to_start_at_all(shared: Lab, client: Client) -> None:
     kind, text = client.refused("start", **shared.order(fresh(), "sleep", "1", limits={"memory": 4096}))
     assert kind in ("unavailable", "refused")
     assert "killed at the step" in text or "Cannot allocate memory" in text
 
 
-@needs_hybrid
+@needs_limits
 def test_fork_bomb_stays_inside_its_limit_and_dies(shared: Lab, client: Client) -> None:
     instance = fresh("bomb")
     result = client.do("start", **shared.order(instance, PYTHON, "-SIEc", BOMB, limits={"pids": 30}))

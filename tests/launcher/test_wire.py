@@ -10,6 +10,15 @@ import pytest
 
 from tests.launcher.lab import DEADLINE, NOBODY, PYTHON, Client, Lab, needs_root, until
 
+BAD_ENVIRONMENTS: tuple[Any, ...] = (
+    [],
+    {"A=B": "c"},
+    {"": "c"},
+    {"A": 1},
+    {"A": "b\0"},
+    {"1A": "b"},
+    {"A\n": "b"},
+)
 SLEEP = {
     "instance": "wire.1",
     "node": "wire",
@@ -92,10 +101,7 @@ def test_requests_with_mistakes(
             for argv in ([], "sleep", [""], ["a\0b"], ["a", 1], ["a"] * 513, ["\ud800"], None)
         ),
         *(({"cwd": cwd}, "cwd: ") for cwd in ("", "relative", "/a\0b", "/" + "a" * 5000, 1, None)),
-        *(
-            ({"env": env}, "env: ")
-            for env in ([], {"A=B": "c"}, {"": "c"}, {"A": 1}, {"A": "b\0"}, {"1A": "b"}, {"A\n": "b"})
-        ),
+        *(({"env": env}, "env: ") for env in BAD_ENVIRONMENTS),
         ({"env": {"NODED_INSTANCE": "wire.2"}}, "env.NODED_INSTANCE: expected wire.1"),
         *(({"user": user}, "user: ") for user in ("", 0, None, "a\0b")),
         *(({"limits": {"memory": value}}, "limits.memory: ") for value in (-1, 1.5, "1G", True, 2**63)),
