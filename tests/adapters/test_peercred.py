@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import select
 import shutil
 import socket
 import stat
@@ -25,8 +24,7 @@ from nodeapi.v1.control_pb2_grpc import (
     ControlServiceStub,
     add_ControlServiceServicer_to_server,
 )
-from noded.adapters.peercred import CHUNK, Caller, Gate, caller, relay, serve
-from noded.ports import Refused, Unavailable
+from noded.adapters.peercred import CHUNK, Caller, Gate, caller, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
@@ -103,8 +101,7 @@ async def door(
     async with unwrapped(), asyncio.TaskGroup() as tasks:
         async with serve(path, server, tasks, **options):
             yield control
-        # The block leaves no task behind in the group.
-        assert not tasks._tasks
+        assert not tasks._tasks  # the block leaves no task behind
 
 
 @asynccontextmanager
@@ -133,7 +130,6 @@ def test_the_kernel_names_the_caller(folder: Path) -> None:
     run(test())
 
 
-# Takes the uid after the imports: a checkout need not be readable by others.
 PROBE = """
 import os, sys, grpc
 from nodeapi.v1 import control_pb2 as pb
@@ -402,152 +398,3 @@ def test_many_callers_at_once(folder: Path) -> None:
             assert control.callers == [ME] * 40
 
     run(test())
-
-
-@asynccontextmanager
-async def relayed() -> AsyncIterator[tuple[socket.socket, socket.socket, "asyncio.Task[None]"]]:
-    """The far ends of a relay: client, server."""
-    client_far, client_near = socket.socketpair()
-    server_far, server_near = socket.socketpair()
-    with client_far, server_far:
-        for each in (client_far, client_near, server_far, server_near):
-            each.setblocking(False)
-
-        async def connection() -> None:
-            with client_near, server_near:
-                await relay(client_near, server_near)
-
-        task = asyncio.create_task(connection())
-        yield client_far, server_far, task
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def test_a_half_closed_client_still_gets_its_answer() -> None:
-    async def test() -> None:
-        async with relayed() as (far, server, task):
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(far, b"question")
-            far.shutdown(socket.SHUT_WR)
-            assert await loop.sock_recv(server, 100) == b"question"
-            assert await loop.sock_recv(server, 100) == b""
-            answer = os.urandom(3_000_000)
-            sending = asyncio.create_task(loop.sock_sendall(server, answer))
-            got = bytearray()
-            while len(got) < len(answer):
-                got += await loop.sock_recv(far, CHUNK)
-            await sending
-            assert got == answer
-            server.close()
-            await asyncio.wait_for(task, 5)
-            assert await loop.sock_recv(far, 100) == b""
-
-    run(test())
-
-
-def test_a_server_that_does_not_read_holds_the_client_back() -> None:
-    async def test() -> None:
-        async with relayed() as (far, _server, task):
-            sent = 0
-            for _ in range(200):
-                with suppress(BlockingIOError):
-                    sent += far.send(bytes(CHUNK))
-                await asyncio.sleep(0.001)
-            # Two sockets' buffers and one chunk; without back-pressure it would be 12.5 MiB.
-            assert 0 < sent < 4 * 1024 * 1024
-            assert not task.done()
-
-    run(test())
-
-
-@pytest.mark.parametrize("unread", [False, True])
-def test_a_client_that_vanishes_ends_the_servers_side(unread: bool) -> None:
-    async def test() -> None:
-        async with relayed() as (far, server, task):
-            loop = asyncio.get_running_loop()
-            if unread:  # closing with unread bytes resets the connection
-                await loop.sock_sendall(server, b"x" * 1000)
-                await until(lambda: bool(select.select([far], [], [], 0)[0]))
-            far.close()
-            while await asyncio.wait_for(loop.sock_recv(server, 100), 5):
-                pass
-            server.close()
-            await asyncio.wait_for(task, 5)
-
-    run(test())
-
-
-def test_a_server_that_closes_ends_an_idle_client() -> None:
-    async def test() -> None:
-        async with relayed() as (far, server, task):
-            server.close()
-            await asyncio.wait_for(task, 5)
-            assert await asyncio.get_running_loop().sock_recv(far, 100) == b""
-
-    run(test())
-
-
-def test_a_socket_left_by_a_killed_daemon_is_replaced(folder: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(folder / "s"))
-    (folder / "s.private").mkdir(mode=0o755)
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(folder / "s.private" / "grpc.sock"))
-
-    async def test() -> None:
-        async with door(folder / "s"), client(folder / "s") as stub:
-            assert stat.S_IMODE((folder / "s.private").stat().st_mode) == 0o700
-            await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
-
-    run(test())
-
-
-def test_a_second_daemon_is_refused_and_the_first_goes_on(folder: Path) -> None:
-    async def test() -> None:
-        async with door(folder / "s"), client(folder / "s") as stub:
-            with pytest.raises(Unavailable, match="another process listens there"):
-                async with door(folder / "s"):
-                    pass
-            await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
-
-    run(test())
-
-
-def a_file(folder: Path) -> Path:
-    (folder / "s").write_text("precious")
-    return folder / "s"
-
-
-def a_private_link(folder: Path) -> Path:
-    (folder / "s.private").symlink_to("/tmp")
-    return folder / "s"
-
-
-def a_private_file(folder: Path) -> Path:
-    (folder / "s.private").write_text("")
-    return folder / "s"
-
-
-BAD_PATHS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "file": (a_file, "something that is not a socket is there"),
-    "private link": (a_private_link, "expected a folder of uid"),
-    "private file": (a_private_file, "s.private"),
-    "no folder": (lambda folder: folder / "none" / "s", "No such file or directory"),
-    "too long": (lambda folder: folder / ("s" * 90), "longer than 89 bytes"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_PATHS)
-def test_a_path_that_cannot_be_used_is_refused(folder: Path, kind: str) -> None:
-    make, says = BAD_PATHS[kind]
-    path = make(folder)
-    before = path.read_bytes() if path.exists() else None
-
-    async def test() -> None:
-        with pytest.raises(Refused, match=says):
-            async with door(path):
-                pass
-
-    run(test())
-    assert (path.read_bytes() if path.exists() else None) == before
-    assert stat.S_IMODE(Path("/tmp").stat().st_mode) == 0o1777
