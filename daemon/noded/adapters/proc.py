@@ -38,7 +38,7 @@ def start_time(pid: int) -> int:
 
 
 def open_files(pid: int) -> int:
-    """Number of descriptors. Since Linux 6.2 the folder's size tells it to everybody; 0 when it is not told."""
+    """Number of descriptors. Since Linux 6.2 the folder's size tells it to everybody; 0 when not told."""
     try:
         return os.stat(f"/proc/{pid}/fd").st_size
     except OSError:

@@ -18,7 +18,7 @@ View = Callable[[], HostState]
 
 
 def serve(view: View, version: str, listen: str) -> tuple[WSGIServer, Thread] | None:
-    """Serve /metrics from a thread; None when it is switched off. Raises Refused when the address is taken."""
+    """Serve /metrics from a thread; None when switched off. Raises Refused when the address cannot be had."""
     if listen == "off":
         return None
     host, _, port = listen.rpartition(":")

@@ -25,7 +25,8 @@ from noded.model.inputs import (
 def words(fact: Input) -> str:
     match fact:
         case Booted():
-            return f"noded started and found {len(fact.observed)} instances alive, {len(fact.known)} nodes on record"
+            found = f"{len(fact.observed)} instances alive, {len(fact.known)} nodes on record"
+            return f"noded started and found {found}"
         case ApplyRequested():
             return f"{fact.release.origin} applied {fact.spec.name} {fact.release.version}"
         case CommandRequested():
@@ -55,6 +56,8 @@ def _words_of_node(
     | ActionFailed,
 ) -> str:
     match fact:
+        case GarbageCollected() | CachesShrunk() | MemoryProfiled() | CandidateProposed() | RegenerationFailed():
+            return _words_of_healing(fact)
         case InstanceStarted():
             lacking = f"; without {'; '.join(fact.degraded)}" if fact.degraded else ""
             return f"{fact.instance} runs as pid {fact.process.pid}, uid {fact.process.uid}{lacking}"
@@ -62,8 +65,19 @@ def _words_of_node(
             return f"{fact.instance} is ready ({fact.told_by})"
         case InstanceExited():
             return f"{fact.instance} exited: {fact.status}"
+        case Woken():
+            return f"{fact.node} is due"
+        case ActionFailed():
+            return f"{fact.action} failed ({fact.kind}): {fact.cause}"
+
+
+def _words_of_healing(
+    fact: GarbageCollected | CachesShrunk | MemoryProfiled | CandidateProposed | RegenerationFailed,
+) -> str:
+    match fact:
         case GarbageCollected():
-            return f"{fact.instance} collected garbage: {_freed(fact.before, fact.after)}, {fact.objects} objects"
+            freed = _freed(fact.before, fact.after)
+            return f"{fact.instance} collected garbage: {freed}, {fact.objects} objects"
         case CachesShrunk():
             return f"{fact.instance} shrank its caches: {_freed(fact.before, fact.after)}; {fact.detail}"
         case MemoryProfiled():
@@ -72,10 +86,6 @@ def _words_of_node(
             return f"{fact.incident}: {fact.report.generator} proposed {fact.release.version}"
         case RegenerationFailed():
             return f"{fact.incident}: no candidate: {fact.report.reason}"
-        case Woken():
-            return f"{fact.node} is due"
-        case ActionFailed():
-            return f"{fact.action} failed ({fact.kind}): {fact.cause}"
 
 
 def _freed(before: int, after: int) -> str:
