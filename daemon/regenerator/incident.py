@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,8 @@ def _inconsistent(incident: Incident) -> list[str]:
     mistakes = []
     if incident.next_version == incident.parent.version:
         mistakes.append("next_version: expected another version than parent.version")
+    if not os.access(incident.python, os.X_OK):
+        mistakes.append(f"python: expected the node's interpreter, {incident.python} cannot be executed")
     for name in incident.env:
         if name.startswith("NODED_") or name == "NOTIFY_SOCKET":
             mistakes.append(f"env.{name}: names beginning with NODED_ and NOTIFY_SOCKET are noded's own")

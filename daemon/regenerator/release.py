@@ -11,7 +11,10 @@ LEFT_OUT = shutil.ignore_patterns(*PRUNED, "*.pyc")
 
 
 def copy_parent(root: Path, target: Path) -> None:
+    """A stored release is read-only, its folders too; the copy is ours to change and to clear away."""
     shutil.copytree(root, target, symlinks=True, ignore=LEFT_OUT)
+    for folder, _, _ in os.walk(target):
+        os.chmod(folder, 0o755)
 
 
 def build(root: Path, proposal: Proposal, version: str, target: Path) -> None:

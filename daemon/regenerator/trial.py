@@ -22,9 +22,10 @@ from pathlib import Path
 from nodespec.manifest import NodeSpec
 from regenerator.children import Child, Ran, child, run
 from regenerator.incident import Incident
+from regenerator.processes import end_strays
 from regenerator.sandbox import Sandbox
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.02
 SOAK_SECONDS = 60.0
 SUMMARY = re.compile(r"(?:Ran (\d+) test|(\d+) passed|skipped[ =](\d+)|(\d+) skipped)")
 
@@ -74,13 +75,17 @@ class Load:
     samples: tuple[tuple[float, int], ...]
     fault: str
 
+    @property
+    def peak(self) -> int:
+        return max(size for _, size in self.samples)
+
     def portions(self, requests: int, count: int = 4) -> list[int]:
         """Growth in bytes in each of `count` equal parts of the last `requests`."""
         marks = self._marks(requests, count)
         return [after - before for before, after in pairwise(self._level(mark) for mark in marks)]
 
     def growth(self, requests: int) -> float:
-        """Bytes over the last `requests`: the median slope between samples, so that one step counts little."""
+        """Bytes over the last `requests`: the median slope between samples, so that a step counts little."""
         begin = self._marks(requests, 1)[0]
         window = [sample for sample in self.samples if sample[0] >= begin]
         step = max(len(window) // 100, 1)
@@ -121,6 +126,7 @@ async def run_tests(bench: Bench, tree: Path, seed: int) -> Tested:
         words = bench.sandbox.command(tree, shared, list(bench.spec.tests.command))
         env = environment(bench, tree, shared) | {"PYTHONHASHSEED": str(seed)}
         ran = await run(words, env, tree, shared, bench.deadline.at_most(bench.spec.tests.timeout))
+        end_strays()
     count, skipped = -1, 0
     for unittest_run, pytest_passed, unittest_skipped, pytest_skipped in SUMMARY.findall(ran.output):
         if unittest_run or pytest_passed:
@@ -142,9 +148,10 @@ async def run_load(bench: Bench, tree: Path, judge: Path, requests: int, version
             fault = await _ready(bench, node, shared / "http.sock")
             if fault:
                 return Load(requests, 1.0, ((0.0, 0),), fault)
-            return await _soak(
-                bench, node, judge, shared, env | _soak_env(bench, judge, shared, requests), requests
-            )
+            own = env | _soak_env(bench, judge, shared, requests)
+            load = await _soak(bench, node, judge, shared, own, requests)
+        end_strays()
+        return load
 
 
 def environment(bench: Bench, tree: Path, shared: Path) -> dict[str, str]:

@@ -61,6 +61,8 @@ class Worker:
         except Unproved as unproved:
             course.verdict, course.reason = "none", str(unproved)
             course.passed(Gate("reproduction", False, str(unproved)))
+        if self.bench.deadline.left == 0.0 and course.verdict != "candidate":
+            course.reason += f" (the budget of {self.bench.deadline.budget:.0f} s is used up)"
         say(f"verdict: {course.verdict}: {course.reason}")
         report = self._report(course, time.monotonic() - started)
         release = None

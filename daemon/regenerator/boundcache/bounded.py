@@ -1,10 +1,11 @@
 """What is put into a node's module in place of an unbounded dict?
 
 Reads stay those of dict, in C. Writing keeps the newest entries: when one too many is there, the oldest
-sixteenth goes at once, so that the search for the oldest costs nothing on average. What went last can
-still be read by key, so `if key in cache: return cache[key]` holds while other threads or tasks write.
-No lock: every step is one operation of dict, atomic by itself, so none can be held across a fork or stall an
-event loop; threads that write at the same moment may pass the bound by their number for that moment.
+eighth goes at once, so that the search for the oldest costs nothing on average. What went last can still be
+read by key, so `if key in cache: return cache[key]` holds until others have written another eighth.
+Only dropping takes a lock: without it, threads that drop at once would drop too much. Under it no code of the
+node runs but `__eq__` and finalizers, which may come back in. A lock held for a second was left by a thread
+that a fork did not copy, and is replaced.
 """
 
 NAME = "_BoundedDict"
@@ -17,18 +18,28 @@ class _BoundedDict(dict):
         super().__init__()
         self._max_entries = max_entries
         self._dropped = {}
+        self._lock = threading.RLock()
         self.update(*args, **kwargs)
 
     def _drop_oldest(self):
-        while len(self) > self._max_entries:
-            count = len(self) - self._max_entries + self._max_entries // 16
-            try:
-                oldest = list(zip(self.items(), range(count)))
-            except RuntimeError:  # another thread changed the size meanwhile
-                continue
-            self._dropped = dict(entry for entry, _ in oldest)
-            for key in list(self._dropped):
-                super().pop(key, None)
+        if len(self) <= self._max_entries:
+            return
+        lock = self._lock
+        if not lock.acquire(timeout=1.0):  # its thread was lost in a fork
+            self._lock = threading.RLock()
+            return
+        try:
+            while len(self) > self._max_entries:
+                count = len(self) - self._max_entries + self._max_entries // 8
+                try:
+                    oldest = list(zip(self.items(), range(count)))
+                except RuntimeError:  # another thread changed the size meanwhile
+                    continue
+                self._dropped = dict(entry for entry, _ in oldest)
+                for key in list(self._dropped):
+                    super().pop(key, None)
+        finally:
+            lock.release()
 
     def __missing__(self, key):
         return self._dropped[key]  # dropped between a test and a read

@@ -24,6 +24,12 @@ class Function:
     def name(self) -> str:
         return self.node.name
 
+    @property
+    def called_as(self) -> str:
+        """`Quote(...)` runs Quote.__init__."""
+        made = self.owner is not None and self.name in {"__init__", "__post_init__", "__new__"}
+        return self.owner.name if made and self.owner else self.name
+
     @cached_property
     def own_nodes(self) -> tuple[ast.AST, ...]:
         """Everything in the body that runs when this function runs (nested functions run later)."""
@@ -42,7 +48,7 @@ class Function:
     @cached_property
     def receiver(self) -> str:
         """`self` or `cls` of a method, else empty."""
-        static = any(_last_name(d) == "staticmethod" for d in self.node.decorator_list)
+        static = any(last_name(d) == "staticmethod" for d in self.node.decorator_list)
         positional = [*self.node.args.posonlyargs, *self.node.args.args]
         return positional[0].arg if self.owner is not None and positional and not static else ""
 
@@ -75,7 +81,7 @@ class Function:
     def calls(self) -> frozenset[str]:
         """Last names of everything called: `a.b.c()` is `c`."""
         return frozenset(
-            name for n in self.own_nodes if isinstance(n, ast.Call) and (name := _last_name(n.func))
+            name for n in self.own_nodes if isinstance(n, ast.Call) and (name := last_name(n.func))
         )
 
 
@@ -153,26 +159,19 @@ class Code:
     def callers_of(self, function: Function) -> Iterator[Function]:
         """Own module first: a caller next to the function is the likelier one."""
         ordered = sorted(self.modules, key=lambda module: module is not function.module)
-        return (
-            f
-            for module in ordered
-            for f in module.functions
-            if function.name in f.calls and f is not function
-        )
+        name = function.called_as
+        return (f for module in ordered for f in module.functions if name in f.calls and f is not function)
 
 
 def last_name(node: ast.AST) -> str:
-    return _last_name(node)
-
-
-def _last_name(node: ast.AST) -> str:
+    """`c` of `a.b.c` and of `a.b.c()`; empty for anything else."""
     match node:
         case ast.Name(id=name):
             return name
         case ast.Attribute(attr=name):
             return name
         case ast.Call(func=inner):
-            return _last_name(inner)
+            return last_name(inner)
     return ""
 
 

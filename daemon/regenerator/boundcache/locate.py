@@ -1,7 +1,7 @@
 """What keeps the memory that was allocated at this line?
 
 From the line to its function, forward to the dicts that its value is stored into, outward to callers that
-store what the function returns, and to functools caches on the way. At most three calls outward.
+store what the function returns, and to functools caches on the way. At most five calls outward.
 """
 
 import ast
@@ -15,7 +15,7 @@ from regenerator.boundcache.target import Unfit
 from regenerator.boundcache.uses import MUTATORS
 from regenerator.incident import Site
 
-OUTWARD = 3
+OUTWARD = 5
 MAX_CALLERS = 8
 
 
@@ -51,7 +51,7 @@ def suspects(code: Code, site: Site) -> Iterator[Kept | Cached]:
             if _gives_back(inner, names, source):
                 callers = [caller for caller in code.callers_of(inner) if caller not in seen][:MAX_CALLERS]
                 seen.update(callers)
-                outward += [(caller, _call_of(inner.name)) for caller in callers]
+                outward += [(caller, _call_of(inner.called_as)) for caller in callers]
         wave = outward
 
 
@@ -68,6 +68,8 @@ def _call_of(name: str) -> IsSource:
 
 
 def _gives_back(function: Function, names: frozenset[str], source: IsSource) -> bool:
+    if function.called_as != function.name:
+        return True  # what a constructor makes is the instance
     return any(
         node.value is not None and touches(node.value, names, source)
         for node in function.own_nodes

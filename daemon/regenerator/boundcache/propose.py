@@ -107,10 +107,19 @@ def _bound_dict(text: Text, target: Target, entries: int, why: str) -> list[Edit
     present = class_text.replace("\n", text.newline) in text.whole
     if not present and re.search(rf"\b{name}\b", text.whole):
         raise Unfit(f"{target.module.path} has another {name}")
-    lines = "" if present else f"\n\n{class_text}"
+    lines = "" if present else f"{_import_threading(target.module)}\n\n{class_text}"
     lines += f"\n{'' if present else chr(10)}# {why}\n{constant} = {entries}\n"
     after = _end_of_class(target.module, name) if present else _end_of_imports(target.module)
     return [text.after_line(after, lines), text.replace(target.value, f"{name}({constant})")]
+
+
+def _import_threading(module: Module) -> str:
+    names = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+    if module.imported.get("threading") == ("threading", ""):
+        return ""
+    if "threading" in names or "threading" in module.imported:
+        raise Unfit(f"{module.path} gives the name threading another meaning")
+    return "import threading\n"
 
 
 def _constant(text: Text, name: str) -> str:

@@ -65,8 +65,7 @@ def definition_of(place: Place) -> Target:
     value = definition.value
     if isinstance(definition, ast.Assign) and len(definition.targets) != 1:
         raise Unfit(f"{place.name} shares its definition with another name")
-    if value is None:
-        raise Unfit(f"{place.name} is declared without a value")
+    assert value is not None
     base = _base(place, value)
     return Target(place.module, place.owner, place.name, definition, value, base)
 
@@ -126,6 +125,7 @@ def _definitions(body: list[ast.stmt], name: str) -> list[Assignment]:
         statement
         for statement in body
         if isinstance(statement, (ast.Assign, ast.AnnAssign))
+        and statement.value is not None
         and any(isinstance(t, ast.Name) and t.id == name for t in _targets(statement))
     ]
 
@@ -139,6 +139,7 @@ def _class_definitions(place: Place) -> list[Assignment]:
                 node
                 for node in function.node.body
                 if isinstance(node, (ast.Assign, ast.AnnAssign))
+                and node.value is not None
                 and any(
                     isinstance(t, ast.Attribute)
                     and t.attr == place.name

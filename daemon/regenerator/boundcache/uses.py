@@ -88,7 +88,8 @@ def uses_of(code: Code, target: Target) -> tuple[Use, ...]:
 def _use(module: Module, target: Target, node: ast.Name | ast.Attribute) -> Use:
     parent = module.parents.get(node)
     function = module.function_of(node)
-    if parent is target.definition:
+    declared = isinstance(parent, ast.AnnAssign) and parent.target is node and parent.value is None
+    if parent is target.definition or declared:
         return Use(Kind.DEFINED, module, function, node)
     if isinstance(node.ctx, (ast.Store, ast.Del)):
         kind = Kind.MERGED if isinstance(parent, ast.AugAssign) else Kind.REBOUND
