@@ -25,11 +25,8 @@ class SmallServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> "SmallServer":
-        kind, _, place = self.address.partition(":")
-        if kind == "unix":
-            self._server = await asyncio.start_unix_server(self._client, place)
-        else:
-            self._server = await asyncio.start_server(self._client, kind, int(place))
+        path = self.address.removeprefix("unix:")
+        self._server = await asyncio.start_unix_server(self.client, path)
         return self
 
     def die(self) -> None:
@@ -39,7 +36,7 @@ class SmallServer:
         for writer in self._open:
             writer.transport.abort()
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
             # Cancelled when the test ends with a connection open.

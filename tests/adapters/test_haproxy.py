@@ -204,6 +204,66 @@ async def test_a_renewed_lease_keeps_the_share(haproxy: RunningHaproxy) -> None:
 
 
 @looped
+async def test_a_share_is_cut_even_when_the_rest_fails(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    await shop.server(1)
+    await shop.server(2)
+    await shop.install((1, PINNED), (2, CANARY), share=1.0)
+    assert await ask_once(shop.port) == (200, "shop.2")
+    left = 2  # one connection for the names of the maps, one for the cut and what is there
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            up_reader, up_writer = await asyncio.open_unix_connection(haproxy.socket)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pass_on(reader, up_writer))
+                group.create_task(pass_on(up_reader, writer))
+        writer.close()
+
+    path = haproxy.folder / "relay.sock"
+    async with await asyncio.start_unix_server(relay, path):
+        with pytest.raises(TimedOut):
+            await HaproxyProxy(path).install(shop.route((1, PINNED), (2, CANARY), (3, SPARE)))
+    assert left < 0
+    assert await ask_once(shop.port) == (200, "shop.1")
+    assert set(await shop.counts()) == {"shop.1", "shop.2"}
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65_536):
+        writer.write(chunk)
+    writer.close()
+
+
+@looped
+async def test_servers_on_ports_and_on_sockets_serve_alike(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    server = SmallServer("shop.1", "unix:/unused")
+    listening = await asyncio.start_server(server.client, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    await shop.proxy.install(Route("shop", shop.port, (Server("shop.1", f"127.0.0.1:{port}", PINNED),)))
+    assert await ask_once(shop.port) == (200, "shop.1")
+    listening.close()
+
+
+@looped
+async def test_an_instance_at_another_address_is_another_server(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    await shop.server(1)
+    moved = await SmallServer("moved", f"unix:{haproxy.folder}/moved.sock").start()
+    await shop.install((1, PINNED))
+    async with Load(shop.port) as load:
+        await load.reach(50)
+        await shop.proxy.install(Route("shop", shop.port, (Server("shop.1", moved.address, PINNED),)))
+        await load.reach(50)
+    assert load.failed == []
+    assert load.by_server["moved"] >= 40
+    assert (await shop.counts())["shop.1"].requests == load.count
+
+
+@looped
 async def test_only_idempotent_methods_are_sent_again(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     one, spare = await shop.server(1), await shop.server(2)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from noded.adapters.haproxy_config import SHARE_STEPS
 from noded.model.route import Place, Route, Server
@@ -21,7 +22,7 @@ METHODS = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "POST", "PATCH")
 MOST_SERVERS = 64
 _INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,31}\.[0-9]{1,18}")
 _UNIX = re.compile(r"unix:(/[A-Za-z0-9._/+:@=-]{1,106})")
-_INET = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}:[0-9]{1,5}")
+_INET = re.compile(r"([0-9.]{7,15}):([0-9]{1,5})")
 
 _ADDED = "New server registered."
 _NO_KEY = "Key not found."
@@ -84,12 +85,25 @@ def _check_servers(where: str, servers: tuple[Server, ...]) -> None:
     for server in servers:
         if not _INSTANCE.fullmatch(server.instance):
             raise Refused(f"{where}: expected an instance such as catalog.7, got {server.instance!r}")
-        if not (_UNIX.fullmatch(server.address) or _INET.fullmatch(server.address)):
+        if not _is_address(server.address):
             expected = "expected unix:/path or 127.0.0.1:port"
             raise Refused(f"{where}: {expected} as address of {server.instance}, got {server.address!r}")
         if server.instance in seen:
             raise Refused(f"{where}: {server.instance} is in it twice")
         seen.add(server.instance)
+
+
+def _is_address(text: str) -> bool:
+    if _UNIX.fullmatch(text):
+        return True
+    inet = _INET.fullmatch(text)
+    if inet is None or not 1 <= int(inet[2]) <= 65_535:
+        return False
+    try:
+        IPv4Address(inet[1])
+    except ValueError:
+        return False
+    return True
 
 
 def slot(port: int) -> str:

@@ -1,0 +1,152 @@
+"""Do planned commands lead from any slot to any route, with every pin pointing at a server at each step?"""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noded.adapters.haproxy_slot import (
+    Command,
+    Maps,
+    Present,
+    cut,
+    instance_of,
+    name_of,
+    plan,
+    present,
+    questions,
+)
+from noded.model.route import Place, Route, Server
+from noded.ports import Refused
+
+MAPS = Maps("/m/numbers.map", "/m/names.map")
+NOW = 1000.0
+
+
+class Slot:
+    """What the runtime API does to one slot, as far as plans use it."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, tuple[int, int]] = {}
+        self.entries: dict[str, str] = {}
+
+    def run(self, command: Command) -> str:
+        match command.text.split():
+            case ["add", "server", path, _, "weight", weight, *_]:
+                self.servers[path.partition("/")[2]] = (int(weight), 1)
+                return "New server registered."
+            case ["set", "server", path, "weight", weight]:
+                name = path.partition("/")[2]
+                self.servers[name] = (int(weight), self.servers[name][1])
+            case ["set", "server", path, "state", state]:
+                name = path.partition("/")[2]
+                self.servers[name] = (self.servers[name][0], {"ready": 0, "drain": 8, "maint": 1}[state])
+            case ["enable", "health", path]:
+                assert path.partition("/")[2] in self.servers
+            case ["add", "map", _, key, value]:
+                assert key not in self.entries
+                self.entries[key] = value
+            case ["set", "map", _, key, value]:
+                if key not in self.entries:
+                    return "entry not found."
+                self.entries[key] = value
+            case ["del", "map", _, key]:
+                return "" if self.entries.pop(key, None) else "Key not found."
+            case _:
+                raise AssertionError(command)
+        return ""
+
+    def present(self, route: Route) -> Present:
+        asked = {question.rsplit(" ", 1)[1] for question in questions(MAPS, route)[1:]}
+        return Present(dict(self.servers), {key: self.entries[key] for key in asked & set(self.entries)})
+
+    def pins(self, kind: str) -> list[str | None]:
+        count = int(self.entries.get(f"s1.{kind}", "1"))
+        return [self.entries.get(f"s1.{kind}.{number}") for number in range(count)]
+
+
+def follow(slot: Slot, route: Route) -> None:
+    for command in plan(MAPS, route, slot.present(route), NOW):
+        assert slot.run(command) in command.answers, command
+        for name in (*slot.pins("pinned"), *slot.pins("canary")):
+            assert name is None or name in slot.servers
+
+
+def route_of(places: Sequence[Place | None], share: float) -> Route:
+    servers = tuple(
+        Server(f"shop.{number}", f"unix:/{number}", place) for number, place in enumerate(places) if place
+    )
+    return Route("shop", 1, servers, share, 5.0 if share else 0.0)
+
+
+ROUTES = st.builds(
+    route_of,
+    st.lists(st.sampled_from([None, *Place]), max_size=5),
+    st.sampled_from([0.0, 0.0001, 0.1, 1.0]),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(ROUTES, min_size=1, max_size=5))
+def test_every_way_leads_to_the_route(routes: list[Route]) -> None:
+    slot = Slot()
+    for route in routes:
+        follow(slot, route)
+        wanted = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
+        for place in (Place.PINNED, Place.CANARY):
+            names = [name for name, server in wanted.items() if server.place is place]
+            assert slot.pins(place) == (names or [None])
+        for name, (weight, admin) in slot.servers.items():
+            place = wanted[name].place if name in wanted else Place.DRAINING
+            assert weight == {Place.PINNED: 256, Place.SPARE: 1}.get(place, 0)
+            assert admin == (0 if name in wanted else 8)
+        assert slot.entries["s1.share"] == str(round(route.share * 10_000))
+        assert slot.entries["s1.until"] == ("1005" if route.share else "0")
+        # Only the removal of names beyond the count is said again.
+        again = [command.text.split()[0] for command in plan(MAPS, route, slot.present(route), NOW)]
+        assert set(again) <= {"del"}
+
+
+def test_a_cut_is_one_command_and_needs_no_entry() -> None:
+    slot = Slot()
+    command = cut(MAPS, 1, 0.0)
+    assert command.text == "set map /m/numbers.map s1.share 0"
+    assert slot.run(command) in command.answers
+
+
+def test_a_lease_never_ends_early_and_at_most_a_second_late() -> None:
+    servers = (Server("shop.1", "unix:/1", Place.CANARY),)
+    for now, lease in ((1000.0, 5.0), (1000.9, 5.0), (1000.1, 0.3)):
+        texts = [
+            command.text
+            for command in plan(MAPS, Route("shop", 1, servers, 0.5, lease), Present({}, {}), now)
+        ]
+        until = next(int(text.split()[-1]) for text in texts if " s1.until " in text)
+        assert now + lease <= until < now + lease + 1
+
+
+def test_names_carry_what_cannot_change_in_place() -> None:
+    pinned = Server("shop.1", "unix:/1", Place.PINNED)
+    spare = Server("shop.1", "unix:/1", Place.SPARE)
+    canary = Server("shop.1", "unix:/1", Place.CANARY)
+    moved = Server("shop.1", "unix:/2", Place.PINNED)
+    assert name_of(pinned) == name_of(spare)
+    assert len({name_of(pinned), name_of(canary), name_of(moved)}) == 3
+    assert {instance_of(name_of(server)) for server in (pinned, canary, moved)} == {"shop.1"}
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        ("Can't find backend.", "type=str, found=no"),
+        ("Unknown command: 'show'", "type=str, found=no"),
+        ("", "type=str, found=no"),
+        ("1\n# be_id be_name srv_name srv_uweight srv_admin_state\n", "Unknown map identifier."),
+    ],
+)
+def test_an_unexpected_answer_is_refused(first: str, rest: str) -> None:
+    route = Route("shop", 1)
+    asked = questions(MAPS, route)
+    with pytest.raises(Refused):
+        present(route, asked, [first, *([rest] * (len(asked) - 1))])
