@@ -53,13 +53,8 @@ def _order(node: NodeState, fact: CommandRequested) -> Outcome:
             return replace(node, paused=True), (), f"{node.name} is paused: restarts go on, nothing else"
         case "resume":
             return replace(node, paused=False), (), f"{node.name} is no longer paused"
-        case "abort":
-            node, actions = rollout.roll_back(_rolling(node), f"{fact.by} aborted it", fact.at)
-            return node, actions, "the rollout was aborted"
-        case "promote":
-            return _hasten(_rolling(node), now=False)
-        case "finish":
-            return _hasten(_rolling(node), now=True)
+        case "abort" | "promote" | "finish":
+            return _of_rollout(node, fact)
         case "approve":
             return _approve(node)
         case _:
@@ -78,13 +73,7 @@ def _start(node: NodeState, fact: CommandRequested) -> Outcome:
 
 def _stop(node: NodeState, fact: CommandRequested, desired: Desired, text: str) -> Outcome:
     if node.desired is desired:
-        return (
-            node,
-            (),
-            f"{node.name} {text} already"
-            if desired is Desired.REMOVED
-            else f"{node.name} is stopped already",
-        )
+        return node, (), f"{node.name} is to be {desired} already"
     node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at)
     node = replace(node, desired=desired)
     return node, (*actions, _recorded(node, fact)), f"{node.name} {text}"
@@ -99,20 +88,18 @@ def _restart(node: NodeState, fact: CommandRequested) -> Outcome:
     return replace(node, backoff=Backoff()), (), f"{node.name} restarts, one instance at a time"
 
 
-def _rolling(node: NodeState) -> NodeState:
-    if not node.rolling_out:
-        raise Refusal(f"no rollout of {node.name} is under way: nodectl rollout history {node.name}")
-    return node
-
-
-def _hasten(node: NodeState, now: bool) -> Outcome:
+def _of_rollout(node: NodeState, fact: CommandRequested) -> Outcome:
     held = node.rollout
-    if held is None:
-        raise Refusal(f"no rollout of {node.name} is under way")
+    if held is None or held.ended:
+        raise Refusal(f"no rollout of {node.name} is under way: nodectl rollout history {node.name}")
+    if fact.verb == "abort":
+        node, actions = rollout.roll_back(node, f"{fact.by} aborted it", fact.at)
+        return node, actions, "the rollout was aborted"
     if held.now is None:
         raise Refusal(f"the canary of {node.name} is not ready yet: nothing to promote")
-    text = f"{held.release.version} is promoted " + ("to the end" if now else "by one step")
-    return replace(node, rollout=replace(held, hurry=not now, finish=now)), (), text
+    finish = fact.verb == "finish"
+    text = f"{held.release.version} is promoted " + ("to the end" if finish else "by one step")
+    return replace(node, rollout=replace(held, hurry=not finish, finish=finish)), (), text
 
 
 def _approve(node: NodeState) -> Outcome:

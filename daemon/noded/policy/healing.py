@@ -93,7 +93,7 @@ def on_exited(node: NodeState, fact: InstanceExited) -> NodeState:
 def on_rollout_ended(node: NodeState, at: float) -> NodeState:
     """The candidate of this incident was promoted or rolled back."""
     now, rollout = node.healing.now, node.rollout
-    if now is None or rollout is None or now.stage is not Stage.ROLLING_OUT:
+    if now is None or now.stage is not Stage.ROLLING_OUT or rollout is None or not rollout.ended:
         return node
     if rollout.release.digest != node.release.digest:
         outcome = f"{rollout.release.version} was rolled back: {rollout.reason}"
@@ -116,10 +116,8 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
     match now.stage:
         case Stage.EVIDENCE:
             return _evidence(node, now, at)
-        case Stage.CHOOSING:
-            return (node, ()) if node.rolling_out else rungs.choose(node, state, now, at)
-        case Stage.WAITING:
-            return rungs.choose(node, state, now, at) if now.approved and not node.rolling_out else (node, ())
+        case Stage.CHOOSING | Stage.WAITING:
+            return _choosing(node, state, now, at)
         case Stage.ACTING:
             return _acting(node, now, at)
         case Stage.WATCHING:
@@ -127,8 +125,7 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
         case Stage.HOLDING:
             return _holding(node, now, at), ()
         case Stage.ROLLING_OUT:
-            ended = node.rollout is not None and node.rollout.ended
-            return (on_rollout_ended(node, at) if ended else node), ()
+            return on_rollout_ended(node, at), ()
         case Stage.NEEDS_PERSON:
             return _overtaken(node, now, at), ()
         case Stage.RESOLVED:
@@ -159,6 +156,12 @@ def _evidence(node: NodeState, now: Incident, at: float) -> Outcome:
             EndProfile(node.name, now.instance, f"{PROFILE:.0f} s of evidence for {now.id}"),
         )
     return node, ()
+
+
+def _choosing(node: NodeState, state: HostState, now: Incident, at: float) -> Outcome:
+    if node.rolling_out or (now.stage is Stage.WAITING and not now.approved):
+        return node, ()
+    return rungs.choose(node, state, now, at)
 
 
 def _acting(node: NodeState, now: Incident, at: float) -> Outcome:
@@ -256,8 +259,8 @@ def _acted(node: NodeState, instance: str, freed: int, detail: str, at: float) -
 
 def _finding(instance: Instance, growth: Growth, limit: int) -> str:
     return (
-        f"{instance.id} grows {rate(growth.slope)}: {growth.used / 1_048_576:.0f} of {limit / 1_048_576:.0f} MiB "
-        f"used, the limit is {growth.seconds_to_limit:.0f} s away"
+        f"{instance.id} grows {rate(growth.slope)}: {growth.used / 1_048_576:.0f} of "
+        f"{limit / 1_048_576:.0f} MiB used, the limit is {growth.seconds_to_limit:.0f} s away"
     )
 
 

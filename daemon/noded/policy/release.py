@@ -60,7 +60,9 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
         return ""
     if not any(first <= serves.port <= last for first, last in state.host.ports):
         ranges = ", ".join(f"{first}-{last}" for first, last in state.host.ports) or "none"
-        return f"port {serves.port} is outside the ports of this host ({ranges}): see [proxy] ports in noded.toml"
+        return (
+            f"port {serves.port} is outside the ports of this host ({ranges}): see [proxy] ports in noded.toml"
+        )
     for other in state.nodes.values():
         if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
             return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
