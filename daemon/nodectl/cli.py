@@ -85,7 +85,7 @@ def _shared(root: bool = False) -> list[click.Parameter]:
         click.Option(
             ["--timeout"],
             type=Seconds(),
-            help="Longest time for an answer (10s) and for an effect (2m); the end of a watch.",
+            help="Longest time for an answer (15s) and for an effect (2m); the end of a watch.",
             **choose,
         ),
     ]

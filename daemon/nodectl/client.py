@@ -57,9 +57,16 @@ class Client:
     ) -> None:
         self._channel.close()
 
-    def ask(self, doing: str, method: Callable[..., Any], request: Any, node: str = "") -> Any:
+    def ask(
+        self,
+        doing: str,
+        method: Callable[..., Any],
+        request: Any,
+        node: str = "",
+        within: float | None = None,
+    ) -> Any:
         try:
-            return method(request, timeout=self._answer_within)
+            return method(request, timeout=within or self._answer_within)
         except grpc.RpcError as error:
             raise self._failure(doing, error, node) from None
 

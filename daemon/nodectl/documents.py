@@ -1,14 +1,13 @@
 """How does an answer of noded look as JSON and YAML?
 
-Keys are the names of the proto fields and are always there. Whole numbers stay numbers, moments (`at`,
-`*_at`) are ISO 8601 in UTC or null, what is absent is null.
+Keys are the names of the proto fields and are always there, units are the contract's: bytes, seconds, moments
+as unix seconds. Whole numbers stay numbers; what is absent or has not happened is null.
 """
 
 import json
 import math
 import re
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -39,7 +38,7 @@ def _value(field: Any, value: Any) -> Any:
         return value.decode(errors="replace")
     if isinstance(value, float):
         moment = field.name == "at" or field.name.endswith("_at")
-        return _moment(value) if moment else _number(value)
+        return None if moment and not value else _number(value)
     return value
 
 
@@ -50,12 +49,6 @@ def _enum(field: Any, value: int) -> str | int:
         return value
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", field.enum_type.name).upper() + "_"
     return str(known.name).removeprefix(prefix).lower()
-
-
-def _moment(value: float) -> str | None:
-    if not value or not math.isfinite(value):
-        return None
-    return datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _number(value: float) -> float | None:

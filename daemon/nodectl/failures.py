@@ -76,5 +76,6 @@ def refused(doing: str, status: str, details: str, node: str = "") -> Failure:
     meaning = MEANINGS.get(status, OTHERWISE)
     hint = meaning.hint if node or not meaning.host_hint else meaning.host_hint
     cause = meaning.says or details or status.lower().replace("_", " ")
+    cause = cause.removesuffix(f": {node}")
     text = cause if cause.startswith("cannot ") else f"cannot {doing}: {cause}"
     return Failure(text, meaning.exit, hint.format(node=node), status)

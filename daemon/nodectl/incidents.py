@@ -9,15 +9,25 @@ from nodectl.screen import Cell, columns, pairs, styled
 from nodectl.text import ago, amount, clean, duration, size
 
 STYLES = {
-    "open": "yellow",
+    "gathering evidence": "yellow",
+    "choosing a step": "yellow",
+    "acting": "yellow",
+    "watching the effect": "yellow",
+    "rolling out": "cyan",
+    "holding": "cyan",
     "waiting for approval": "magenta",
     "resolved": "green",
     "needs a person": "red",
     "held": "green",
     "bought time": "yellow",
+    "proposed a candidate": "green",
     "did not hold": "red",
     "failed": "red",
 }
+
+
+def open_incident(node: pb.NodeStatus) -> bool:
+    return node.HasField("incident") and not node.incident.closed_at
 
 
 def incident_rows(incidents: Iterable[tuple[str, pb.IncidentStatus]], indent: int = 0) -> list[Text]:
@@ -27,7 +37,7 @@ def incident_rows(incidents: Iterable[tuple[str, pb.IncidentStatus]], indent: in
 
 def incident_line(node: str, one: pb.IncidentStatus) -> str:
     """For output that is appended."""
-    last = [f"{rung.rung}: {rung.verdict}" for rung in one.rungs[-1:]]
+    last = [f"{rung.rung} {rung.verdict}".strip() for rung in one.rungs[-1:]]
     return "  ".join([one.id, node, one.signature, one.state, *last, one.outcome or one.finding])
 
 
@@ -62,7 +72,7 @@ def _row(node: str, one: pb.IncidentStatus) -> list[Cell]:
         styled(one.state, STYLES.get(one.state, "")),
         ago(one.opened_at),
         duration(one.closed_at - one.opened_at) if one.closed_at else "-",
-        ", ".join(f"{rung.rung} {rung.verdict}" for rung in one.rungs) or "-",
+        ", ".join(f"{rung.rung} {rung.verdict}".strip() for rung in one.rungs) or "-",
         one.finding,
     ]
 
@@ -112,16 +122,23 @@ def _slope(per_second: float) -> str:
 
 def _next(node: str, one: pb.IncidentStatus) -> str:
     """What comes next, and what the reader can do."""
-    if one.closed_at:
-        return ""
-    running = [rung.rung for rung in one.rungs if rung.verdict == "running"]
-    if one.state == "waiting for approval":
-        return f"a person approves the next step: nodectl incidents approve {node}"
-    if one.state == "needs a person":
-        return f"a person looks: nodectl explain {node} --incident {one.id}"
-    if running:
-        return f"{running[-1]} is being watched; then it is judged"
-    advised = [rung.rung for rung in one.rungs if rung.verdict == "advised"]
-    if one.state == "open" and advised:
-        return f"{advised[-1]} is advised; noded takes it when [healing.autonomy] in node.toml allows it"
-    return ""
+    last = one.rungs[-1] if one.rungs else pb.RungStatus()
+    match one.state:
+        case _ if one.closed_at:
+            return ""
+        case "gathering evidence" | "choosing a step":
+            return "the cheapest step that may help"
+        case "acting" | "watching the effect":
+            return "the effect is compared with what was before; when it does not hold, the next step"
+        case "waiting for approval":
+            return f"a person approves the step: nodectl incidents approve {node}"
+        case "rolling out":
+            return f"the new version proves itself under load: nodectl rollout watch {node}"
+        case "holding":
+            return "it is resolved when it goes on holding"
+        case "needs a person":
+            return f"a person looks: nodectl explain {node} --incident {one.id}"
+        case _ if last.verdict == "advised":
+            return f"{last.rung} is advised; noded takes it when [healing.autonomy] in node.toml allows it"
+        case _:
+            return ""

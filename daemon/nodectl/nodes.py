@@ -3,7 +3,7 @@
 from rich.text import Text
 
 from nodeapi.v1 import control_pb2 as pb
-from nodectl.incidents import incident_page, incident_rows
+from nodectl.incidents import incident_page, incident_rows, open_incident
 from nodectl.rollouts import rollout_page, rollout_rows
 from nodectl.screen import Cell, columns, pairs, styled
 from nodectl.text import ago, amount, clean, count, duration, share, size
@@ -56,7 +56,7 @@ def _version(node: pb.NodeStatus) -> str:
 
 
 def _state(node: pb.NodeStatus) -> Text:
-    more = [node.incident.signature or "incident"] if node.HasField("incident") else []
+    more = [node.incident.signature or "incident"] if open_incident(node) else []
     text = ", ".join([node.condition or "unknown", *more, *(["paused"] if node.paused else [])])
     return styled(text, "yellow" if more else STYLES.get(node.condition, ""))
 

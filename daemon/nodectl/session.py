@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 SOCKET = "/run/noded/control.sock"
-ANSWER = 10.0
+ANSWER = 15.0
 """Seconds for one answer of noded."""
 EFFECT = 120.0
 """Seconds for what was ordered to come true."""

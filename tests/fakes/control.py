@@ -226,7 +226,7 @@ def an_incident(**fields: Any) -> pb.IncidentStatus:
     given: dict[str, Any] = {
         "id": "i-3",
         "signature": "memory-growth",
-        "state": "open",
+        "state": "watching the effect",
         "finding": "memory grows 5.0 MiB/min, the limit in 40 min",
         "opened_at": time.time() - 90,
         "rungs": [
@@ -237,7 +237,7 @@ def an_incident(**fields: Any) -> pb.IncidentStatus:
                 slope_after=80_000,
                 at=time.time() - 80,
             ),
-            pb.RungStatus(rung="shrink", verdict="running", at=time.time() - 5),
+            pb.RungStatus(rung="shrink", verdict="", at=time.time() - 5),
         ],
         "slope": 87_381.0,
         "seconds_to_limit": 2400.0,

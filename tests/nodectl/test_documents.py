@@ -51,7 +51,7 @@ def test_numbers_stay_numbers_and_what_is_none_is_null() -> None:
 
 
 def test_moments_enums_and_bytes() -> None:
-    assert document(pb.RungStatus(at=1_700_000_000.5))["at"] == "2023-11-14T22:13:20.500Z"
+    assert document(pb.RungStatus(at=1_700_000_000.5))["at"] == 1_700_000_000.5
     assert document(pb.RungStatus(at=math.nan))["at"] is None
     assert document(pb.CommandRequest(verb=pb.VERB_FINISH))["verb"] == "finish"
     assert document(pb.ReadLogsResponse(text=b"a\xff"))["text"] == "a\ufffd"

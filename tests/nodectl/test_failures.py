@@ -119,5 +119,5 @@ def test_the_codes_are_what_the_help_says() -> None:
 
 
 def test_patience_is_for_answers_and_for_effects() -> None:
-    assert (Session().answer, Session().effect) == (10.0, 120.0)
+    assert (Session().answer, Session().effect) == (15.0, 120.0)
     assert (Session(timeout=3.0).answer, Session(timeout=3.0).effect) == (3.0, 3.0)

@@ -28,6 +28,11 @@ def test_the_table_has_one_row_per_node(desk: Any) -> None:
     ]
 
 
+def test_an_incident_that_is_over_is_no_state(desk: Any) -> None:
+    desk.control.status.nodes.append(a_node(incident=an_incident(closed_at=time.time())))
+    assert "memory-growth" not in desk("status").stdout
+
+
 def test_failed_requests_stand_beside_all(desk: Any) -> None:
     desk.control.status.nodes.append(a_node(instances=[an_instance("catalog.1", requests=2000, bad=17)]))
     assert "2,000 (17 failed)" in desk("status").stdout
@@ -105,7 +110,7 @@ def test_json_has_the_fields_of_the_contract(desk: Any) -> None:
     assert list(node) == [field.name for field in pb.NodeStatus.DESCRIPTOR.fields]
     assert node["memory_limit"] == 256 * 2**20 and node["instances"][0]["requests"] == 12345
     assert node["incident"] is None and node["past_rollouts"] == []
-    assert node["rollout"]["started_at"] == "2023-11-14T22:13:20.250Z"
+    assert node["rollout"]["started_at"] == 1_700_000_000.25
     assert node["rollout"]["ended_at"] is None
     assert desk.yaml("status") == found
     assert desk.json("describe", "catalog") == node

@@ -31,7 +31,7 @@ def validate(session: Session, directory: Path) -> None:
 
 def plan(session: Session, directory: Path) -> Exit:
     with Client(session) as client:
-        answer = _send(client, "plan", _packed(directory, "plan"), plan_only=True)
+        answer = _send(client, session, "plan", _packed(directory, "plan"), plan_only=True)
     if session.plain:
         say(*_plan(answer))
     else:
@@ -42,7 +42,7 @@ def plan(session: Session, directory: Path) -> Exit:
 def apply(session: Session, directory: Path, wait: bool) -> None:
     packed = _packed(directory, "apply")
     with Client(session) as client:
-        answer = _send(client, "apply", packed, plan_only=False)
+        answer = _send(client, session, "apply", packed, plan_only=False)
         if session.plain:
             say(*_plan(answer))
         if wait and answer.effect == pb.EFFECT_CREATE:
@@ -71,10 +71,10 @@ def _packed(directory: Path, verb: str) -> Packed:
         ) from None
 
 
-def _send(client: Client, verb: str, packed: Packed, plan_only: bool) -> pb.ApplyResponse:
+def _send(client: Client, session: Session, verb: str, packed: Packed, plan_only: bool) -> pb.ApplyResponse:
     doing = f"{verb} {packed.spec.name} {packed.spec.version}"
     answer: pb.ApplyResponse = client.ask(
-        doing, client.stub.Apply, _parts(packed, plan_only), packed.spec.name
+        doing, client.stub.Apply, _parts(packed, plan_only), packed.spec.name, session.effect
     )
     return answer
 

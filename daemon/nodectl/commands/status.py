@@ -15,7 +15,7 @@ from nodectl.session import Session
 
 def status(session: Session, node: str) -> None:
     with Client(session) as client:
-        answer = client.status("show the status", node)
+        answer = client.status(f"show {node}" if node else "show the status", node)
     if node and not answer.nodes:
         raise refused(f"show {node}", "NOT_FOUND", "no such node", node)
     if session.plain:

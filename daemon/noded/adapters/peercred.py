@@ -72,7 +72,10 @@ def denial(who: Caller, what: str) -> str:
 
 
 class Gate(grpc.aio.ServerInterceptor):
-    """Answers PERMISSION_DENIED unless `allowed(caller, method)`; `method` is a bare name such as Command."""
+    """Answers PERMISSION_DENIED unless `allowed(caller, method)`.
+
+    `method` is gRPC's whole name, such as "/nodeapi.v1.ControlService/Command".
+    """
 
     def __init__(self, allowed: Callable[[Caller, str], bool]) -> None:
         self._allowed = allowed
@@ -84,7 +87,7 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         inner = await continuation(handler_call_details)
         # The caller is known only once the handler runs, so the handler is wrapped.
-        return None if inner is None else self._guarded(inner, handler_call_details.method.rpartition("/")[2])
+        return None if inner is None else self._guarded(inner, handler_call_details.method)
 
     async def _check(self, context: Context, method: str) -> None:
         try:
@@ -92,7 +95,7 @@ class Gate(grpc.aio.ServerInterceptor):
         except PermissionError as error:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
         if not self._allowed(who, method):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, method))
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, method.rpartition("/")[2]))
 
     def _guarded(self, inner: "Handler", method: str) -> "Handler":
         # The stubs of grpcio describe its threaded handlers; these are asynchronous.
