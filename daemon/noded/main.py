@@ -70,6 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PortError as error:
         print(f"noded: {error}", file=sys.stderr)
         return 1
+    except ExceptionGroup as group:
+        known, bugs = group.split(PortError)
+        if bugs is not None or known is None:
+            raise
+        print(f"noded: {known.exceptions[0]}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -168,8 +174,6 @@ async def _run(settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
             launcher.close()
-    except* PortError as errors:
-        raise errors.exceptions[0] from None
     finally:
         await registry.close()
         chronicle.close()

@@ -4,6 +4,7 @@ What systemd does on an installed host is done here: programs are started, stopp
 their pid. As root, noded, the proxy and the nodes run as users of their own, like on a real host.
 """
 
+import compileall
 import contextlib
 import json
 import os
@@ -52,13 +53,26 @@ class Host:
         self.start_noded()
 
     def start_launcher(self) -> None:
-        self._spawn("launcher", [self.python, "-m", "launcher", "--config", str(self.folder / "etc/launcher.toml")], root=True)
+        self._spawn(
+            "launcher",
+            [self.python, "-m", "launcher", "--config", str(self.folder / "etc/launcher.toml")],
+            root=True,
+        )
         wait_for(lambda: (self.folder / "launcher.sock").exists(), "the launcher's socket")
 
     def start_proxy(self) -> None:
         config = self.folder / "etc/haproxy.cfg"
         if not config.exists():
-            made = self._run([self.python, "-m", "noded", "--config", str(self.folder / "etc/noded.toml"), "--proxy-config"])
+            made = self._run(
+                [
+                    self.python,
+                    "-m",
+                    "noded",
+                    "--config",
+                    str(self.folder / "etc/noded.toml"),
+                    "--proxy-config",
+                ]
+            )
             config.write_text(made.stdout)
         self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)])
         wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
@@ -97,7 +111,9 @@ class Host:
     def log(self, name: str) -> str:
         return (self.folder / f"out/{name}.log").read_text(errors="replace")
 
-    def nodectl(self, *words: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def nodectl(
+        self, *words: str, check: bool = True, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
         command = [self.python, "-m", "nodectl", "--socket", str(self.control), *words]
         done = self._run(command, check=False, timeout=timeout, own=False)
         if check and done.returncode != 0:
@@ -201,7 +217,8 @@ def make(prefix: str = "nd") -> Host:
     folder.chmod(0o755)
     programs = _programs(folder)
     python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
-    host = Host(folder, free_ports(PORTS), free_ports(1), python, programs, node_python())
+    first = free_ports(PORTS + 1)
+    host = Host(folder, first, first + PORTS, python, programs, node_python())
     for name in ("etc", "run", "run/i", "state", "state/data", "logs", "proxy", "proxy/maps", "out"):
         (folder / name).mkdir()
         if os.geteuid() == 0:
@@ -210,8 +227,13 @@ def make(prefix: str = "nd") -> Host:
         if os.geteuid() == 0:
             os.chown(folder / name, 0, NODED_UID)
             (folder / name).chmod(0o751)
-    shutil.copytree(ROOT / "nodes/nodekit", folder / "sdk/nodekit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "nodes/nodekit", folder / "sdk/nodekit", ignore=shutil.ignore_patterns("__pycache__")
+    )
     readable(folder / "sdk")
+    # Programs that noded's user cannot cache would be compiled anew at each of their starts.
+    for source in ("daemon", "proto", "nodes/nodekit"):
+        compileall.compile_dir(str(programs / source), quiet=2)
     (folder / "etc/launcher.toml").write_text(_launcher_toml(host))
     (folder / "etc/noded.toml").write_text(_noded_toml(host))
     return host
@@ -250,7 +272,9 @@ def _noded_toml(host: Host) -> str:
         f'[metrics]\nlisten = "127.0.0.1:{host.metrics_port}"\n\n'
         f"[control]\nadmins = [{os.geteuid()}]\n\n"
         f"[regenerate]\ncommand = {json.dumps([host.python, '-m', 'regenerator'])}\n"
-        f'python = "{host.node_python}"\nenv = {_inline(host.env())}\n'.replace("NODED_TEST_HOST", "TEST_HOST")
+        f'python = "{host.node_python}"\nenv = {_inline(host.env())}\n'.replace(
+            "NODED_TEST_HOST", "TEST_HOST"
+        )
     )
 
 

@@ -75,9 +75,10 @@ class LauncherProcesses:
             return
 
     async def kill(self, instance: str) -> None:
+        watched = instance in self._watched
         with contextlib.suppress(NotFound):
             await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
-        if instance not in self._watched:
+        if not watched:
             node = instance.rpartition(".")[0]
             self._inbox.put(InstanceExited(self._clock.now(), node, instance, "killed before it was known"))
 

@@ -13,6 +13,7 @@ class Stage(StrEnum):
     WATCHING = "watching the effect"
     WAITING = "waiting for approval"
     ROLLING_OUT = "rolling out"
+    VERIFYING = "verifying the cure"
     HOLDING = "holding"
     RESOLVED = "resolved"
     NEEDS_PERSON = "needs a person"
@@ -99,6 +100,8 @@ class Incident:
     opened_at: float
     slope: float
     """Bytes per second when it was found."""
+    window: float
+    """Seconds over which it was seen."""
     seconds_to_limit: float
     detected_after: float
     """Seconds between the instance's start and the finding."""
@@ -111,6 +114,8 @@ class Incident:
     report: Report | None = None
     profiled: bool = False
     """The end of the memory profile was asked for."""
+    recurred: bool = False
+    """A successor of a replaced instance grows as it did: replacing again buys time again."""
     approved: bool = False
     """A person allowed the step that waits."""
     closed_at: float = 0.0

@@ -6,10 +6,10 @@ to the ordinary comparison of what is with what is wanted.
 
 from dataclasses import replace
 
-from noded.model.actions import Action, AdoptInstance, KillInstance, RemoveInstance
+from noded.model.actions import Action, ActivateInstance, AdoptInstance, KillInstance, RemoveInstance
 from noded.model.incident import Stage
 from noded.model.inputs import Booted, InstanceExited, Observed
-from noded.model.instance import Instance, Phase
+from noded.model.instance import Instance, Phase, Role
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy import healing, lifecycle, rollout
 
@@ -69,6 +69,9 @@ def _compare(
                 "it lived on without noded",
             )
         )
+        if instance.role is Role.STABLE and ready:
+            # The order may have been under way when noded ended; being told twice is harmless.
+            actions.append(ActivateInstance(node.name, instance.id, "it is stable"))
         return node
     gone = InstanceExited(at, node.name, instance.id, "while noded was away")
     node, undone = rollout.on_exited(node, gone)

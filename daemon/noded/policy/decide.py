@@ -132,6 +132,8 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
         case "StartInstance":
             node, actions = rollout.on_start_failed(node, fact)
             return lifecycle.on_start_failed(node, fact), actions
+        case "ActivateInstance":
+            return node, lifecycle.on_activate_failed(node, fact)
         case "InstallRoute" | "RenewShare" | "RemoveRoute":
             return proxy.on_install_failed(node), ()
         case "RecordRelease":

@@ -22,6 +22,8 @@ PROFILE = 5.0
 """Seconds the memory profile runs: long enough for a leak that matters to name its line."""
 PATIENCE = 15.0
 """Seconds an order to a node may take before it counts as failed."""
+VERIFY = 20.0
+"""Seconds, at least, over which a cured version's memory must be flat."""
 HOLD = 10.0
 """A cured incident is closed after this many times the length it was watched for."""
 KEPT = 10
@@ -32,7 +34,7 @@ def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, a
     record = node.healing
     now = record.now
     if now is not None:
-        return (_again(node, now, instance, growth, at), ()) if now.stage is Stage.HOLDING else (node, ())
+        return _again(node, now, instance, growth, at), ()
     incident = Incident(
         id=f"{node.name}-{record.serial + 1}",
         signature="memory-growth",
@@ -40,6 +42,7 @@ def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, a
         finding=_finding(instance, growth, limit),
         opened_at=at,
         slope=growth.slope,
+        window=growth.window,
         seconds_to_limit=growth.seconds_to_limit,
         detected_after=at - (instance.ready_at or instance.created_at),
         stage=Stage.EVIDENCE,
@@ -93,19 +96,11 @@ def on_exited(node: NodeState, fact: InstanceExited) -> NodeState:
 def on_rollout_ended(node: NodeState, at: float) -> NodeState:
     """The candidate of this incident was promoted or rolled back."""
     now, rollout = node.healing.now, node.rollout
-    if now is None or now.stage is not Stage.ROLLING_OUT or rollout is None or not rollout.ended:
+    if now is None or rollout is None or now.stage is not Stage.ROLLING_OUT:
         return node
-    if rollout.release.digest != node.release.digest:
-        outcome = f"{rollout.release.version} was rolled back: {rollout.reason}"
-        return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
-    healed = node.of(Role.STABLE)
-    slopes = [s for i in healed if (s := trend.slope_over(i.trend, at - rollout.since + 1e-9)) is not None]
-    slopes = slopes or [s for i in healed if (s := trend.slope_over(i.trend, 60.0)) is not None]
-    after = max(slopes, default=0.0)
-    change = f"memory grows {rate(after)}, before it grew {rate(now.slope)}"
-    if after < trend.SETTLED * now.slope:
-        return _closed(node, f"cured by {rollout.release.version}: {change}", at)
-    outcome = f"{rollout.release.version} did not cure it: {change}"
+    if rollout.release.digest == node.release.digest:
+        return _now(node, replace(now, stage=Stage.VERIFYING, since=at))
+    outcome = f"{rollout.release.version} was rolled back: {rollout.reason}"
     return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
 
 
@@ -126,6 +121,8 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
             return _holding(node, now, at), ()
         case Stage.ROLLING_OUT:
             return on_rollout_ended(node, at), ()
+        case Stage.VERIFYING:
+            return _verifying(node, now, at), ()
         case Stage.NEEDS_PERSON:
             return _overtaken(node, now, at), ()
         case Stage.RESOLVED:
@@ -207,6 +204,23 @@ def _watching(node: NodeState, now: Incident, at: float) -> Outcome:
     return close_rung(node, Verdict.DID_NOT_HOLD, detail, at, slope), undo
 
 
+def _verifying(node: NodeState, now: Incident, at: float) -> NodeState:
+    """The new version must be seen not to grow for as long as the old one was seen to grow.
+
+    A bounded cache fills before it is flat, so the look goes along with time for a while.
+    """
+    version, window = node.release.version, max(now.window, VERIFY)
+    told = [trend.settle(now.slope, i.trend, at - window) for i in node.of(Role.STABLE)]
+    slopes = [s for i in node.of(Role.STABLE) if (s := trend.slope_over(i.trend, window)) is not None]
+    change = f"memory grows {rate(max(slopes, default=0.0))}, before it grew {rate(now.slope)}"
+    if told and all(t == "holds" for t in told):
+        return _closed(node, f"cured by {version}: {change}", at)
+    if at - now.since > HOLD * window:
+        outcome = f"{version} did not cure it: {change}"
+        return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
+    return node
+
+
 def _overtaken(node: NodeState, now: Incident, at: float) -> NodeState:
     """A version that came after the finding runs: whether it has the same trouble is a new question."""
     rollout = node.rollout
@@ -230,18 +244,19 @@ def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
 
 
 def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, at: float) -> NodeState:
-    """What seemed held grows again: go on up the ladder with the instance that shows it."""
-    return _now(
-        node,
-        replace(
-            now,
-            instance=instance.id,
-            slope=growth.slope,
-            seconds_to_limit=growth.seconds_to_limit,
-            stage=Stage.CHOOSING,
-            since=at,
-        ),
+    """What seemed held grows again, or a successor shows what its predecessor did: go on up the ladder."""
+    if now.stage not in (Stage.HOLDING, Stage.NEEDS_PERSON) or not rungs.may_go_on(node, now, instance, at):
+        return node
+    grown = replace(
+        now,
+        instance=instance.id,
+        slope=growth.slope,
+        seconds_to_limit=growth.seconds_to_limit,
+        stage=Stage.CHOOSING,
+        since=at,
+        recurred=True,
     )
+    return _now(node, grown)
 
 
 def _acted(node: NodeState, instance: str, freed: int, detail: str, at: float) -> NodeState:

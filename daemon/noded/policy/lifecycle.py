@@ -69,6 +69,14 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> NodeState:
     return _failed(node, instance, fact.cause, fact.at)
 
 
+def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
+    """A stable instance that never heard that it may act would serve and not work: tell it again."""
+    instance = node.instances.get(fact.instance)
+    if instance is None or instance.role is not Role.STABLE or not instance.serves or fact.kind != "TimedOut":
+        return ()
+    return (ActivateInstance(node.name, instance.id, f"told again: {fact.cause}"),)
+
+
 def reconcile(node: NodeState, state: HostState, at: float) -> Outcome:
     """Bring the node's instances nearer to what is wanted; safe to call at any time."""
     actions: list[Action] = []

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from noded.model.actions import Action, CollectGarbage, Regenerate, ShrinkCaches
 from noded.model.incident import Attempt, Incident, Spent, Stage, Tried, Verdict
-from noded.model.instance import Role
+from noded.model.instance import Instance, Role
 from noded.model.release import next_healed
 from noded.model.state import HostState, NodeState
 from nodespec.manifest import Autonomy, Rung
@@ -43,18 +43,25 @@ def spent_today(node: NodeState, rung: Rung, at: float) -> int:
     return sum(1 for s in node.healing.spent if s.rung is rung and at - s.at < DAY)
 
 
+def may_go_on(node: NodeState, now: Incident, instance: Instance, at: float) -> bool:
+    """True when there is something left to do about growth that came back."""
+    if _untried(node, now) is not None:
+        return now.stage is Stage.HOLDING
+    left = node.spec.healing.budget.replace - spent_today(node, Rung.REPLACE, at)
+    return _bought_time(now) and instance.id != now.instance and left > 0
+
+
 def _next(node: NodeState, now: Incident) -> Rung | None:
+    return _untried(node, now) or (Rung.REPLACE if now.recurred and _bought_time(now) else None)
+
+
+def _untried(node: NodeState, now: Incident) -> Rung | None:
     tried = {t.rung for t in now.tried}
-    untried = next((r for r in node.spec.healing.ladder if r not in tried), None)
-    if untried is None and _again_worth_it(node, now):
-        return Rung.REPLACE
-    return untried
+    return next((rung for rung in node.spec.healing.ladder if rung not in tried), None)
 
 
-def _again_worth_it(node: NodeState, now: Incident) -> bool:
-    """Nothing cures it, but a fresh instance buys time again while the old one nears its limit."""
-    replaced = any(t.rung is Rung.REPLACE and t.verdict is Verdict.BOUGHT_TIME for t in now.tried)
-    return replaced and now.instance in node.instances and now.stage is Stage.CHOOSING
+def _bought_time(now: Incident) -> bool:
+    return any(t.rung is Rung.REPLACE and t.verdict is Verdict.BOUGHT_TIME for t in now.tried)
 
 
 def _level(node: NodeState, rung: Rung) -> Autonomy:
@@ -93,7 +100,7 @@ def _climb(node: NodeState, state: HostState, now: Incident, rung: Rung, at: flo
     if rung is Rung.SHRINK:
         return node, (ShrinkCaches(node.name, instance, SHRINK_TO, f"{now.id}: {_so_far(now)}"),)
     if rung is Rung.REPLACE:
-        return _condemn(node, instance, f"{now.id}: {now.finding}"), ()
+        return _condemn(node, instance, f"{now.id}: its memory grows towards the limit"), ()
     return node, (_regenerate(node, state, now),)
 
 
@@ -146,7 +153,8 @@ def _advice(node: NodeState, now: Incident, rung: Rung) -> str:
 
 
 def _nothing_left(node: NodeState, now: Incident, at: float) -> NodeState:
-    if any(t.verdict is Verdict.BOUGHT_TIME for t in now.tried):
+    now = replace(now, recurred=False)
+    if now.tried and now.tried[-1].verdict is Verdict.BOUGHT_TIME:
         # Freshly replaced: nothing to do until the successor shows the same growth.
         return _keep(
             node, replace(now, stage=Stage.HOLDING, since=at, outcome="time was bought, the cause remains")
