@@ -1,8 +1,9 @@
 """What is put into a node's module in place of an unbounded dict?
 
-Reads stay those of dict, in C. Writing keeps the newest entries: when one too many is there, the oldest
-eighth goes at once, so that the search for the oldest costs nothing on average. What went last can still be
-read by key, so `if key in cache: return cache[key]` holds until others have written another eighth.
+`get` and `[]` stay those of dict, in C. Writing keeps the newest entries: when one too many is there, the
+oldest eighth goes at once, so that the search for the oldest costs nothing on average.
+`if key in cache: return cache[key]` must hold although others write in between: a thread can read what it
+last found or stored, and what went last can still be read by key, for tasks that wait between the two.
 Only dropping takes a lock: without it, threads that drop at once would drop too much. Under it no code of the
 node runs but `__eq__` and finalizers, which may come back in. A lock held for a second was left by a thread
 that a fork did not copy, and is replaced.
@@ -18,6 +19,7 @@ class _BoundedDict(dict):
         super().__init__()
         self._max_entries = max_entries
         self._dropped = {}
+        self._found = threading.local()
         self._lock = threading.RLock()
         self.update(*args, **kwargs)
 
@@ -30,21 +32,33 @@ class _BoundedDict(dict):
             return
         try:
             while len(self) > self._max_entries:
-                count = len(self) - self._max_entries + self._max_entries // 8
+                spare = self._max_entries // 8
+                count = max(len(self) - self._max_entries, spare)
                 try:
                     oldest = list(zip(self.items(), range(count)))
                 except RuntimeError:  # another thread changed the size meanwhile
                     continue
-                self._dropped = dict(entry for entry, _ in oldest)
-                for key in list(self._dropped):
-                    super().pop(key, None)
+                self._dropped = dict(entry for entry, _ in oldest[-spare:])
+                for entry, _ in oldest:
+                    super().pop(entry[0], None)
         finally:
             lock.release()
 
-    def __missing__(self, key):
-        return self._dropped[key]  # dropped between a test and a read
+    def __contains__(self, key):
+        value = self.get(key, self)
+        if value is self:
+            return False
+        self._found.entry = key, value
+        return True
+
+    def __missing__(self, key):  # dropped between a test and a read?
+        entry = getattr(self._found, "entry", None)
+        if entry is not None and entry[0] == key:
+            return entry[1]
+        return self._dropped[key]
 
     def __setitem__(self, key, value):
+        self._found.entry = key, value
         super().__setitem__(key, value)
         self._drop_oldest()
 
@@ -61,15 +75,20 @@ class _BoundedDict(dict):
         self.update(other)
         return self
 
-    def __delitem__(self, key):
+    def _forget(self, key):
+        self._found.entry = None
         self._dropped.pop(key, None)
+
+    def __delitem__(self, key):
+        self._forget(key)
         super().__delitem__(key)
 
     def pop(self, key, *default):
-        self._dropped.pop(key, None)
+        self._forget(key)
         return super().pop(key, *default)
 
     def clear(self):
+        self._found.entry = None
         self._dropped = {}
         super().clear()
 
