@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -95,89 +96,117 @@ def _write_proxy_config(settings: Settings) -> int:
     part = settings.proxy
     maps = Path(part.maps)
     haproxy_config.write_maps(maps)
-    sys.stdout.write(haproxy_config.config(Path(part.socket), part.ports, part.bind, maps))
+    sys.stdout.write(haproxy_config.config(Path(part.socket), part.ports, part.bind.strip("*"), maps))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Everything in the state folder."""
+
+    ring: SegmentRing
+    chronicle: SqliteChronicle
+    registry: SqliteRegistry
+    releases: FolderReleases
+
+    async def close(self) -> None:
+        await self.registry.close()
+        self.chronicle.close()
+        await self.ring.sync()
 
 
 async def _run(settings: Settings) -> None:
     places = folders(settings)
     state_lock.take(places["lock"])
-    for name in ("notify", "evidence", "releases"):
-        places[name].mkdir(mode=0o755, parents=True, exist_ok=True)
-    build = build_id()
-    ring = SegmentRing(places["ring"], kept=settings.journal.ring)
-    state, last_at = remembered(ring.segments(), build)
-    clock = BootClock(last_at)
-    chronicle = SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries)
-    registry = SqliteRegistry(places["registry"])
-    releases = FolderReleases(places["releases"])
-    answers, inbox = PendingAnswers(), Inbox()
+    storage = await _open(settings, places)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         async with asyncio.TaskGroup() as group:
-            launcher = LauncherSocket(Path(settings.paths.launcher), group)
-            processes = LauncherProcesses(launcher, inbox, clock, group)
-            sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
-            proxy = HaproxyProxy(Path(settings.proxy.socket))
-            bench = _bench(settings, places["evidence"])
-            perform = Perform(
-                World(
-                    clock=clock,
-                    inbox=inbox,
-                    alarms=Alarms(clock, inbox),
-                    answers=answers,
-                    processes=processes,
-                    nodes=sockets,
-                    proxy=proxy,
-                    registry=registry,
-                    releases=releases,
-                    workshop=LauncherWorkshop(bench, processes, releases, inbox, clock, group),
-                    env=settings.nodes.env,
-                )
-            )
-            lanes = Lanes(group, perform, perform.dropped)
-            reactor = Reactor(state, inbox, Journal(ring, chronicle, build), lanes.submit)
-            hello = await _found_launcher(processes, stopping)
-            facts = Facts(VERSION, str(hello.get("cgroups", "")), _texts(hello.get("degraded")), True)
-            observed = await processes.observe()
-            known = await _known(registry, releases)
-            inbox.put(Booted(clock.now(), _host(settings), observed, known))
-            desk = Desk(
-                view=lambda: reactor.state,
-                changed=lambda: reactor.changed,
-                facts=lambda: facts,
-                clock=clock,
-                inbox=inbox,
-                answers=answers,
-                chronicle=chronicle,
-                registry=registry,
-                releases=releases,
-                logs=NodeLogs(Path(settings.paths.logs)),
-                admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
-                build=build,
-            )
-            prometheus.serve(desk.view, VERSION, settings.metrics.listen)
-            async with peercred.serve(places["control"], _server(desk), group):
-                tasks = [
-                    group.create_task(reactor.run()),
-                    group.create_task(
-                        monitors.sample(desk.view, clock, inbox, ProcSensors(sockets), sockets)
-                    ),
-                    group.create_task(monitors.count_traffic(desk.view, clock, inbox, proxy)),
-                    group.create_task(monitors.probe_readiness(desk.view, clock, inbox, HttpProbes())),
-                ]
-                log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
-                await stopping.wait()
-            # Nodes go on without us: nothing is stopped, nothing is drained.
-            for task in tasks:
-                task.cancel()
-            launcher.close()
+            await _serve(settings, places, storage, group, stopping)
     finally:
-        await registry.close()
-        chronicle.close()
-        await ring.sync()
+        await storage.close()
+
+
+async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
+    for name in ("notify", "evidence", "releases"):
+        places[name].mkdir(mode=0o755, parents=True, exist_ok=True)
+    releases = FolderReleases(places["releases"])
+    await releases.sweep()
+    return Storage(
+        ring=SegmentRing(places["ring"], kept=settings.journal.ring),
+        chronicle=SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries),
+        registry=SqliteRegistry(places["registry"]),
+        releases=releases,
+    )
+
+
+async def _serve(
+    settings: Settings,
+    places: Mapping[str, Path],
+    storage: Storage,
+    group: asyncio.TaskGroup,
+    stopping: asyncio.Event,
+) -> None:
+    build = build_id()
+    state, last_at = remembered(storage.ring.segments(), build)
+    clock, inbox, answers = BootClock(last_at), Inbox(), PendingAnswers()
+    launcher = LauncherSocket(Path(settings.paths.launcher), group)
+    processes = LauncherProcesses(launcher, inbox, clock, group)
+    sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
+    proxy = HaproxyProxy(Path(settings.proxy.socket))
+    bench = _bench(settings, places["evidence"])
+    world = World(
+        clock=clock,
+        inbox=inbox,
+        alarms=Alarms(clock, inbox),
+        answers=answers,
+        processes=processes,
+        nodes=sockets,
+        proxy=proxy,
+        registry=storage.registry,
+        releases=storage.releases,
+        workshop=LauncherWorkshop(bench, processes, storage.releases, inbox, clock, group),
+        env=settings.nodes.env,
+    )
+    perform = Perform(world)
+    lanes = Lanes(group, perform, perform.dropped)
+    reactor = Reactor(state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
+    hello = await _found_launcher(processes, stopping)
+    observed = await processes.observe()
+    known = await _known(storage.registry, storage.releases)
+    inbox.put(Booted(clock.now(), _host(settings), observed, known))
+    desk = Desk(
+        view=lambda: reactor.state,
+        changed=lambda: reactor.changed,
+        facts=lambda: Facts(
+            VERSION, str(hello.get("cgroups", "")), _texts(hello.get("degraded")), launcher.connected
+        ),
+        clock=clock,
+        inbox=inbox,
+        answers=answers,
+        chronicle=storage.chronicle,
+        registry=storage.registry,
+        releases=storage.releases,
+        logs=NodeLogs(Path(settings.paths.logs)),
+        admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
+        build=build,
+    )
+    prometheus.serve(desk.view, VERSION, settings.metrics.listen)
+    async with peercred.serve(places["control"], _server(desk), group):
+        tasks = [
+            group.create_task(reactor.run()),
+            group.create_task(monitors.sample(desk.view, clock, inbox, ProcSensors(sockets))),
+            group.create_task(monitors.count_traffic(desk.view, clock, inbox, proxy)),
+            group.create_task(monitors.probe_readiness(desk.view, clock, inbox, HttpProbes())),
+        ]
+        log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
+        await stopping.wait()
+    # Nodes go on without us: nothing is stopped, nothing is drained.
+    for task in tasks:
+        task.cancel()
+    launcher.close()
 
 
 def _server(desk: Desk) -> grpc.aio.Server:

@@ -29,6 +29,10 @@ class LauncherSocket:
         self._number = 0
         self._opening = asyncio.Lock()
 
+    @property
+    def connected(self) -> bool:
+        return self._writer is not None and not self._writer.is_closing()
+
     async def ask(self, op: str, timeout: float = 10.0, **fields: object) -> Mapping[str, object]:
         """The result of an order. Raises the PortError that fits the launcher's refusal."""
         what = f"cannot {op} {fields.get('instance', 'at the launcher')}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from noded.model.inputs import InstanceReady, ProxyFound, ProxyLost, Reading, Sampled, TrafficCounted
 from noded.model.instance import Instance, Phase
 from noded.model.state import HostState, NodeState
-from noded.ports import Clock, Inbox, Nodes, PortError, Probes, Proxy, Sensors
+from noded.ports import Clock, Inbox, PortError, Probes, Proxy, Sensors
 from nodespec.manifest import Health, Probe
 
 TICK = 1.0
@@ -18,7 +18,7 @@ PROBE = 0.05
 View = Callable[[], HostState]
 
 
-async def sample(view: View, clock: Clock, inbox: Inbox, sensors: Sensors, nodes: Nodes) -> None:
+async def sample(view: View, clock: Clock, inbox: Inbox, sensors: Sensors) -> None:
     """One batch of readings of all instances, every second."""
     while True:
         at = clock.now()
@@ -52,7 +52,7 @@ async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) ->
 
 
 async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes) -> None:
-    """Ask starting instances that answer over HTTP. Those with an SDK or a notify socket tell by themselves."""
+    """Ask starting instances that answer over HTTP. Others tell by themselves."""
     while True:
         for node, instance in _starting(view()):
             health = _health(node, instance)
