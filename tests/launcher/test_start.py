@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.launcher.lab import KIND, PYTHON, Client, Lab, alive, is_root, needs_limits, needs_root, until
+from tests.launcher.lab import (
+    DEADLINE,
+    KIND,
+    PYTHON,
+    Client,
+    Lab,
+    alive,
+    is_root,
+    needs_limits,
+    needs_root,
+    until,
+)
 
 NUMBERS = itertools.count(1)
 LOOK = """
@@ -286,7 +297,7 @@ def test_hundred_starts_at_once(shared: Lab, client: Client) -> None:
     numbers = [client.send("start", **order) for order in orders]
     pids = {client.reply(number)["result"]["pid"] for number in numbers}
     assert len(pids) == 100
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < DEADLINE
     for order in orders:
         client.send("kill", instance=order["instance"])
     for order in orders:
@@ -299,8 +310,10 @@ def test_out_of_memory_is_told_with_the_exit(shared: Lab, client: Client) -> Non
     order = shared.order(instance, PYTHON, "-SIEc", "x = bytearray(200 << 20)", limits={"memory": 40 << 20})
     client.do("start", **order)
     event = client.exited(instance)
-    assert (event["code"], event["signal"], event["oom_kills"]) == (None, 9, 1)
-    assert client.do("status", instance=instance)["oom_kills"] == 1
+    assert (event["code"], event["signal"]) == (None, 9)
+    # With oom.group every process killed counts.
+    assert event["oom_kills"] >= 1
+    assert client.do("status", instance=instance)["oom_kills"] == event["oom_kills"]
 
 
 @needs_limits
