@@ -50,6 +50,15 @@ def test_what_noded_calls_a_failure_is_not_said_twice(desk: Any) -> None:
     assert stderr == "nodectl: cannot write the journal: no space left\ntry: journalctl -u noded\n"
 
 
+def test_what_noded_advises_is_what_to_try(desk: Any) -> None:
+    text = "no rollout of catalog is under way: nodectl rollout history catalog"
+    desk.control.refusals["Command"] = (grpc.StatusCode.FAILED_PRECONDITION, text)
+    assert desk("incidents", "approve", "catalog", expect=1).stderr.splitlines() == [
+        "nodectl: cannot approve the next step for catalog: no rollout of catalog is under way",
+        "try: nodectl rollout history catalog",
+    ]
+
+
 def test_an_error_cannot_write_on_the_terminal(desk: Any) -> None:
     desk.control.refusals["Command"] = (grpc.StatusCode.INTERNAL, "bad\x1b[2J \x1b]0;title\x07\x9b1mnews")
     assert desk("stop", "catalog", expect=1).stderr.startswith("nodectl: cannot stop catalog: bad news\n")

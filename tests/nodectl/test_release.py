@@ -64,7 +64,7 @@ def test_plan_shows_the_changes_and_exits_with_3(desk: Any, node_folder: Path) -
 
 
 def test_plan_without_changes_exits_with_0(desk: Any, node_folder: Path) -> None:
-    desk.control.apply_answer = answer(pb.EFFECT_NONE)
+    desk.control.apply_answer = answer(pb.EFFECT_NONE, peak_memory=2**20)
     assert desk("plan", str(node_folder)).stdout == "catalog 1.5.0: no changes\n"
     assert desk.yaml("plan", str(node_folder))["effect"] == "none"
 

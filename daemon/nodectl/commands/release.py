@@ -90,7 +90,7 @@ def _plan(answer: pb.ApplyResponse) -> list[str | Text]:
     if answer.changes:
         changes = [(one.key, one.before or "-", one.after or "-") for one in answer.changes]
         lines += columns(("KEY", "BEFORE", "AFTER"), changes, indent=2)
-    if answer.peak_memory:
+    if answer.peak_memory and answer.effect != pb.EFFECT_NONE:
         lines.append(f"  its instances may hold up to {size(answer.peak_memory)} together meanwhile")
     return lines
 
