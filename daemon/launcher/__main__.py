@@ -61,6 +61,8 @@ def _serve(settings: Settings) -> int:
             log(f"degraded: {note}")
         loop.run()
         os.unlink(settings.socket)
+    if not settings.cgroup.startswith("/"):  # A folder given by its path belongs to another unit.
+        cgroups.leave()
     log("launcher leaves; nodes go on")
     return 0
 

@@ -116,6 +116,12 @@ class Cgroups:
             found.update(entry.name for entry in os.scandir(root) if INSTANCE_NAME.fullmatch(entry.name))
         return found
 
+    def leave(self) -> None:
+        """Removes the subtrees if no instance is left in them."""
+        for root in self._distinct():
+            with suppress(OSError):
+                os.rmdir(root)
+
     def _distinct(self) -> list[str]:
         return list(dict.fromkeys(self.roots[name] for name in _ROOT_NAMES if name in self.roots))
 

@@ -122,3 +122,13 @@ def test_launcher_without_a_place_says_so(tmp_path: Path) -> None:
     finally:
         made.process = None
         made.close()
+
+
+def test_nothing_stays_of_a_launcher_without_instances(room: Lab) -> None:
+    client = room.client()
+    client.do("start", **room.order("last.1", "true"))
+    client.exited("last.1")
+    client.do("remove", instance="last.1")
+    assert bool(room.groups()) == (room.settings["cgroups"] != "none")
+    assert room.end("terminate") == 0
+    assert room.groups() == []
