@@ -96,7 +96,7 @@ def on_exited(node: NodeState, fact: InstanceExited) -> NodeState:
 def on_rollout_ended(node: NodeState, at: float) -> NodeState:
     """The candidate of this incident was promoted or rolled back."""
     now, rollout = node.healing.now, node.rollout
-    if now is None or rollout is None or now.stage is not Stage.ROLLING_OUT:
+    if now is None or rollout is None or not rollout.ended or now.stage is not Stage.ROLLING_OUT:
         return node
     if rollout.release.digest == node.release.digest:
         return _now(node, replace(now, stage=Stage.VERIFYING, since=at))
