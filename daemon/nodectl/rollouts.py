@@ -19,9 +19,11 @@ def versions(rollout: pb.RolloutStatus) -> str:
 
 
 def where(rollout: pb.RolloutStatus) -> str:
-    if rollout.phase == "step":
-        return f"step {rollout.step + 1} of {len(rollout.steps)}"
-    return rollout.phase
+    """Its phase, and the share of traffic that the new version gets while it is under way."""
+    if rollout.phase in ENDED:
+        return rollout.phase
+    steps = f"step {rollout.step + 1} of {len(rollout.steps)}"
+    return f"{steps if rollout.phase == 'step' else rollout.phase}, share {share(rollout.share)}"
 
 
 def rollout_line(node: str, rollout: pb.RolloutStatus) -> str:
@@ -29,7 +31,6 @@ def rollout_line(node: str, rollout: pb.RolloutStatus) -> str:
     parts = [
         f"{node} {versions(rollout)}",
         where(rollout),
-        f"share {share(rollout.share)}",
         f"new {count(rollout.canary_requests)} requests {count(rollout.canary_bad)} bad",
         f"old {count(rollout.stable_requests)} requests {count(rollout.stable_bad)} bad",
     ]
@@ -44,7 +45,6 @@ def rollout_page(node: str, rollout: pb.RolloutStatus, indent: int = 0, since: f
     """`since` is how many seconds ago this was told: countdowns go on without news."""
     head = Text(" " * indent).append_text(styled(f"{node}  {versions(rollout)}", "bold")).append("  ")
     head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
-    head.append(f"  share {share(rollout.share)}")
     left = max(0.0, rollout.dwell_left - since)
     if rollout.phase in ("step", "soak") and left:
         head.append(f"  {duration(left)} to go at least")

@@ -1,5 +1,6 @@
 """Do `validate`, `plan` and `apply` check, compare and send a folder?"""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,33 @@ def test_apply_that_begins_a_rollout_says_how_to_watch_it(desk: Any, node_folder
     assert result.stdout == "catalog: a rollout from 1.4.0 to 1.5.0\n"
     assert result.stderr == "a rollout has begun; watch it: nodectl rollout watch catalog\n"
     assert desk.json("apply", str(node_folder))["effect"] == "rollout"
+
+
+def test_apply_waits_until_the_new_version_gets_its_first_share(desk: Any, node_folder: Path) -> None:
+    desk.control.status.nodes.append(a_node(condition="rolling out", rollout=a_rollout(phase="preparing")))
+    desk.control.after_apply = [lambda status: setattr(status.nodes[0].rollout, "phase", "step")]
+    desk.control.apply_answer = answer(pb.EFFECT_ROLLOUT)
+    assert desk("apply", str(node_folder)).stderr.splitlines() == [
+        "catalog: rolling out",
+        "a rollout has begun; watch it: nodectl rollout watch catalog",
+    ]
+
+
+def test_apply_of_a_version_that_does_not_start(desk: Any, node_folder: Path) -> None:
+    def rolls_back(status: pb.GetStatusResponse) -> None:
+        node = status.nodes[0]
+        reason = "the canary exited with status 1"
+        node.past_rollouts.append(a_rollout(id="r-1", phase="promoted", started_at=1.0))
+        node.past_rollouts.append(a_rollout(phase="rolled back", reason=reason, ended_at=time.time()))
+        node.ClearField("rollout")
+
+    desk.control.status.nodes.append(a_node(rollout=a_rollout(phase="preparing")))
+    desk.control.after_apply = [rolls_back]
+    desk.control.apply_answer = answer(pb.EFFECT_ROLLOUT)
+    assert desk("apply", str(node_folder), expect=1).stderr.splitlines()[-2:] == [
+        "nodectl: catalog 1.5.0 was rolled back: the canary exited with status 1",
+        "try: nodectl explain catalog",
+    ]
 
 
 def test_apply_for_a_stopped_node_says_how_to_start_it(desk: Any, node_folder: Path) -> None:

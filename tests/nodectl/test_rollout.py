@@ -58,7 +58,11 @@ def test_watch_ends_with_the_rollout(rolling: Any, phase: str, code: int, kept: 
     plays(rolling, at(step=1, share=0.5), ends(phase, "because of this", kept))
     lines = rolling("rollout", "watch", "catalog", expect=code).stdout.splitlines()
     assert lines[-1] == f"catalog 1.4.0 -> 1.5.0: {phase}: because of this"
-    assert [line.split("  ")[2] for line in lines[:-1]] == ["step 1 of 3", "step 2 of 3", phase]
+    assert [line.split("  ")[2] for line in lines[:-1]] == [
+        "step 1 of 3, share 10 %",
+        "step 2 of 3, share 50 %",
+        phase,
+    ]
     assert "new 1,372 requests 1 bad  old 12,345 requests 3 bad" in lines[0]
     assert "against 0.412 of 100  for 12.3 of 20  about 210 more requests" in lines[0]
 
@@ -120,7 +124,7 @@ def test_status_shows_the_present_one_else_the_last(desk: Any) -> None:
     assert "1.4.0 -> 1.4.2  promoted" in desk("rollout", "status", "catalog").stdout
     desk.control.status.nodes[0].rollout.CopyFrom(a_rollout())
     output = desk("rollout", "status", "catalog").stdout
-    assert "1.4.0 -> 1.5.0  step 1 of 3  share 10 %" in output
+    assert "1.4.0 -> 1.5.0  step 1 of 3, share 10 %" in output
     assert "12s to go at least" in output and "[10 %]; 50 %; 100 %" in output
     assert desk.json("rollout", "status", "catalog")["to_version"] == "1.5.0"
 
@@ -160,7 +164,7 @@ ORDERS: dict[str, tuple[list[str], int, Callable[[], Change], str]] = {
         lambda: at(phase="soak", share=1.0),
         "soak, share 100 %",
     ),
-    "abort": (["abort"], pb.VERB_ABORT, lambda: ends("aborted"), "aborted, share 10 %"),
+    "abort": (["abort"], pb.VERB_ABORT, lambda: ends("aborted"), "aborted"),
 }
 
 

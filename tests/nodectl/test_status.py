@@ -90,7 +90,15 @@ def test_the_page_of_a_node_has_everything(desk: Any) -> None:
             "port 8100",
             "62.8 MiB in 2 instances, at most 256.0 MiB each",
         ),
-        *("nodectl resume catalog", "Instances", "catalog.2", "1.2ms", "7.3 %", "Rollout\n", "share 10 %"),
+        *(
+            "nodectl resume catalog",
+            "Instances",
+            "catalog.2",
+            "1.2ms",
+            "7.3 %",
+            "Rollout\n",
+            "step 1 of 3, share 10 %",
+        ),
         *(
             "5 % (9s, 200 requests, 1 bad); [50 %]; 100 %",
             "Incident\n",

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client
-from nodectl.commands.effect import follow
+from nodectl.commands.effect import find, follow
 from nodectl.documents import document, write
 from nodectl.failures import Exit, Failure
 from nodectl.screen import columns, note, say
@@ -50,11 +50,30 @@ def apply(session: Session, directory: Path, wait: bool) -> None:
             follow(client, session, doing, answer.node, lambda _, node: _runs(node, answer.to_version))
             note(f"{answer.node} {answer.to_version} runs")
         elif answer.effect == pb.EFFECT_ROLLOUT:
+            if wait:
+                _await_rollout(client, session, answer)
             note(f"a rollout has begun; watch it: nodectl rollout watch {answer.node}")
         elif answer.effect == pb.EFFECT_REPLACE:
             note(f"{answer.node} is stopped; start it: nodectl start {answer.node}")
     if not session.plain:
         write(document(answer), session.output)
+
+
+def _await_rollout(client: Client, session: Session, answer: pb.ApplyResponse) -> None:
+    """Until the new version gets its first share; a version that does not even start fails here."""
+
+    def begun(_: pb.WatchStatusResponse, node: pb.NodeStatus | None) -> bool:
+        return node is None or not node.HasField("rollout") or node.rollout.phase != "preparing"
+
+    doing = f"apply {answer.node} {answer.to_version}"
+    found = find(follow(client, session, doing, answer.node, begun), answer.node)
+    past = [one for one in found.past_rollouts if one.to_version == answer.to_version] if found else []
+    if found is None or found.HasField("rollout") or not past:
+        return
+    last = max(past, key=lambda one: one.started_at)
+    if last.phase != "promoted":
+        text = f"{answer.node} {answer.to_version} was {last.phase}: {last.reason}"
+        raise Failure(text, Exit.FAILED, f"nodectl explain {answer.node}")
 
 
 def _runs(node: pb.NodeStatus | None, version: str) -> bool:

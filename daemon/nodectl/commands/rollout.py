@@ -11,7 +11,7 @@ from nodectl.failures import Exit, Failure
 from nodectl.rollouts import ENDED, rollout_line, rollout_page, rollout_rows, versions, where
 from nodectl.screen import Picture, note, say
 from nodectl.session import Session
-from nodectl.text import ago, duration, share
+from nodectl.text import ago, duration
 
 NEWS = 5.0
 """Seconds between two appended lines when only counts have changed."""
@@ -101,7 +101,7 @@ def _result(found: pb.NodeStatus | None) -> str:
     rollout = None if found is None else found.rollout if found.HasField("rollout") else _last(found)
     if found is None or rollout is None:
         return ""
-    return f"{found.name} {versions(rollout)}: {where(rollout)}, share {share(rollout.share)}"
+    return f"{found.name} {versions(rollout)}: {where(rollout)}"
 
 
 def _follow(client: Client, session: Session, doing: str, node: str, identity: str) -> pb.RolloutStatus:
