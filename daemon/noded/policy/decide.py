@@ -98,7 +98,7 @@ def _note_of_node(
     actions: Actions = ()
     match fact:
         case InstanceStarted():
-            node = lifecycle.on_started(node, fact)
+            node, actions = lifecycle.on_started(node, fact)
         case InstanceReady():
             node, actions = lifecycle.on_ready(node, fact)
         case InstanceExited():
@@ -130,8 +130,9 @@ def _on_exited(node: NodeState, fact: InstanceExited) -> tuple[NodeState, Action
 def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, Actions]:
     match fact.action:
         case "StartInstance":
-            node, actions = rollout.on_start_failed(node, fact)
-            return lifecycle.on_start_failed(node, fact), actions
+            node, undone = rollout.on_start_failed(node, fact)
+            node, killed = lifecycle.on_start_failed(node, fact)
+            return node, (*undone, *killed)
         case "ActivateInstance":
             return node, lifecycle.on_activate_failed(node, fact)
         case "InstallRoute" | "RenewShare" | "RemoveRoute":

@@ -22,18 +22,20 @@ from nodespec.manifest import Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
+UNCERTAIN = ("TimedOut", "Unavailable")
+"""Failures of a start after which a process may run all the same."""
 KILL_AGAIN = 5.0
 """A kill that has not emptied the tree after this long is sent again."""
 
 
-def on_started(node: NodeState, fact: InstanceStarted) -> NodeState:
+def on_started(node: NodeState, fact: InstanceStarted) -> Outcome:
     instance = node.instances.get(fact.instance)
     if instance is None:
-        return node
+        return node, ()
     node = node.having(replace(instance, process=fact.process))
-    if instance.phase is Phase.STARTING and _spec_readiness(node, instance) is Probe.NONE:
-        return _ready(node, instance.id, fact.at)
-    return node
+    if starting.spec_of(node, instance).health.readiness is Probe.NONE:
+        return on_ready(node, InstanceReady(fact.at, fact.node, fact.instance, "it runs"))
+    return node, ()
 
 
 def on_ready(node: NodeState, fact: InstanceReady) -> Outcome:
@@ -59,14 +61,19 @@ def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     return _failed(node, instance, what, fact.at), (clear,)
 
 
-def on_start_failed(node: NodeState, fact: ActionFailed) -> NodeState:
+def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     instance = node.instances.get(fact.instance)
     if instance is None or instance.phase is not Phase.STARTING or instance.process is not None:
-        return node
-    node = node.without(instance.id)
-    if instance.role is Role.CANARY:
-        return node
-    return _failed(node, instance, fact.cause, fact.at)
+        return node, ()
+    actions: list[Action] = []
+    if fact.kind in UNCERTAIN:
+        # It may run all the same: it is known until a kill has found it, or nothing.
+        node = _stop(node, instance, f"it may have started: {fact.cause}", actions, fact.at)
+    else:
+        node = node.without(instance.id)
+    if instance.role is not Role.CANARY:
+        node = _failed(node, instance, fact.cause, fact.at)
+    return node, tuple(actions)
 
 
 def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
@@ -87,13 +94,6 @@ def reconcile(node: NodeState, state: HostState, at: float) -> Outcome:
     node = _retire(node, actions, at)
     node = _advance(node, actions, at)
     return node, tuple(actions)
-
-
-def _spec_readiness(node: NodeState, instance: Instance) -> Probe:
-    rollout = node.rollout
-    if rollout and rollout.release.digest == instance.digest:
-        return rollout.spec.health.readiness
-    return node.spec.health.readiness
 
 
 def _ready(node: NodeState, name: str, at: float) -> NodeState:
@@ -123,25 +123,34 @@ def _unwanted(node: NodeState, instance: Instance) -> str:
     if instance.role is Role.CANARY:
         return "" if node.rolling_out else "its rollout has ended"
     if instance.digest != node.release.digest:
-        capacity = sum(1 for i in node.of(Role.STABLE) if i.serves and i.digest == node.release.digest)
-        enough = capacity >= node.spec.instances or node.spec.serves is None
-        return f"version {node.release.version} has taken over" if enough else ""
-    return _surplus_spare(node, instance) if instance.role is Role.SPARE else _surplus_stable(node, instance)
-
-
-def _surplus_spare(node: NodeState, instance: Instance) -> str:
-    spares = node.of(Role.SPARE)
-    surplus = len(spares) - node.spec.spares - len(starting.condemned(node))
-    return "it is one spare too many" if surplus > 0 and spares[-1].id == instance.id else ""
-
-
-def _surplus_stable(node: NodeState, instance: Instance) -> str:
-    wanted = [i for i in node.of(Role.STABLE) if not i.condemned and i.digest == node.release.digest]
+        return f"version {node.release.version} has taken over" if _can_go(node, instance) else ""
+    if instance.role is Role.SPARE:
+        surplus = len(node.of(Role.SPARE)) - node.spec.spares - len(starting.condemned(node))
+        return "it is one spare too many" if _least(node.of(Role.SPARE), surplus) is instance else ""
     if instance.condemned:
-        replaced = sum(1 for i in wanted if i.serves) >= node.spec.instances
-        return instance.condemned if replaced or node.spec.serves is None else ""
+        return instance.condemned if _can_go(node, instance) else ""
+    wanted = starting.wanted_stable(node)
     surplus = len(wanted) - node.spec.instances
-    return "it is one instance too many" if surplus > 0 and instance.id == wanted[-1].id else ""
+    return "it is one instance too many" if _least(wanted, surplus) is instance else ""
+
+
+def _can_go(node: NodeState, instance: Instance) -> bool:
+    """Whether what is to be replaced may leave now.
+
+    An instance that serves stays until its successors have the whole capacity. A node without
+    requests cannot run twice: it loses one instance at a time, the next when all run again.
+    """
+    if node.spec.serves is None:
+        whole = len(node.instances) >= node.spec.instances and all(
+            i.serves for i in node.instances.values()
+        )
+        return whole or not instance.serves
+    return sum(1 for i in starting.wanted_stable(node) if i.serves) >= node.spec.instances
+
+
+def _least(instances: tuple[Instance, ...], surplus: int) -> Instance | None:
+    """Who of too many is needed least: one that is not ready yet, else the newest."""
+    return max(instances, key=lambda i: (not i.serves, i.created_at)) if surplus > 0 else None
 
 
 def dismiss(node: NodeState, instance: Instance, reason: str, actions: list[Action], at: float) -> NodeState:
@@ -156,14 +165,16 @@ def _stop(node: NodeState, instance: Instance, reason: str, actions: list[Action
         # The start may be under way: a kill finds either the process or nothing.
         actions.append(KillInstance(node.name, instance.id, reason))
         return node.having(replace(instance, phase=Phase.STOPPING, since=at, condemned=reason, killed_at=at))
-    actions.append(StopInstance(node.name, instance.id, node.spec.stop.signal, reason))
+    signal = starting.spec_of(node, instance).stop.signal
+    actions.append(StopInstance(node.name, instance.id, signal, reason))
     return node.having(replace(instance, phase=Phase.STOPPING, since=at, condemned=reason))
 
 
 def _advance(node: NodeState, actions: list[Action], at: float) -> NodeState:
     for instance in tuple(node.instances.values()):
-        if instance.phase is Phase.STARTING and at - instance.since > node.spec.start_timeout:
-            node = _start_timed_out(node, instance, actions, at)
+        timeout = starting.spec_of(node, instance).start_timeout
+        if instance.phase is Phase.STARTING and at - instance.since > timeout:
+            node = _start_timed_out(node, instance, timeout, actions, at)
         elif instance.phase is Phase.DRAINING and _drained(node, instance, at):
             node = _stop(node, instance, instance.condemned, actions, at)
         elif instance.phase is Phase.STOPPING and _deaf(node, instance, at):
@@ -173,8 +184,10 @@ def _advance(node: NodeState, actions: list[Action], at: float) -> NodeState:
     return node
 
 
-def _start_timed_out(node: NodeState, instance: Instance, actions: list[Action], at: float) -> NodeState:
-    what = f"{instance.id} was not ready within {node.spec.start_timeout:.0f} s of its start"
+def _start_timed_out(
+    node: NodeState, instance: Instance, timeout: float, actions: list[Action], at: float
+) -> NodeState:
+    what = f"{instance.id} was not ready within {timeout:.0f} s of its start"
     actions.append(KillInstance(node.name, instance.id, what))
     node = node.having(replace(instance, phase=Phase.STOPPING, since=at, killed_at=at, condemned=what))
     return node if instance.role is Role.CANARY else _failed(node, instance, what, at)
@@ -182,7 +195,7 @@ def _start_timed_out(node: NodeState, instance: Instance, actions: list[Action],
 
 def _drained(node: NodeState, instance: Instance, at: float) -> bool:
     """No request in flight by a count that was taken after the proxy stopped sending, or time is up."""
-    if at - instance.since >= node.spec.stop.timeout:
+    if at - instance.since >= starting.spec_of(node, instance).stop.timeout:
         return True
     return instance.load.counted_at > instance.since + 0.3 and instance.load.sessions == 0
 
@@ -190,4 +203,4 @@ def _drained(node: NodeState, instance: Instance, at: float) -> bool:
 def _deaf(node: NodeState, instance: Instance, at: float) -> bool:
     if instance.killed_at:
         return at - instance.killed_at >= KILL_AGAIN
-    return at - instance.since >= node.spec.stop.timeout
+    return at - instance.since >= starting.spec_of(node, instance).stop.timeout

@@ -27,13 +27,23 @@ def restart_delay(node: str, failures: int) -> float:
     return float(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 2, 16)) * spread)
 
 
+def spec_of(node: NodeState, instance: Instance) -> NodeSpec:
+    """The manifest an instance was started by: a candidate brings its own."""
+    rollout = node.rollout
+    return rollout.spec if rollout and rollout.release.digest == instance.digest else node.spec
+
+
+def wanted_stable(node: NodeState) -> tuple[Instance, ...]:
+    return tuple(i for i in node.of(Role.STABLE) if not i.condemned and i.digest == node.release.digest)
+
+
 def condemned(node: NodeState) -> tuple[Instance, ...]:
     return tuple(i for i in node.of(Role.STABLE) if i.condemned)
 
 
 def promote_spares(node: NodeState, actions: list[Action]) -> NodeState:
     """Let spares take the places of stable instances that are gone."""
-    while len(_wanted_stable(node)) + len(condemned(node)) < node.spec.instances:
+    while len(wanted_stable(node)) + len(condemned(node)) < node.spec.instances:
         spare = _best_spare(node)
         if spare is None:
             return node
@@ -48,13 +58,13 @@ def replace_condemned(node: NodeState, state: HostState, actions: list[Action], 
     first and `start_missing` follows.
     """
     for old in condemned(node):
-        if len([i for i in _wanted_stable(node) if i.serves]) >= node.spec.instances:
+        if len([i for i in wanted_stable(node) if i.serves]) >= node.spec.instances:
             break
         spare = _best_spare(node)
         if spare is not None and spare.serves:
             node = _promote(node, spare, f"it replaces {old.id}: {old.condemned}", actions)
         elif (
-            node.spec.serves is not None and spare is None and len(_wanted_stable(node)) < node.spec.instances
+            node.spec.serves is not None and spare is None and len(wanted_stable(node)) < node.spec.instances
         ):
             node = _start(node, state, Role.SPARE, f"a spare to replace {old.id}", actions, at)
     return node
@@ -74,16 +84,13 @@ def start_missing(node: NodeState, state: HostState, actions: list[Action], at: 
 
 def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
     lacking: list[tuple[Role, str]] = []
-    present = len(_wanted_stable(node)) + (len(condemned(node)) if node.spec.serves else 0)
-    held = _still_old(node)
+    present = len(wanted_stable(node)) + _still_held(node)
     again = f" ({node.backoff.last})" if node.backoff.failures else ""
     lacking += [(Role.STABLE, f"{present} of {node.spec.instances} instances run{again}")] * (
-        node.spec.instances - present if not held else 0
+        node.spec.instances - present
     )
-    spares = len(node.of(Role.SPARE)) - (len(condemned(node)) if node.spec.serves else 0)
-    lacking += [(Role.SPARE, "a spare is to stand by")] * (
-        node.spec.spares - max(spares, 0) if not held else 0
-    )
+    spares = len(node.of(Role.SPARE)) - len(condemned(node))
+    lacking += [(Role.SPARE, "a spare is to stand by")] * (node.spec.spares - max(spares, 0))
     rollout = node.rollout
     if rollout and node.rolling_out:
         canaries = len(node.of(Role.CANARY))
@@ -93,13 +100,12 @@ def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
     return tuple(lacking)
 
 
-def _still_old(node: NodeState) -> bool:
-    """True while a node that cannot run twice still has an instance on its way out."""
-    return node.spec.serves is None and any(i.leaving or i.condemned for i in node.instances.values())
-
-
-def _wanted_stable(node: NodeState) -> tuple[Instance, ...]:
-    return tuple(i for i in node.of(Role.STABLE) if not i.condemned and i.digest == node.release.digest)
+def _still_held(node: NodeState) -> int:
+    """Places that are still taken: of a node that cannot run twice, until their old instance is gone."""
+    if node.spec.serves is not None:
+        return len(condemned(node))
+    wanted = wanted_stable(node)
+    return sum(1 for i in node.instances.values() if i not in wanted)
 
 
 def _best_spare(node: NodeState) -> Instance | None:
@@ -118,7 +124,7 @@ def _start(
 ) -> NodeState:
     spec, release = _of_role(node, role)
     name = f"{node.name}.{node.serial + 1}"
-    address = _address(spec, state, name)
+    address = _address(spec, state.holding(node), name)
     instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, address)
     active = role is Role.STABLE
     actions.append(StartInstance(node.name, name, release.digest, release.version, address, active, reason))
