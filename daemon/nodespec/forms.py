@@ -5,8 +5,6 @@ import signal
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
-
 from nodespec.manifest import (
     Budget,
     Healing,
@@ -116,10 +114,6 @@ def percents(steps: tuple[float, ...]) -> list[float]:
     return [round(step * 100, 6) for step in steps]
 
 
-def pairs(variables: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(variables.items()))
-
-
 STRINGS = {"type": "array", "items": {"type": "string"}}
 A_COMMAND = 'a list of strings, the program first, such as ["python", "-m", "shop"]'
 Command = Annotated[tuple[str, ...], Form(A_COMMAND, command, {**STRINGS, "minItems": 1})]
@@ -139,15 +133,14 @@ Version = Annotated[
 User = Annotated[
     str, Form('"dynamic", or the name or number of a user other than root', user, {"type": "string"})
 ]
-Variable = Annotated[
-    str,
+Variables = Annotated[
+    dict[str, Text],
     Form(
         "a variable name of letters, digits and _ that is not NOTIFY_SOCKET and does not begin with NODED_",
         variable,
-        {"type": "string"},
     ),
 ]
-Variables = Annotated[dict[Variable, Text], AfterValidator(pairs)]
+"""The form is that of the names."""
 Glob = Annotated[
     str,
     Form(

@@ -8,23 +8,19 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from nodespec.forms import FORMS, LATER
 from nodespec.manifest import NodeSpec
+from nodespec.shapes import Key, Table
 from nodespec.tables import (
     LONGEST_TEXT,
-    Key,
     ManifestError,
     Mistake,
     Refused,
-    Shape,
     decode,
     keys_of,
     read,
     read_shape,
     shown,
-    table,
 )
 
 __all__ = ["LONGEST_TEXT", "ManifestError", "Mistake", "Refused", "decode", "read", "read_node", "schema"]
@@ -42,15 +38,18 @@ def read_node(text: str, where: str) -> NodeSpec:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of `node.toml`, for editors; rules between keys are not in it."""
-    return {**TypeAdapter(_document().type).json_schema(), "title": "node.toml"}
+    definitions: dict[str, Any] = {}
+    _document().schema(definitions)
+    whole = definitions.pop(_document().name)
+    return {**whole, "title": "node.toml", "$defs": definitions}
 
 
 @cache
-def _document() -> Shape:
+def _document() -> Table:
     keys = keys_of(NodeSpec, FORMS)
-    head = table("Node", {name: keys[name] for name in HEAD}, dict)
+    head = Table("Node", {name: keys[name] for name in HEAD}, dict)
     rest = {name: key for name, key in keys.items() if name not in HEAD}
-    return table("NodeFile", {"node": Key(head), **rest}, lambda node, **tables: NodeSpec(**node, **tables))
+    return Table("NodeFile", {"node": Key(head), **rest}, lambda node, **tables: NodeSpec(**node, **tables))
 
 
 def together(raw: Mapping[str, Any]) -> Iterable[Mistake]:

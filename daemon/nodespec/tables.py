@@ -11,16 +11,12 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, NotRequired, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
-from pydantic import Field as Described
-from typing_extensions import TypedDict
-
+from nodespec.shapes import Key, Kind, Leaf, ListOf, Pairs, Path, Shape, Table, Wrong
 from nodespec.units import Flag, Form, Number, Text, Whole, one_of
 
 T = TypeVar("T")
@@ -59,22 +55,6 @@ class ManifestError(Refused):
     """A TOML file does not say what it should."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shape:
-    """What may stand at one place of the file: pydantic's view of it, in words, and the keys below it."""
-
-    type: Any
-    expected: str
-    below: Mapping[str, "Shape"] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    shape: Shape
-    required: bool = True
-    default: Any = None
-
-
 def read(
     text: str,
     where: str,
@@ -89,26 +69,17 @@ def read(
 def read_shape(text: str, where: str, shape: Shape, later: Collection[str], checks: Checks) -> Any:
     """`checks` sees the file as TOML gave it, so it must not trust any type in it."""
     raw = parse(text, where)
-    mistakes: list[Mistake] = []
-    value = None
-    try:
-        value = _adapter(shape).validate_python(raw)
-    except ValidationError as refusal:
-        errors = refusal.errors(include_url=False)
-        mistakes += [_mistake(error, shape, later) for error in errors[:MOST_MISTAKES]]
-        if len(errors) > MOST_MISTAKES:
-            mistakes.append(Mistake("", hint=f"and {len(errors) - MOST_MISTAKES} more mistakes"))
+    wrong: list[Wrong] = []
+    value = shape.take(raw, (), wrong)
+    mistakes = [_mistake(each, shape, later) for each in wrong[:MOST_MISTAKES]]
+    if len(wrong) > MOST_MISTAKES:
+        mistakes.append(Mistake("", hint=f"and {len(wrong) - MOST_MISTAKES} more mistakes"))
     # one mistake is enough for one key
     told = {mistake.key for mistake in mistakes}
     mistakes += [mistake for mistake in checks(raw) if mistake.key not in told]
     if mistakes:
         raise ManifestError(where, mistakes)
     return value
-
-
-@cache
-def _adapter(shape: Shape) -> TypeAdapter[Any]:
-    return TypeAdapter(shape.type)
 
 
 def decode(content: bytes, where: str) -> str:
@@ -149,20 +120,23 @@ def _too_long() -> Mistake:
 def shape_of(annotation: Any, forms: Forms) -> Shape:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        form = next((extra for extra in inner[1:] if isinstance(extra, Form)), None)
-        return Shape(annotation, form.expected if form else "a table")
+        form = next(extra for extra in inner[1:] if isinstance(extra, Form))
+        return (
+            Pairs(form, shape_of(get_args(inner[0])[1], forms))
+            if get_origin(inner[0]) is dict
+            else Leaf(form)
+        )
     if annotation in PLAIN:
         return shape_of(PLAIN[annotation], forms)
     if origin in (Union, UnionType):
         (some,) = (part for part in inner if part is not NoneType)
         return shape_of(some, forms)
     if origin is tuple and inner[1:] == (...,):
-        item = shape_of(inner[0], forms)
-        return Shape(cast(Any, tuple)[item.type, ...], f"a list, each {item.expected}", item.below)
+        return ListOf(shape_of(inner[0], forms))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return shape_of(Annotated[annotation, one_of(annotation)], forms)
+        return Leaf(one_of(annotation))
     if is_dataclass(annotation) and isinstance(annotation, type):
-        return table(annotation.__name__, keys_of(annotation, forms), annotation)
+        return Table(annotation.__name__, keys_of(annotation, forms), annotation)
     raise TypeError(f"no text form is known for {annotation!r}")
 
 
@@ -182,46 +156,16 @@ def _key(part: Field[Any], shape: Shape) -> Key:
     return Key(shape, required=False, default=None if part.default is MISSING else part.default)
 
 
-def table(name: str, keys: Mapping[str, Key], build: Callable[..., Any]) -> Shape:
-    """A table with exactly these keys; `build` is called with those that were written."""
-    inside = {name: _annotated(key) for name, key in keys.items()}
-    # the name and keys are data here, which mypy does not follow
-    typed: Any = cast(Any, TypedDict)(name, inside)
-    typed.__pydantic_config__ = ConfigDict(extra="forbid")
-    whole = cast(Any, Annotated)[typed, AfterValidator(lambda written: build(**written))]
-    return Shape(whole, "a table", {name: key.shape for name, key in keys.items()})
-
-
-def _annotated(key: Key) -> Any:
-    if key.required:
-        return key.shape.type
-    extra = {} if key.default is None else {"default": _as_json(key)}
-    return NotRequired[Annotated[key.shape.type, Described(json_schema_extra=cast(Any, extra))]]
-
-
-def _as_json(key: Key) -> Any:
-    forms = [extra for extra in get_args(key.shape.type)[1:] if isinstance(extra, Form)]
-    return json.loads(json.dumps(forms[0].write(key.default) if forms else key.default))
-
-
-def _mistake(error: Any, shape: Shape, later: Collection[str]) -> Mistake:
-    kind, got = error["type"], error["input"]
-    # pydantic marks a mistake in a mapping's key, not its value, with a last step "[key]"
-    path = (
-        error["loc"][:-1] if error["loc"][-1:] == ("[key]",) and kind != "extra_forbidden" else error["loc"]
-    )
-    key = dotted(path)
-    plain = ".".join(step for step in path if isinstance(step, str))
-    if kind == "extra_forbidden":
-        return Mistake(key, hint="not yet supported" if plain in later else _nearest(path, shape))
-    if isinstance(got, str) and f"{plain}={got}" in later:
-        return Mistake(key, hint=f"{shown(got)} is not yet supported")
-    if kind == "value_error":
-        return Mistake(key, hint=str(error["ctx"]["error"]))
-    if kind == "missing":
-        return Mistake(key, _expected_at(path, shape), "nothing")
-    expected = {"form": error["msg"], "tuple_type": "a list", "dict_type": "a table"}.get(kind)
-    return Mistake(key, expected, shown(got)) if expected else Mistake(key, hint=error["msg"])
+def _mistake(wrong: Wrong, shape: Shape, later: Collection[str]) -> Mistake:
+    key = dotted(wrong.path)
+    plain = ".".join(step for step in wrong.path if isinstance(step, str))
+    if wrong.kind is Kind.UNKNOWN:
+        return Mistake(key, hint="not yet supported" if plain in later else _nearest(wrong.path, shape))
+    if isinstance(wrong.got, str) and f"{plain}={wrong.got}" in later:
+        return Mistake(key, hint=f"{shown(wrong.got)} is not yet supported")
+    if wrong.kind is Kind.RULE:
+        return Mistake(key, hint=wrong.text)
+    return Mistake(key, wrong.text, "nothing" if wrong.kind is Kind.MISSING else shown(wrong.got))
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -255,11 +199,7 @@ def _below(path: Iterable[str | int], shape: Shape) -> Mapping[str, Shape]:
     return shape.below
 
 
-def _expected_at(path: tuple[str | int, ...], shape: Shape) -> str:
-    return _below(path[:-1], shape)[str(path[-1])].expected
-
-
-def _nearest(path: tuple[str | int, ...], shape: Shape) -> str:
+def _nearest(path: Path, shape: Shape) -> str:
     name, beside = str(path[-1]), list(_below(path[:-1], shape))
     close = difflib.get_close_matches(name[:64], beside, n=1)
     if close:

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
 LONGEST_STRING = 4096
 """Characters in one string; Linux refuses a single argument or variable above 128 KiB."""
 LONGEST_DURATION = 366 * 86400.0
@@ -34,20 +31,6 @@ class Form:
     json: dict[str, Any] = field(default_factory=dict)
     write: Callable[[Any], Any] = as_written
     """The way back, from the value to what stands in the file; for showing defaults."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._value)
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**self.json, "description": self.expected}
-
-    def _value(self, written: Any) -> Any:
-        try:
-            return self.parse(written)
-        except (ValueError, OverflowError) as refusal:
-            raise PydanticCustomError("form", "{expected}", {"expected": self.expected}) from refusal
 
 
 def a_string(value: Any) -> str:

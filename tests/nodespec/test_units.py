@@ -6,13 +6,18 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
+from nodespec.shapes import Wrong
+from nodespec.tables import shape_of
 from nodespec.units import Flag, Number, Port, Seconds, Size, Text, Timeout, Whole, matching, number, whole
 
 
 def value(form: Any, written: Any) -> Any:
-    return TypeAdapter(form).validate_python(written)
+    wrong: list[Wrong] = []
+    got = shape_of(form, {}).take(written, (), wrong)
+    if wrong:
+        raise ValueError(wrong[0].text)
+    return got
 
 
 @pytest.mark.parametrize(
@@ -74,13 +79,13 @@ def test_reads(form: Any, written: Any, expected: Any) -> None:
     ],
 )
 def test_refuses_durations(form: Any, written: Any) -> None:
-    with pytest.raises(ValidationError, match="a duration"):
+    with pytest.raises(ValueError, match="a duration"):
         value(form, written)
 
 
 @pytest.mark.parametrize("written", [0, 0.0, "0s", "0.000ms"])
 def test_a_timeout_is_more_than_nothing(written: Any) -> None:
-    with pytest.raises(ValidationError, match="above zero"):
+    with pytest.raises(ValueError, match="above zero"):
         value(Timeout, written)
 
 
@@ -88,7 +93,7 @@ def test_a_timeout_is_more_than_nothing(written: Any) -> None:
     "written", ["lots", "256", "256MB", "1.5G", "-1M", "1 G", 1.0, -1, True, 2**70, "999999999T", 10**4000]
 )
 def test_refuses_sizes(written: Any) -> None:
-    with pytest.raises(ValidationError, match='a size such as "256M"'):
+    with pytest.raises(ValueError, match='a size such as "256M"'):
         value(Size, written)
 
 
@@ -114,7 +119,7 @@ def test_refuses_sizes(written: Any) -> None:
     ],
 )
 def test_refuses(form: Any, written: Any) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError):
         value(form, written)
 
 
