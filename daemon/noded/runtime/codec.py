@@ -2,6 +2,7 @@
 
 Known are frozen dataclasses, enums, tuples, string-keyed mappings, optional and plain values. An
 input or action is written with its type's name; what is inside is read back by its type hints.
+The text is ASCII: half a surrogate pair, which programs do print, can be kept in no other encoding.
 """
 
 import json
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 def dump(value: object) -> str:
     """One line of JSON."""
-    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_plain(value), separators=(",", ":"))
 
 
 def load(shape: type[T], text: str) -> T:
@@ -26,13 +27,13 @@ def load(shape: type[T], text: str) -> T:
 
 
 def dump_tagged(value: object) -> str:
-    return json.dumps([type(value).__name__, _plain(value)], separators=(",", ":"), ensure_ascii=False)
+    return json.dumps([type(value).__name__, _plain(value)], separators=(",", ":"))
 
 
 def load_tagged(union: Any, text: str) -> Any:
     """The member of a union that `dump_tagged` named."""
     tag, body = json.loads(text)
-    return _built(members(union)[tag], body)
+    return _built(members(union)[_held(str, tag)], body)
 
 
 @cache
@@ -51,8 +52,10 @@ def _hints(shape: type) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
     if value is None or isinstance(value, str | int | float):
-        return value.value if isinstance(value, Enum) else value
+        return value
     if is_dataclass(value):
         return {name: _plain(getattr(value, name)) for name in _names(cast(type, type(value)))}
     if isinstance(value, tuple):
@@ -63,22 +66,28 @@ def _plain(value: Any) -> Any:
 
 
 def _built(shape: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if shape is float:
-        return float(value)
-    if isinstance(shape, type) and is_dataclass(shape):
-        hints = _hints(shape)
-        return shape(**{name: _built(hints[name], item) for name, item in value.items()})
-    if isinstance(shape, type) and issubclass(shape, Enum):
-        return shape(value)
     origin, inner = get_origin(shape), get_args(shape)
     if origin in (Union, types.UnionType):
-        return _built(next(member for member in inner if member is not type(None)), value)
+        some = next(member for member in inner if member is not type(None))
+        return None if value is None else _built(some, value)
     if origin is tuple:
-        return tuple(_items(inner, value))
+        return tuple(_items(inner, _held(list, value)))
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _built(inner[1], item) for key, item in value.items()}
+        return {key: _built(inner[1], item) for key, item in _held(dict, value).items()}
+    if is_dataclass(shape):
+        hints = _hints(cast(type, shape))
+        return cast(type, shape)(
+            **{name: _built(hints[name], item) for name, item in _held(dict, value).items()}
+        )
+    if issubclass(shape, Enum):
+        return shape(value)
+    # A whole number is a fine float; but Python would also take true for 1.
+    return float(value) if shape is float and type(value) is int else _held(shape, value)
+
+
+def _held(shape: type[T], value: Any) -> T:
+    if type(value) is not shape:
+        raise TypeError(f"expected {shape.__name__}, found {type(value).__name__}")
     return value
 
 

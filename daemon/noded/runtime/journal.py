@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from noded.model.actions import ROUTINE, Action, Answer, Note
-from noded.model.inputs import Input, Sampled, TrafficCounted, Woken
+from noded.model.inputs import ApplyRequested, Input, Sampled, TrafficCounted, Woken
 from noded.model.state import HostState
 from noded.ports import Chronicle, Entry, Ring
 from noded.runtime import codec
@@ -74,16 +74,17 @@ def read_segment(text: str) -> Segment:
         head = json.loads(first)
         state = codec.load(HostState, json.dumps(head["state"]))
         build, at = str(head["build"]), float(head["at"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"the segment does not begin with a whole snapshot: {error}") from error
     lines = rest.split("\n")[:-1]
     return Segment(build, at, state, tuple(lines))
 
 
 def _entries(fact: Input, actions: Sequence[Action]) -> Iterator[Entry]:
-    node = getattr(fact, "node", "")
+    node = fact.spec.name if isinstance(fact, ApplyRequested) else getattr(fact, "node", "")
     if not isinstance(fact, QUIET):
-        yield Entry(fact.at, node, "", "input", type(fact).__name__, words(fact), codec.dump(fact))
+        incident = getattr(fact, "incident", "")
+        yield Entry(fact.at, node, incident, "input", type(fact).__name__, words(fact), codec.dump(fact))
     for action in actions:
         if isinstance(action, ROUTINE) and not (isinstance(action, Answer) and action.reason):
             continue

@@ -22,7 +22,7 @@ def remembered(segments: Sequence[Path], build: str) -> tuple[HostState, float]:
         try:
             segment = read_segment(path.read_text("utf-8"))
             state, differences = replay(segment.lines, segment.state)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)
             log.error("cannot read %s, kept as %s: %s", path.name, aside.name, error)

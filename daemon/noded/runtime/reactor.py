@@ -57,8 +57,9 @@ class Reactor:
 def replay(lines: Iterable[str], state: HostState) -> tuple[HostState, tuple[str, ...]]:
     """Decide everything a segment recorded once more.
 
-    Returns the state at its end and every difference between what was decided then and now. A
-    last line that was cut off by a crash is no difference: what it said was never done.
+    Returns the state at its end and every difference between what was decided then and now, order
+    included. Actions missing after the last input are no difference: a crash cut them off, and
+    what they said was never done. Raises ValueError, KeyError or TypeError at a damaged line.
     """
     differences: list[str] = []
     expected: list[str] = []
@@ -71,9 +72,12 @@ def replay(lines: Iterable[str], state: HostState) -> tuple[HostState, tuple[str
             name = f"line {number} {type(fact).__name__}"
             state, decided = decide(state, fact)
             expected = [codec.dump_tagged(action) for action in decided]
-        elif mark == ACTION:
-            if text in expected:
-                expected.remove(text)
-            else:
-                differences.append(f"{name}: decided then and not now: {text}")
+        elif mark != ACTION:
+            raise ValueError(f"line {number}: expected {INPUT} or {ACTION}, found {line[:20]!r}")
+        elif text not in expected:
+            differences.append(f"{name}: decided then and not now: {text}")
+        else:
+            if text != expected[0]:
+                differences.append(f"{name}: decided in another order: {text}")
+            expected.remove(text)
     return state, tuple(differences)

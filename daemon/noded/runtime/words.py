@@ -28,7 +28,8 @@ def words(fact: Input) -> str:
             found = f"{len(fact.observed)} instances alive, {len(fact.known)} nodes on record"
             return f"noded started and found {found}"
         case ApplyRequested():
-            return f"{fact.release.origin} applied {fact.spec.name} {fact.release.version}"
+            did = "asked for a plan of" if fact.plan_only else "applied"
+            return f"{fact.release.origin} {did} {fact.spec.name} {fact.release.version}"
         case CommandRequested():
             return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}"
         case Sampled():
@@ -56,8 +57,6 @@ def _words_of_node(
     | ActionFailed,
 ) -> str:
     match fact:
-        case GarbageCollected() | CachesShrunk() | MemoryProfiled() | CandidateProposed() | RegenerationFailed():
-            return _words_of_healing(fact)
         case InstanceStarted():
             lacking = f"; without {'; '.join(fact.degraded)}" if fact.degraded else ""
             return f"{fact.instance} runs as pid {fact.process.pid}, uid {fact.process.uid}{lacking}"
@@ -69,6 +68,8 @@ def _words_of_node(
             return f"{fact.node} is due"
         case ActionFailed():
             return f"{fact.action} failed ({fact.kind}): {fact.cause}"
+        case _:
+            return _words_of_healing(fact)
 
 
 def _words_of_healing(
