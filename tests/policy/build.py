@@ -49,6 +49,8 @@ from nodespec.manifest import (
 MB = 1_048_576
 SITE = Site("shop/prices.py", 41, "price_of", 12 * MB, 4321)
 HOST = Host(ports=((8100, 8199),), memory=8192 * MB)
+BUDGET = Budget()
+STOP = Stop("TERM", 5.0)
 A = TypeVar("A", bound=Action)
 
 
@@ -63,13 +65,13 @@ def spec(
     level: Autonomy = Autonomy.ACT,
     levels: Levels | None = None,
     ladder: tuple[Rung, ...] = tuple(Rung),
-    budget: Budget = Budget(),
+    budget: Budget = BUDGET,
     settle: float = 30.0,
     steps: tuple[float, ...] = (0.1, 0.5, 1.0),
     dwell: float = 5.0,
     soak: float = 20.0,
     start_timeout: float = 10.0,
-    stop: Stop = Stop("TERM", 5.0),
+    stop: Stop = STOP,
     readiness: Probe = Probe.SDK,
 ) -> NodeSpec:
     return NodeSpec(
@@ -110,7 +112,12 @@ def applied(at: float, spec: NodeSpec, *, content: str = "", taken: str = "", pl
 def proposed(at: float, incident: str, spec: NodeSpec, **report: object) -> CandidateProposed:
     told = Report("candidate", "bounded", generator="boundcache", version=spec.version, diff_lines=9)
     return CandidateProposed(
-        at, spec.name, incident, spec, release_of(spec, f"incident {incident}"), replace(told, **report)  # type: ignore[arg-type]
+        at,
+        spec.name,
+        incident,
+        spec,
+        release_of(spec, f"incident {incident}"),
+        replace(told, **report),  # type: ignore[arg-type]
     )
 
 
