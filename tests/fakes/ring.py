@@ -27,10 +27,14 @@ class FakeRing:
 
     def rotate(self, header: str) -> None:
         self._write("rotate")
-        self.segments.append("")
         self._size = len(header) + 1
         self._pending = [header]
-        self._write("header")
+        self.segments.append("")
+        try:
+            self._write("header")
+        except Unavailable:
+            self.segments.pop()
+            raise
         while len(self.segments) > 2 and sum(map(len, self.segments)) > self._kept:
             del self.segments[0]
 
@@ -43,8 +47,8 @@ class FakeRing:
     def _write(self, step: str) -> None:
         self.steps.append(step)
         pending, self._pending = self._pending, []
-        if not pending or not self.segments:
+        if not pending:
             return
-        if self.is_full_disk:
-            raise Unavailable("cannot write the journal: No space left on device")
+        if self.is_full_disk or not self.segments:
+            raise Unavailable(f"cannot write the journal: {'disk full' if self.segments else 'no segment'}")
         self.segments[-1] += "\n".join(pending) + "\n"
