@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +156,9 @@ async def _serve(
     processes = LauncherProcesses(launcher, inbox, clock, group)
     sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
     proxy = HaproxyProxy(Path(settings.proxy.socket))
-    bench = _bench(settings, places["evidence"])
+    workshop = LauncherWorkshop(
+        _bench(settings, places["evidence"]), processes, storage.releases, inbox, clock, group
+    )
     world = World(
         clock=clock,
         inbox=inbox,
@@ -167,7 +169,7 @@ async def _serve(
         proxy=proxy,
         registry=storage.registry,
         releases=storage.releases,
-        workshop=LauncherWorkshop(bench, processes, storage.releases, inbox, clock, group),
+        workshop=workshop,
         env=settings.nodes.env,
     )
     perform = Perform(world)
@@ -177,29 +179,22 @@ async def _serve(
     observed = await processes.observe()
     known = await _known(storage.registry, storage.releases)
     inbox.put(Booted(clock.now(), _host(settings), observed, known))
-    desk = Desk(
-        view=lambda: reactor.state,
-        changed=lambda: reactor.changed,
-        facts=lambda: Facts(
-            VERSION, str(hello.get("cgroups", "")), _texts(hello.get("degraded")), launcher.connected
-        ),
-        clock=clock,
-        inbox=inbox,
-        answers=answers,
-        chronicle=storage.chronicle,
-        registry=storage.registry,
-        releases=storage.releases,
-        logs=NodeLogs(Path(settings.paths.logs)),
-        admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
-        build=build,
-    )
+    degraded = _texts(hello.get("degraded"))
+
+    def facts() -> Facts:
+        return Facts(VERSION, str(hello.get("cgroups", "")), degraded, launcher.connected)
+
+    desk = _desk(settings, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
     async with peercred.serve(places["control"], _server(desk), group):
         tasks = [
-            group.create_task(reactor.run()),
-            group.create_task(monitors.sample(desk.view, clock, inbox, ProcSensors(sockets))),
-            group.create_task(monitors.count_traffic(desk.view, clock, inbox, proxy)),
-            group.create_task(monitors.probe_readiness(desk.view, clock, inbox, HttpProbes())),
+            group.create_task(work)
+            for work in (
+                reactor.run(),
+                monitors.sample(desk.view, clock, inbox, ProcSensors(sockets)),
+                monitors.count_traffic(desk.view, clock, inbox, proxy),
+                monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
+            )
         ]
         log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
         await stopping.wait()
@@ -207,6 +202,30 @@ async def _serve(
     for task in tasks:
         task.cancel()
     launcher.close()
+
+
+def _desk(
+    settings: Settings,
+    storage: Storage,
+    reactor: Reactor,
+    world: World,
+    answers: PendingAnswers,
+    facts: Callable[[], Facts],
+) -> Desk:
+    return Desk(
+        view=lambda: reactor.state,
+        changed=lambda: reactor.changed,
+        facts=facts,
+        clock=world.clock,
+        inbox=world.inbox,
+        answers=answers,
+        chronicle=storage.chronicle,
+        registry=storage.registry,
+        releases=storage.releases,
+        logs=NodeLogs(Path(settings.paths.logs)),
+        admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
+        build=build_id(),
+    )
 
 
 def _server(desk: Desk) -> grpc.aio.Server:

@@ -55,6 +55,15 @@ async def test_a_release_is_added_and_found(source: Path, store: Path) -> None:
 
 
 @looped
+async def test_an_examined_release_leaves_nothing(source: Path, store: Path) -> None:
+    releases = FolderReleases(store)
+    blob = pack(source).blob
+    examined = await releases.examine(blob)
+    assert list(store.iterdir()) == []
+    assert examined == await releases.add(blob)
+
+
+@looped
 async def test_a_file_and_a_tree_make_the_same_release(source: Path, store: Path, tmp_path: Path) -> None:
     releases = FolderReleases(store)
     (tmp_path / "blob").write_bytes(pack(source).blob)

@@ -74,7 +74,9 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
             await _receive(requests, blob, header.size, context)
             try:
-                digest, spec = await desk.releases.add(Path(blob.name))
+                # Anybody may plan, so a plan leaves nothing on disk.
+                take = desk.releases.examine if header.plan_only else desk.releases.add
+                digest, spec = await take(Path(blob.name))
                 held = await desk.registry.get(f"releases/{spec.name}/{spec.version}")
             except Refused as error:
                 await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))

@@ -36,7 +36,11 @@ class FolderReleases:
 
     async def add(self, blob: Path | bytes) -> tuple[str, NodeSpec]:
         """Take a packed release; one that is here already is fine. `Refused` tells all mistakes."""
-        return await asyncio.to_thread(self._add, blob)
+        return await asyncio.to_thread(self._add, blob, True)
+
+    async def examine(self, blob: Path | bytes) -> tuple[str, NodeSpec]:
+        """What `add` would return or refuse; nothing stays on disk."""
+        return await asyncio.to_thread(self._add, blob, False)
 
     async def add_tree(self, directory: Path) -> tuple[str, NodeSpec]:
         """Pack a folder and take it."""
@@ -77,14 +81,15 @@ class FolderReleases:
             for leftover in self._folder.glob(".*"):
                 await asyncio.to_thread(_delete, leftover)
 
-    def _add(self, blob: Path | bytes) -> tuple[str, NodeSpec]:
+    def _add(self, blob: Path | bytes, keep: bool) -> tuple[str, NodeSpec]:
         new = self._hidden()
         with _told("add the release"):
             try:
                 digest = unpack(blob, new)
                 spec = _manifest(new, digest)
-                _protect(new)
-                self._publish(new, self.path(digest))
+                if keep:
+                    _protect(new)
+                    self._publish(new, self.path(digest))
             finally:
                 _delete(new)
         return digest, spec
@@ -92,7 +97,7 @@ class FolderReleases:
     def _add_tree(self, directory: Path) -> tuple[str, NodeSpec]:
         with _told(f"pack {directory}"):
             blob = pack(directory).blob
-        return self._add(blob)
+        return self._add(blob, True)
 
     def _publish(self, new: Path, target: Path) -> None:
         try:
