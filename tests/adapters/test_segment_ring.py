@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "ring").write_text("")
-    with pytest.raises(Unavailable, match="cannot write the journal in .*: File exists"):
+    with pytest.raises(Unavailable, match=r"cannot write the journal in .*: File exists"):
         SegmentRing(tmp_path / "ring")
 
 
