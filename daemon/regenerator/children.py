@@ -37,6 +37,12 @@ class Child:
         return self.process.pid
 
     @property
+    def ended(self) -> str:
+        """How it ended, empty while it runs."""
+        code = self.process.returncode
+        return self.ended_by or ("" if code is None else f"exit code {code}")
+
+    @property
     def resident(self) -> int:
         return resident(family(self.pid))
 

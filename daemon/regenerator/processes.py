@@ -37,11 +37,18 @@ def resident(pids: Iterable[int]) -> int:
 
 
 def kill_family(pid: int) -> None:
-    """The child is stopped first, so that it cannot start more while its descendants are found."""
-    for sign in (signal.SIGSTOP, signal.SIGKILL):
-        for member in reversed(family(pid)):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, sign)
+    """All are stopped first, parents before children, so that none can start more meanwhile."""
+    stopped: set[int] = set()
+    while fresh := [member for member in family(pid) if member not in stopped]:
+        _signal(fresh, signal.SIGSTOP)
+        stopped.update(fresh)
+    _signal(stopped, signal.SIGKILL)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def adopt_strays() -> None:

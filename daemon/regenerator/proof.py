@@ -22,7 +22,7 @@ SHORTEST_LOAD = 1.0
 MOST_GROWN = 512 << 20
 KEPT_GROWTH = 0.20
 SMALL_SHARE = 0.01
-FILL_MARGIN = 1.25
+FILL_MARGIN = 1.35
 SLOWER = 1.5
 MIB = 1 << 20
 
@@ -50,7 +50,7 @@ async def measure_parent(bench: Bench, tree: Path) -> Baseline:
         if load.fault:
             raise Unproved(f"the parent {load.fault}")
         if load.seconds < SHORTEST_LOAD and load.peak < MOST_GROWN:
-            requests *= 4
+            requests = int(requests * min(SHORTEST_LOAD / load.seconds + 0.3, 4.0))
             continue
         growth = load.growth(_measured(requests))
         rising = sum(step > 0 for step in load.portions(_measured(requests)))
@@ -70,7 +70,7 @@ async def pass_tests(bench: Bench, tree: Path, parent: Baseline) -> Gate:
     started = time.monotonic()
     for attempt in range(1, TEST_RUNS + 1):
         tested = await run_tests(bench, tree, attempt)
-        fault = _test_fault(tested, parent.tested)
+        fault = fault_of_tests(tested, parent.tested)
         if fault:
             return Gate("tests", False, f"run {attempt} of {TEST_RUNS}: {fault}", time.monotonic() - started)
     count = f"{parent.tested.count} tests" if parent.tested.count >= 0 else "all tests"
@@ -127,7 +127,7 @@ def _measured(requests: int) -> int:
     return requests * PORTIONS // (PORTIONS + 1)
 
 
-def _test_fault(tested: Tested, parent: Tested) -> str:
+def fault_of_tests(tested: Tested, parent: Tested) -> str:
     if not tested.ran.ok:
         return tested.ran.fault
     if tested.count != parent.count:

@@ -55,7 +55,7 @@ class Sandbox:
         if not self.bwrap:
             return words
         return [*self._enclosed(), "--ro-bind", str(tree), RELEASE, "--bind", str(shared), SHARED,
-                "--chdir", RELEASE, "--", *words]  # fmt: skip
+                "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", RELEASE, "--", *words]  # fmt: skip
 
     def environment(self, shared: Path) -> dict[str, str]:
         """Nothing of the worker's own environment passes."""
@@ -78,7 +78,8 @@ class Sandbox:
             elif os.path.isdir(link):
                 words += ["--ro-bind", link, link]
         words += ["--proc", "/proc", "--dev", "/dev"]
-        words += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--size", str(TMP_BYTES), "--tmpfs", DATA]
+        for folder in ("/dev/shm", "/tmp", DATA):
+            words += ["--size", str(TMP_BYTES), "--tmpfs", folder]
         for name in ETC:
             words += ["--ro-bind", str(self.etc / name), f"/etc/{name}"]
         for path in KEPT_ETC:

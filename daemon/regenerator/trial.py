@@ -27,6 +27,7 @@ from regenerator.sandbox import Sandbox
 
 SAMPLE_SECONDS = 0.02
 SOAK_SECONDS = 60.0
+FAULT_SECONDS = 0.5
 SUMMARY = re.compile(r"(?:Ran (\d+) test|(\d+) passed|skipped[ =](\d+)|(\d+) skipped)")
 
 
@@ -201,8 +202,8 @@ async def _ready(bench: Bench, node: Child, path: Path) -> str:
     seconds = bench.deadline.at_most(bench.spec.start_timeout)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if node.process.returncode is not None or node.ended_by:
-            return f"ended while starting ({node.ended_by or node.process.returncode}): {node.last_line}"
+        if node.ended:
+            return f"ended while starting ({node.ended}): {node.last_line}"
         if _accepts(path):
             return ""
         await asyncio.sleep(0.02)
@@ -230,17 +231,19 @@ async def _soak(
     samples: list[tuple[float, int]] = []
     limit = bench.deadline.at_most(max(SOAK_SECONDS, bench.spec.tests.timeout))
     async with asyncio.TaskGroup() as tasks:
-        sampling = tasks.create_task(_sample(node, samples, started))
-        ran = await run(words, env, judge, shared, limit)
-        sampling.cancel()
-    fault = "" if ran.ok else f"the soak load failed: {ran.fault}"
-    if node.process.returncode is not None or node.ended_by:
-        fault = f"ended under load ({node.ended_by or node.process.returncode}): {node.last_line}"
-    samples.append((ran.seconds, node.resident))
-    return Load(requests, max(ran.seconds, 1e-3), tuple(samples), fault)
-
-
-async def _sample(node: Child, samples: list[tuple[float, int]], started: float) -> None:
-    while True:
-        samples.append((time.monotonic() - started, node.resident))
-        await asyncio.sleep(SAMPLE_SECONDS)
+        load = tasks.create_task(run(words, env, judge, shared, limit))
+        while not load.done():
+            samples.append((time.monotonic() - started, node.resident))
+            await asyncio.wait([load], timeout=SAMPLE_SECONDS)
+            if node.ended:
+                load.cancel()
+    seconds = max(time.monotonic() - started, 1e-3)
+    if not load.cancelled() and not load.result().ok:
+        with contextlib.suppress(TimeoutError):  # the end of the node may be told a moment later
+            await asyncio.wait_for(node.process.wait(), FAULT_SECONDS)
+    if node.ended:
+        fault = f"ended under load ({node.ended}): {node.last_line}"
+    else:
+        fault = "" if load.result().ok else f"did not stand the soak load: {load.result().fault}"
+    samples.append((seconds, node.resident))
+    return Load(requests, seconds, tuple(samples), fault)
