@@ -5,12 +5,17 @@ last moment of it in a crash loses an explanation, not a decision.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import TypeGuard
 
-from noded.ports import Entry
+from noded.ports import Entry, Unavailable
+
+log = logging.getLogger("noded")
 
 MOST = 200_000
 """Entries kept; about 100 MB with long bodies."""
@@ -25,16 +30,22 @@ COLUMNS = "at, node, subject, kind, name, text, body, sequence"
 
 class SqliteChronicle:
     def __init__(self, path: Path, age: float = 30 * 86_400.0, most: int = MOST) -> None:
+        """Raises Unavailable when the file cannot be opened; a damaged one is put aside."""
+        self._path = path
         self._age = age
         self._most = most
         self._thread = ThreadPoolExecutor(1, "chronicle")
+        # Without it a batch taken between look and append would wait for a write that never comes.
+        self._lock = Lock()
         self._waiting: list[Entry] = []
-        self._base = self._thread.submit(self._open, path).result()
+        self._base = self._thread.submit(self._open).result()
 
     def add(self, entries: Sequence[Entry]) -> None:
-        if not self._waiting:
+        with self._lock:
+            first = not self._waiting
+            self._waiting += entries
+        if first:
             self._thread.submit(self._write)
-        self._waiting += entries
 
     async def read(self, node: str, subject: str, after: int, limit: int) -> tuple[Entry, ...]:
         call = self._thread.submit(self._read, node, subject, after, limit)
@@ -45,34 +56,48 @@ class SqliteChronicle:
         self._thread.submit(self._base.close).result()
         self._thread.shutdown()
 
-    def _open(self, path: Path) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         try:
-            base = sqlite3.connect(path, isolation_level=None)
-            base.execute("pragma journal_mode = wal")
-            base.execute("pragma synchronous = normal")
-            base.executescript(SCHEMA)
-        except sqlite3.DatabaseError:
-            # Explanations of the past are not worth a host without supervision.
-            path.replace(path.with_suffix(".damaged"))
-            return self._open(path)
-        return base
+            return _opened(self._path)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"cannot open {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            return self._anew(error)
+
+    def _anew(self, damage: sqlite3.DatabaseError) -> sqlite3.Connection:
+        """Explanations of the past are not worth a host without supervision."""
+        aside = self._path.with_suffix(".damaged")
+        self._path.replace(aside)
+        log.error("cannot read %s, kept as %s: %s", self._path.name, aside.name, damage)
+        return _opened(self._path)
 
     def _write(self) -> None:
-        entries, self._waiting = self._waiting, []
+        with self._lock:
+            entries, self._waiting = self._waiting, []
         if not entries:
             return
+        try:
+            self._insert(entries)
+        except (sqlite3.Error, UnicodeError) as error:
+            if _damaged(error):
+                self._base.close()
+                self._base = self._anew(error)
+            log.error("cannot write %d entries to %s: %s", len(entries), self._path.name, error)
+
+    def _insert(self, entries: Sequence[Entry]) -> None:
         rows = [(e.at, e.node, e.subject, e.kind, e.name, e.text, e.body) for e in entries]
-        self._base.execute("begin")
-        self._base.executemany(
-            "insert into entry (at, node, subject, kind, name, text, body) values (?, ?, ?, ?, ?, ?, ?)", rows
-        )
-        self._base.execute("commit")
-        newest = self._base.execute("select max(sequence) from entry").fetchone()[0]
-        if newest % 1000 < len(rows):
-            self._base.execute(
-                "delete from entry where sequence <= ? or at < ?",
-                (newest - self._most, entries[-1].at - self._age),
+        with self._base:
+            self._base.execute("begin")
+            self._base.executemany(
+                "insert into entry (at, node, subject, kind, name, text, body) values (?, ?, ?, ?, ?, ?, ?)",
+                rows,
             )
+            newest = self._base.execute("select max(sequence) from entry").fetchone()[0]
+            if newest % 1000 < len(rows):
+                self._base.execute(
+                    "delete from entry where sequence <= ? or at < ?",
+                    (newest - self._most, entries[-1].at - self._age),
+                )
 
     def _read(self, node: str, subject: str, after: int, limit: int) -> tuple[Entry, ...]:
         wanted: list[str] = ["sequence > ?"]
@@ -82,5 +107,25 @@ class SqliteChronicle:
                 wanted.append(f"{column} = ?")
                 values.append(value)
         sql = f"select {COLUMNS} from entry where {' and '.join(wanted)} order by sequence desc limit ?"
-        rows = self._base.execute(sql, (*values, limit)).fetchall()
+        try:
+            rows = self._base.execute(sql, (*values, limit)).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot read {self._path}: {error}") from error
         return tuple(Entry(*row) for row in reversed(rows))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None)
+    try:
+        base.execute("pragma journal_mode = wal")
+        base.execute("pragma synchronous = normal")
+        base.executescript(SCHEMA)
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
+
+
+def _damaged(error: Exception) -> TypeGuard[sqlite3.DatabaseError]:
+    """What sqlite says in its own name is no damage: a full disk, a lock, rights."""
+    return type(error) is sqlite3.DatabaseError
