@@ -74,6 +74,15 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """The newest numbers that a removed node gave: no name is ever given twice."""
+
+    instance: int = 0
+    incident: int = 0
+    rollout: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """What is fixed about this host while noded runs."""
 
@@ -96,6 +105,12 @@ class HostState:
     proxy: str = ""
     """Generation of the proxy that holds our routes; empty while it is away."""
     booted_at: float = 0.0
+    removed: Mapping[str, Numbers] = field(default_factory=dict)
 
     def holding(self, node: NodeState) -> "HostState":
         return replace(self, nodes={**self.nodes, node.name: node})
+
+    def forgetting(self, node: NodeState) -> "HostState":
+        numbers = Numbers(node.serial, node.healing.serial, node.rollouts)
+        nodes = {name: held for name, held in self.nodes.items() if name != node.name}
+        return replace(self, nodes=nodes, removed={**self.removed, node.name: numbers})

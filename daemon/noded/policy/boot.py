@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from noded.model.actions import Action, ActivateInstance, AdoptInstance, KillInstance, RemoveInstance
 from noded.model.incident import Stage
-from noded.model.inputs import Booted, InstanceExited, Observed
+from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Observed
 from noded.model.instance import Instance, Phase, Role
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy import healing, lifecycle, rollout
+from nodespec.manifest import Rung
 
 
 def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, ...]]:
@@ -56,7 +57,6 @@ def _compare(
         == (instance.process.pid, instance.process.start_time)
     )
     if found is not None and same:
-        node = node.having(replace(instance, process=found.process))
         ready = instance.phase is not Phase.STARTING
         actions.append(
             AdoptInstance(
@@ -72,7 +72,11 @@ def _compare(
         if instance.role is Role.STABLE and ready:
             # The order may have been under way when noded ended; being told twice is harmless.
             actions.append(ActivateInstance(node.name, instance.id, "it is stable"))
+        node, more = lifecycle.on_started(node, InstanceStarted(at, node.name, instance.id, found.process))
+        actions += more
         return node
+    if found is not None:
+        actions.append(KillInstance(node.name, instance.id, "another process has its name"))
     gone = InstanceExited(at, node.name, instance.id, "while noded was away")
     node, undone = rollout.on_exited(node, gone)
     node = healing.on_exited(node, gone)
@@ -82,11 +86,17 @@ def _compare(
 
 
 def _healing_again(node: NodeState, at: float) -> NodeState:
-    """An order that was under way may or may not have been done: choose again, budgets are kept."""
+    """An order that was under way may or may not have been done: choose again, budgets are kept.
+
+    A replacement is no order: it goes on by what is. A profile that runs is asked to end.
+    """
     now = node.healing.now
     if now is None or now.stage not in (Stage.EVIDENCE, Stage.ACTING, Stage.WATCHING):
         return node
-    again = replace(now, stage=Stage.CHOOSING, attempt=None, since=at)
+    if now.attempt is not None and now.attempt.rung is Rung.REPLACE:
+        return node
+    stage = Stage.EVIDENCE if now.stage is Stage.EVIDENCE else Stage.CHOOSING
+    again = replace(now, stage=stage, attempt=None, since=at, profiled=False)
     return replace(node, healing=replace(node.healing, now=again))
 
 

@@ -64,7 +64,7 @@ def _order(node: NodeState, fact: CommandRequested) -> Outcome:
 def _start(node: NodeState, fact: CommandRequested) -> Outcome:
     if node.desired is Desired.REMOVED:
         raise Refusal(f"{node.name} is being removed: apply it again when it is gone")
-    backing_off = node.backoff.failures > 0
+    backing_off = fact.at < node.backoff.until
     if node.desired is Desired.RUNNING and not backing_off:
         return node, (), f"{node.name} is to run already"
     node = replace(node, desired=Desired.RUNNING, backoff=Backoff())
@@ -74,6 +74,8 @@ def _start(node: NodeState, fact: CommandRequested) -> Outcome:
 def _stop(node: NodeState, fact: CommandRequested, desired: Desired, text: str) -> Outcome:
     if node.desired is desired:
         return node, (), f"{node.name} is to be {desired} already"
+    if node.desired is Desired.REMOVED:
+        raise Refusal(f"{node.name} is being removed: nothing is left to stop")
     node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at)
     node = replace(node, desired=desired)
     return node, (*actions, _recorded(node, fact)), f"{node.name} {text}"

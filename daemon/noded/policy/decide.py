@@ -44,6 +44,9 @@ from noded.policy import (
 )
 
 
+ROUTES = ("InstallRoute", "RenewShare", "RemoveRoute")
+
+
 def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
     before = state.nodes
     state, actions = _note(state, fact)
@@ -135,15 +138,18 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
             return node, (*undone, *killed)
         case "ActivateInstance":
             return node, lifecycle.on_activate_failed(node, fact)
-        case "InstallRoute" | "RenewShare" | "RemoveRoute":
-            return proxy.on_install_failed(node), ()
         case "RecordRelease":
             return regeneration.on_record_failed(node, fact)
+        case action if action in ROUTES:
+            return proxy.on_install_failed(node), ()
         case _:
             return healing.on_action_failed(node, fact), ()
 
 
 def _touched(state: HostState, fact: Input) -> Iterable[str]:
+    if isinstance(fact, ActionFailed) and fact.action in ROUTES:
+        # The next reading is soon enough: at once would ask as fast as the proxy can refuse.
+        return ()
     name = getattr(fact, "node", "")
     if isinstance(fact, ApplyRequested):
         name = fact.spec.name
@@ -156,7 +162,7 @@ def _converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostSt
         node = state.nodes.get(name)
         if node is None:
             continue
-        node, promoted = rollout.advance(node, at)
+        node, promoted = rollout.advance(node, state, at)
         node, healed = healing.advance(node, state, at)
         node, moved = lifecycle.reconcile(node, state, at)
         node, routed = routing.reconcile(node, state, at)
@@ -164,7 +170,7 @@ def _converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostSt
         actions += (*routed, *promoted, *healed, *moved)
         if node.desired is Desired.REMOVED and not node.instances and node.route is None:
             actions.append(ForgetNode(name, "it was removed and nothing of it runs"))
-            state = replace(state, nodes={n: held for n, held in state.nodes.items() if n != name})
+            state = state.forgetting(node)
         else:
             state = state.holding(node)
     return state, tuple(actions)

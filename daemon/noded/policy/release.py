@@ -8,7 +8,10 @@ from dataclasses import replace
 
 from noded.model.actions import Action, Answer, RecordNode, RecordRelease
 from noded.model.inputs import ApplyRequested
-from noded.model.state import Backoff, Desired, HostState, NodeState
+from noded.model.incident import Record
+from noded.model.instance import Role
+from noded.model.release import Release
+from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
 from noded.policy import rollout
 
 NONE, CREATE, ROLLOUT, REPLACE = "none", "create", "rollout", "replace"
@@ -33,17 +36,18 @@ def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[A
         fact.release.signature,
         f"{fact.release.origin} applied {fact.release.version}",
     )
-    node, actions = _changed(node, fact, effect)
+    used = state.removed.get(fact.spec.name, Numbers())
+    node, actions = _changed(node, fact, effect, used)
     return state.holding(node), (record, *actions, answer)
 
 
 def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> str:
     spec, release = fact.spec, fact.release
     if fact.taken and fact.taken != release.digest:
-        return (
-            f"version {release.version} of {spec.name} exists with other content "
-            f"({fact.taken[7:19]}, not {release.digest[7:19]}): give the change a new version in node.toml"
-        )
+        return _other_content(release, fact.taken)
+    held = node.version(release.version) if node is not None else None
+    if held is not None and held.digest != release.digest:
+        return _other_content(release, held.digest)
     if node is not None and node.desired is Desired.REMOVED:
         return f"{spec.name} is being removed: apply again when it is gone"
     if node is not None and node.rolling_out and node.rollout:
@@ -52,6 +56,13 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
             f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
         )
     return _port_refusal(state, fact)
+
+
+def _other_content(release: Release, taken: str) -> str:
+    return (
+        f"version {release.version} of {release.node} exists with other content "
+        f"({taken[7:19]}, not {release.digest[7:19]}): give the change a new version in node.toml"
+    )
 
 
 def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
@@ -84,17 +95,32 @@ def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
         )
     if node.spec.serves.port != fact.spec.serves.port:
         return REPLACE, f"{name} changes its port: {version} replaces {node.release.version} at once"
+    if _never_ran(node):
+        return REPLACE, f"no instance of {name} {node.release.version} is ready: {version} takes its place"
     steps = ", ".join(f"{share:.0%}" for share in fact.spec.rollout.steps)
     return ROLLOUT, f"{name} rolls out from {node.release.version} to {version}: {steps}"
 
 
+def _never_ran(node: NodeState) -> bool:
+    """Nothing serves, and it is no passing crash: there is nothing to compare a new version with."""
+    serving = any(i.serves for i in node.of(Role.STABLE))
+    return not serving and (node.restarts == 0 or node.backoff.failures > 1)
+
+
 def _changed(
-    node: NodeState | None, fact: ApplyRequested, effect: str
+    node: NodeState | None, fact: ApplyRequested, effect: str, used: Numbers
 ) -> tuple[NodeState, tuple[Action, ...]]:
     spec, release = fact.spec, fact.release
     why = f"{release.origin} applied {release.version}"
     if node is None:
-        created = NodeState(spec=spec, release=release, releases=(release,))
+        created = NodeState(
+            spec=spec,
+            release=release,
+            releases=(release,),
+            serial=used.instance,
+            rollouts=used.rollout,
+            healing=Record(serial=used.incident),
+        )
         return created, (RecordNode(spec.name, release.version, release.digest, created.desired, why),)
     known = node.releases if node.version(release.version) else (*node.releases, release)[-KEPT:]
     node = replace(node, releases=known, backoff=Backoff())

@@ -11,7 +11,7 @@ from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Seen, Stage, Step
-from noded.model.state import NodeState
+from noded.model.state import HostState, NodeState
 from noded.policy import verdict
 from nodespec.manifest import NodeSpec
 
@@ -66,16 +66,18 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     return node, ()
 
 
-def advance(node: NodeState, at: float) -> Outcome:
+def advance(node: NodeState, state: HostState, at: float) -> Outcome:
+    """The next step, the end, or nothing yet. Paused, only harm and a person's word move it."""
     rollout = node.rollout
     if rollout is None or rollout.ended:
         return node, ()
     fault = _fault(node, rollout, at)
     if fault:
         return roll_back(node, fault, at)
+    held = node.paused or state.paused
     if rollout.stage is Stage.PREPARING:
-        return _first_step(node, rollout, at), ()
-    return _judge(node, rollout, at)
+        return node if held else _first_step(node, rollout, at), ()
+    return _judge(node, rollout, at, held)
 
 
 def roll_back(node: NodeState, reason: str, at: float) -> Outcome:
@@ -97,14 +99,21 @@ def _fault(node: NodeState, rollout: Rollout, at: float) -> str:
         return gone[0].condemned or f"its canary {gone[0].id} is stopping"
     late = at - rollout.since > rollout.spec.start_timeout + PREPARE
     if rollout.stage is Stage.PREPARING and late:
-        return f"no canary was ready within {at - rollout.since:.0f} s"
+        return _unprepared(node, rollout, f"within {at - rollout.since:.0f} s")
+    return ""
+
+
+def _unprepared(node: NodeState, rollout: Rollout, when: str) -> str:
+    """What the first step still waits for; empty when nothing."""
+    if sum(1 for i in node.of(Role.CANARY) if i.serves) < rollout.spec.instances:
+        return f"no canary was ready {when}"
+    if not any(i.serves for i in node.of(Role.STABLE)):
+        return f"no stable instance to compare with was ready {when}"
     return ""
 
 
 def _first_step(node: NodeState, rollout: Rollout, at: float) -> NodeState:
-    ready = [i for i in node.of(Role.CANARY) if i.serves]
-    stable = [i for i in node.of(Role.STABLE) if i.serves]
-    if len(ready) < rollout.spec.instances or not stable:
+    if _unprepared(node, rollout, "yet"):
         return node
     return _next_step(node, rollout, at, "the canary is ready")
 
@@ -129,7 +138,7 @@ def _next_step(node: NodeState, rollout: Rollout, at: float, why: str) -> NodeSt
     )
 
 
-def _judge(node: NodeState, rollout: Rollout, at: float) -> Outcome:
+def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
     judged = verdict.judge(tuple(_counts(step) for step in rollout.steps))
     rollout = replace(
         rollout,
@@ -144,12 +153,12 @@ def _judge(node: NodeState, rollout: Rollout, at: float) -> Outcome:
     if rollout.finish:
         return _promote(node, rollout, "a person asked to finish now", at)
     if rollout.stage is Stage.SOAK:
-        if at - rollout.since >= plan.soak or rollout.hurry:
+        if rollout.hurry or (not held and at - rollout.since >= plan.soak):
             return _promote(node, rollout, f"no harm seen in {at - rollout.since:.0f} s at 100%", at)
         return node, ()
     if rollout.hurry:
         return _next_step(node, rollout, at, "a person asked for the next step"), ()
-    if node.paused or judged.kind != verdict.PROMOTE or at - rollout.since < plan.dwell:
+    if held or judged.kind != verdict.PROMOTE or at - rollout.since < plan.dwell:
         return node, ()
     return _next_step(node, rollout, at, judged.reason), ()
 
