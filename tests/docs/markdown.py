@@ -12,10 +12,11 @@ _GENERATED = ("releases/", "evidence/", "ring/", "data/", "contracts/")
 UNIT = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "%": 0.01, "MiB": 2.0**20, "requests": 1.0}
 # Words that praise instead of saying what is.
 MARKETING = re.compile(
-    r"\b(revolutionary|seamless(ly)?|effortless(ly)?|blazing(ly)?|cutting[- ]edge|world[- ]class|best[- ]in[- ]class"
-    r"|state[- ]of[- ]the[- ]art|game[- ]chang\w+|next[- ]gen\w*|robust(ly)?|powerful(ly)?|unleash\w*|supercharg\w+"
-    r"|enterprise[- ]grade|magic(al(ly)?)?|unparalleled|delightful|awesome|lightning[- ]fast|leverag\w+|empower\w*"
-    r"|production[- ]ready|battle[- ]tested|simply|easily|just works|intelligent(ly)?|smart)\b",
+    r"\b(?:revolutionary|seamless(?:ly)?|effortless(?:ly)?|blazing(?:ly)?|cutting[- ]edge|world[- ]class"
+    r"|best[- ]in[- ]class|state[- ]of[- ]the[- ]art|game[- ]chang\w+|next[- ]gen\w*|robust(?:ly)?|powerful(?:ly)?"
+    r"|unleash\w*|supercharg\w+|enterprise[- ]grade|magic(?:al(?:ly)?)?|unparalleled|delightful|awesome"
+    r"|lightning[- ]fast|leverag\w+|empower\w*|production[- ]ready|battle[- ]tested|simply|easily|just works"
+    r"|intelligent(?:ly)?|smart)\b",
     re.IGNORECASE,
 )
 Edge = tuple[str, str]
