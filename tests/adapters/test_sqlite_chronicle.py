@@ -86,7 +86,7 @@ def test_nothing_is_lost_between_two_threads(tmp_path: Path) -> None:
     with opened(path) as chronicle:
         for number in range(1, 3001):
             chronicle.add([entry(number)])
-            if number % 20 == 0:
+            if number % 3 == 0:
                 asyncio.run(chronicle.read("", "", number, 1))
                 time.sleep(0.0005)  # now the writer sleeps, and is woken by the next one
         assert len(asyncio.run(chronicle.read("", "", 0, 9999))) == 3000

@@ -58,7 +58,7 @@ def _words_of_node(
 ) -> str:
     match fact:
         case InstanceStarted():
-            lacking = f"; without {'; '.join(fact.degraded)}" if fact.degraded else ""
+            lacking = "".join(f"; {note}" for note in fact.degraded)
             return f"{fact.instance} runs as pid {fact.process.pid}, uid {fact.process.uid}{lacking}"
         case InstanceReady():
             return f"{fact.instance} is ready ({fact.told_by})"
