@@ -3,8 +3,6 @@
 Prints one JSON object: PYTHONPATH=.:daemon python tests/policy/measure_trend.py [traces per shape, 20]
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import sys
@@ -77,6 +75,9 @@ def main(count: int) -> None:
         "held_out": {"traces": count * len(unseen), "false_alarms": sum(unseen.values()), "by_shape": unseen},
         "leaks": {
             "1.2 MB/s": delays(traces.fast_leak, count),
+            "1.2 MB/s, quiet first": delays(lambda seed: traces.fast_leak(seed, quiet=60.0), count),
+            "1.2 MB/s, warm-up first": delays(lambda seed: traces.fast_leak(seed, warm=12e6), count),
+            "1.2 MB/s, uneven": delays(lambda seed: traces.fast_leak(seed, uneven=0.25), count),
             "5 MB/min": delays(lambda seed: traces.slow_leak(5.0, seed), count),
             "1 MB/min": delays(lambda seed: traces.slow_leak(1.0, seed), count),
         },

@@ -1,7 +1,5 @@
 """Endless growth is found in time; what settles is never found."""
 
-from __future__ import annotations
-
 from noded.model.trend import Trend
 from noded.policy.trend import settle, slope_over, step
 

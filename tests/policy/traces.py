@@ -4,8 +4,6 @@
 before tuning and is only measured. `leaking` and `held_out_leaking` say when their leak begins.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -309,11 +307,26 @@ def held_out(name: str, seed: int) -> Trace:
 # ---- leaks ----------------------------------------------------------------------------------------------
 
 
-def fast_leak(seed: int) -> Trace:
-    """1.2 MB/s from the start of the process."""
+def fast_leak(seed: int, quiet: float = 0.0, warm: float = 0.0, uneven: float = 0.0) -> Trace:
+    """1.2 MB/s from the start of the process, or after at most `quiet` seconds, on a warm-up of `warm` bytes.
+
+    uneven: standard deviation of the leak's speed, in speeds: requests never come evenly.
+    """
     dice = Random(f"fast {seed}")
-    parts: list[Shape] = [lambda at: 35 * MB + 1.2 * MB * at, lambda at: dice.gauss(0.0, 0.5 * MB)]
-    return _sample("1.2 MB/s", 256 * MIB, _times(dice, 190.0, 1.0), parts, 0.0)
+    onset, tau = quiet * dice.uniform(0.1, 1.0), dice.uniform(2.0, 8.0)
+    load, state = _noise(dice, uneven, 15.0), [0.0, 0.0]
+
+    def leak(at: float) -> float:
+        state[0] += 1.2 * MB * max(0.0, 1.0 + load(at)) * max(0.0, at - max(onset, state[1]))
+        state[1] = at
+        return state[0]
+
+    parts: list[Shape] = [
+        lambda at: 35 * MB + warm * (1.0 - math.exp(-at / tau)),
+        leak,
+        lambda at: dice.gauss(0.0, 0.5 * MB),
+    ]
+    return _sample("1.2 MB/s", 256 * MIB, _times(dice, onset + 190.0, 1.0), parts, onset)
 
 
 def slow_leak(per_minute: float, seed: int) -> Trace:

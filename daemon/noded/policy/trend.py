@@ -1,9 +1,9 @@
 """Does this memory grow without end, and when does it reach its limit?
 
-Buckets of five lengths keep the least use in them, so that a collector's sawtooth vanishes. On each scale
-a growth must be straight (Theil-Sen line, 95 % bounds), must not slow down towards a level below the limit
-as a cache does that warms up, and its beginning must be seen: at the start or after a quiet stretch.
-A logistic warm-up looks straight in its middle; it has neither beginning.
+Buckets of six lengths keep the least use in them, so that a collector's sawtooth vanishes. On each scale a
+growth must be straight (Theil-Sen line, 95 % bounds), must not slow down towards a level below the limit as
+a cache does that warms up, and its beginning must be seen: at the start or after a quiet stretch. A warm-up
+looks straight in its middle; it has neither beginning.
 """
 
 import math
@@ -27,37 +27,43 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Grain:
-    """One scale: seconds a bucket covers, and what a growth must show that begins within its memory."""
+    """One scale, and what a growth must show that begins within its memory."""
 
-    width: float
+    width: float  # seconds a bucket covers
     onset: Demand
+    leeway: float = 1.0  # standard errors by which the slope before the onset may miss being quiet
+    trim: int = 0  # buckets without which the growth must still go on: a quiet front hides slowing down
 
 
 # Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
-# the noise: there the projection is taken as measured, and the limit may be six to seven hours away.
+# the noise: there the projection is taken as measured, and the limit may be hours away.
+SOON: Final = Demand(reach=4.0, doubt=2.0, crooked=0.055, bent=2.5, slower=0.6, faster=1.25)
 GRAINS: Final = (
-    Grain(2.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
-    Grain(6.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
-    Grain(20.0, Demand(4.0, 2.0, 0.055, 2.5, 0.6, 1.25)),
-    Grain(60.0, Demand(5.0, 0.0, 0.055, 3.0, 0.6, 1.25)),
-    Grain(120.0, Demand(15.0, 0.0, 0.055, 3.0, 0.6, 1.25)),
-    Grain(300.0, Demand(2.5, 0.5, 0.055, 2.5, 0.6, 1.25)),
+    Grain(2.0, SOON),
+    Grain(6.0, SOON),
+    Grain(20.0, SOON),
+    Grain(60.0, Demand(5.0, doubt=0.0, crooked=0.055, bent=3.0, slower=0.6, faster=1.25), trim=2),
+    Grain(120.0, Demand(17.0, doubt=0.0, crooked=0.075, bent=3.0, slower=0.6, faster=1.25), leeway=2.0),
+    Grain(300.0, Demand(4.0, doubt=0.5, crooked=0.055, bent=2.5, slower=0.6, faster=1.25), leeway=2.0),
 )
-START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, bent=2.5, slower=0.6, faster=1.25)
+START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, bent=2.5, slower=0.6, faster=1.1)
+# A beginning was seen and two thirds of the room are gone: requests never come evenly, curves are forgiven.
+URGENT: Final = Demand(reach=0.5, doubt=0.5, crooked=0.03, bent=math.inf, slower=0.7, faster=1.4)
 # No beginning seen: only when the limit is close.
-STEADY: Final = Demand(reach=0.9, doubt=2.0, crooked=0.015, bent=2.5, slower=0.85, faster=1.05)
+STEADY: Final = Demand(reach=0.4, doubt=2.0, crooked=0.015, bent=2.5, slower=0.85, faster=1.05)
 # No room left for being careful.
 FULL: Final = Demand(reach=1.0, doubt=0.0, crooked=0.25, bent=math.inf, slower=0.6, faster=math.inf)
 FULL_FROM: Final = 0.93  # share of the limit
 
+HORIZON: Final = 7 * 3600.0  # seconds to the limit that matter at all
 KEPT: Final = 30  # closed buckets per scale
 AT_START: Final = 15  # buckets before the first word on a scale
 SETTING_UP: Final = (0, 5, 10)  # buckets of the finest scale that may be left out as the process setting up
 LENGTHS: Final = (12, 14, 16, 18, 20, 22)  # buckets of the windows tried after an onset
 BEFORE: Final = 5  # buckets needed before an onset
-QUIET: Final = 0.08  # slope before an onset, in slopes after it: at most, give or take its error
+QUIET: Final = 0.05  # slope before an onset, in slopes after it: at most, give or take its error
 PRESENT: Final = 0.75  # share of a window's buckets that got a sample
-STRAIGHT: Final = 0.006  # in growths of the window: nobody asks for a straighter line
+STRAIGHT: Final = 0.004  # in growths of the window: nobody asks for a straighter line
 AGREEING: Final = 3  # assessments in a row that make a finding
 CONFIDENCE: Final = 1.96  # 95 %, both sides
 
@@ -97,10 +103,10 @@ class Window:
 
 
 def observe(trend: Trend, at: float, used: int) -> Trend:
-    """Take in one sample; one from before the latest is ignored."""
+    """Take in one sample; one from before the latest is ignored. What another build kept begins anew."""
     if not math.isfinite(at) or used < 0:
         raise ValueError(f"sample of {used} bytes at {at}, expected 0 or more bytes at a finite time")
-    if trend.since is None:
+    if trend.since is None or len(trend.scales) != len(GRAINS):
         return Trend(at, at, (Scale((0,), (used,)),) * len(GRAINS))
     if at < trend.last:
         return trend
@@ -125,14 +131,15 @@ def step(trend: Trend, at: float, used: int, limit: int) -> tuple[Trend, Growth 
     start and after each rung that acted, or a finding from before it still stands.
     """
     before, trend = trend.scales, observe(trend, at, used)
+    if trend.since == at:
+        return trend, None
     scales = tuple(
         [
-            _assess(new, grain, limit) if new.marks[-1:] != old.marks[-1:] else new
-            for old, new, grain in zip(before, trend.scales, GRAINS, strict=False)
+            new if new.marks[-1] == old.marks[-1] else _assess(new, grain, limit)
+            for old, new, grain in zip(before, trend.scales, GRAINS, strict=True)
         ]
     )
-    if len(scales) == len(GRAINS):
-        trend = replace(trend, scales=scales)
+    trend = replace(trend, scales=scales)
     return trend, finding(trend)
 
 
@@ -144,7 +151,7 @@ def finding(trend: Trend) -> Growth | None:
 
 def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
     seen = Window(scale.marks[:-1], scale.lows[:-1], grain.width)
-    growth = _growth(seen, grain, limit) if limit > 0 and seen.marks else None
+    growth = _growth(seen, grain, limit) if limit > 0 else None
     streak = 0 if growth is None else min(AGREEING, scale.streak + 1)
     if streak == scale.streak == 0:
         return scale
@@ -153,11 +160,8 @@ def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
 
 def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     count = len(seen.marks)
-    if seen.marks[0] == 0:
-        for begin in SETTING_UP if grain is GRAINS[0] else (0,):
-            found = _endless(seen.part(begin), START, limit) if count - begin >= AT_START else None
-            if found is not None:
-                return found
+    if seen.marks[0] == 0 and (found := _since_start(seen, grain, limit)) is not None:
+        return found
     for length in LENGTHS:
         if count - length < BEFORE:
             break
@@ -169,15 +173,26 @@ def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     return _endless(seen, STEADY, limit) if count == KEPT else None
 
 
+def _since_start(seen: Window, grain: Grain, limit: int) -> Growth | None:
+    """Growth that was there from the start, at most without the seconds in which the process set up."""
+    for begin in SETTING_UP if grain is GRAINS[0] else (0,):
+        if len(seen.marks) - begin < AT_START:
+            break
+        found = _endless(seen.part(begin), START, limit) or _endless(seen.part(begin), URGENT, limit)
+        if found is not None:
+            return found
+    return None
+
+
 def _begun(before: Window, after: Window, grain: Grain, limit: int) -> Growth | None:
     """Growth that began after a quiet stretch, above all that stretch has seen."""
     if max(before.lows) >= min(after.lows[-3:]):
         return None
-    found = _endless(after, grain.onset, limit)
-    if found is None:
+    found = _endless(after, grain.onset, limit) or _endless(after, URGENT, limit)
+    if found is None or (grain.trim and not _goes_on(after.part(grain.trim), grain.onset, limit)):
         return None
     former = _line(before)
-    return found if former.slope < QUIET * found.slope + former.error else None
+    return found if former.slope < QUIET * found.slope + grain.leeway * former.error else None
 
 
 def _endless(window: Window, demand: Demand, limit: int) -> Growth | None:
@@ -192,7 +207,7 @@ def _endless(window: Window, demand: Demand, limit: int) -> Growth | None:
     if line.noise > max(demand.bent * _roughness(window), STRAIGHT * line.slope * window.seconds):
         return None
     seconds = max(0.0, ahead / line.slope)
-    if seconds > demand.reach * window.seconds or not _goes_on(window, demand, limit):
+    if seconds > min(HORIZON, demand.reach * window.seconds) or not _goes_on(window, demand, limit):
         return None
     return Growth(line.slope, line.low, seconds, window.seconds, window.lows[-1])
 
