@@ -13,8 +13,9 @@ UNIT = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "%": 0.01, "Mi
 # Words that praise instead of saying what is.
 MARKETING = re.compile(
     r"\b(?:revolutionary|seamless(?:ly)?|effortless(?:ly)?|blazing(?:ly)?|cutting[- ]edge|world[- ]class"
-    r"|best[- ]in[- ]class|state[- ]of[- ]the[- ]art|game[- ]chang\w+|next[- ]gen\w*|robust(?:ly)?|powerful(?:ly)?"
-    r"|unleash\w*|supercharg\w+|enterprise[- ]grade|magic(?:al(?:ly)?)?|unparalleled|delightful|awesome"
+    r"|best[- ]in[- ]class|state[- ]of[- ]the[- ]art|game[- ]chang\w+|next[- ]gen\w*"
+    r"|robust(?:ly)?|powerful(?:ly)?|unleash\w*|supercharg\w+|enterprise[- ]grade"
+    r"|magic(?:al(?:ly)?)?|unparalleled|delightful|awesome"
     r"|lightning[- ]fast|leverag\w+|empower\w*|production[- ]ready|battle[- ]tested|simply|easily|just works"
     r"|intelligent(?:ly)?|smart)\b",
     re.IGNORECASE,
