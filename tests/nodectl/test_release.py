@@ -145,8 +145,25 @@ def test_apply_of_a_version_that_does_not_start(desk: Any, node_folder: Path) ->
 
 
 def test_apply_for_a_stopped_node_says_how_to_start_it(desk: Any, node_folder: Path) -> None:
+    desk.control.status.nodes.append(a_node(condition="stopped"))
     desk.control.apply_answer = answer(pb.EFFECT_REPLACE)
     assert "nodectl start catalog" in desk("apply", str(node_folder)).stderr
+
+
+def test_apply_for_a_node_that_is_replaced_at_once_waits_for_the_new_version(
+    desk: Any, node_folder: Path
+) -> None:
+    desk.control.status.nodes.append(a_node(version="1.5.0"))
+    desk.control.apply_answer = answer(pb.EFFECT_REPLACE)
+
+    def renewed(status: pb.GetStatusResponse) -> None:
+        for one in status.nodes[0].instances:
+            one.version = "1.5.0"
+
+    desk.control.after_apply = [renewed]
+    told = desk("apply", str(node_folder)).stderr
+    assert "catalog 1.5.0 runs" in told
+    assert "nodectl start" not in told
 
 
 def test_the_same_version_with_other_content(desk: Any, node_folder: Path) -> None:

@@ -54,7 +54,7 @@ def apply(session: Session, directory: Path, wait: bool) -> None:
                 _await_rollout(client, session, answer)
             note(f"a rollout has begun; watch it: nodectl rollout watch {answer.node}")
         elif answer.effect == pb.EFFECT_REPLACE:
-            note(f"{answer.node} is stopped; start it: nodectl start {answer.node}")
+            _replaced(client, session, answer, wait)
     if not session.plain:
         write(document(answer), session.output)
 
@@ -74,6 +74,21 @@ def _await_rollout(client: Client, session: Session, answer: pb.ApplyResponse) -
     if last.phase != "promoted":
         text = f"{answer.node} {answer.to_version} was {last.phase}: {last.reason}"
         raise Failure(text, Exit.FAILED, f"nodectl explain {answer.node}")
+
+
+def _replaced(client: Client, session: Session, answer: pb.ApplyResponse, wait: bool) -> None:
+    """A stopped node only changes its version; one that runs gets instances of the new one at once."""
+    name, version = answer.node, answer.to_version
+    doing = f"apply {name} {version}"
+    if client.node(doing, name).condition in ("stopped", "stopping"):
+        note(f"{name} is stopped; start it: nodectl start {name}")
+    elif wait:
+        follow(client, session, doing, name, lambda _, node: _runs(node, version) and _renewed(node, version))
+        note(f"{name} {version} runs")
+
+
+def _renewed(node: pb.NodeStatus | None, version: str) -> bool:
+    return node is not None and all(one.version == version for one in node.instances)
 
 
 def _runs(node: pb.NodeStatus | None, version: str) -> bool:
