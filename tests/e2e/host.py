@@ -120,6 +120,46 @@ class Host:
             raise RuntimeError(f"nodectl {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def begin_nodectl(self, *words: str) -> subprocess.Popen[str]:
+        """One that goes on beside the test; what it says on stdout can be read line by line."""
+        command = [self.python, "-m", "nodectl", "--socket", str(self.control), *words]
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=self.env(),
+            cwd=self.folder,
+        )
+
+    def nodectl_of(self, uid: int, *words: str) -> subprocess.CompletedProcess[str]:
+        """The same as another user; only root can try that."""
+        command = [self.python, "-m", "nodectl", "--socket", str(self.control), *words]
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.env(),
+            cwd=self.folder,
+            check=False,
+            timeout=60.0,
+            user=uid,
+            group=uid,
+            extra_groups=[],
+        )
+
+    def launched(self) -> list[dict[str, str]]:
+        """Every instance the launcher knows."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(20)
+            line.connect(str(self.folder / "launcher.sock"))
+            stream = line.makefile("rwb")
+            stream.write(b'{"id":1,"op":"list"}\n')
+            stream.flush()
+            return _reply(stream, 1)["result"]["instances"]
+
     def status(self, node: str) -> dict[str, object]:
         answer = json.loads(self.nodectl("-o", "json", "status", node).stdout)
         return answer["nodes"][0]

@@ -1,0 +1,84 @@
+"""What takes minutes by its nature: hosts that go on beside the other tests, and are judged at the end."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e import host as hosts
+from tests.e2e.follow import Follower
+from tests.e2e.host import Host
+from tests.e2e.programs import FORGETFUL, lay
+from tests.e2e.traffic import Traffic
+
+
+class Story:
+    """A host with something going on; `begin` runs in a thread and only starts it."""
+
+    def __init__(self) -> None:
+        self.host: Host = hosts.make()
+        self.error: BaseException | None = None
+        self.began = 0.0
+        self.follower: Follower | None = None
+
+    def run(self) -> None:
+        try:
+            self.host.start()
+            self.follower = Follower(self.host)
+            self.begin()
+            self.began = time.monotonic()
+        except (OSError, RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
+            self.error = error
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def ready(self, timeout: float = 60.0) -> None:
+        """Raises what went wrong at the beginning."""
+        hosts.wait_for(lambda: self.began or self.error, "the beginning of the story", timeout)
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
+        self.host.close()
+
+
+class Leaks(Story):
+    """Four nodes whose memory grows by 3 MB a second, allowed different things."""
+
+    LEVELS = {  # noqa: RUF012
+        "shrinks": '[healing]\nladder = ["collect", "shrink"]\nsettle = "12s"\n'
+        '[healing.autonomy]\ntune = "act"\n',
+        "advises": "",
+        "approves": '[healing.autonomy]\ntune = "approve"\n',
+        "rests": '[healing.autonomy]\ntune = "act"\n',
+    }
+
+    def begin(self) -> None:
+        for name, tables in self.LEVELS.items():
+            limit = '[resources]\nmemory = "256M"\n'
+            self.host.nodectl(
+                "apply", "--no-wait", str(lay(self.host, name, program=FORGETFUL, tables=limit + tables))
+            )
+        self.host.nodectl("pause", "rests")
+
+
+class Quiet(Story):
+    """One node with a spare that answers requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traffic = Traffic(Path(self.host.folder) / "load.jsonl", self.host.first_port, 50.0)
+
+    def begin(self) -> None:
+        self.host.nodectl("apply", str(lay(self.host, "web", port=1, head="spares = 1")))
+        self.traffic.__enter__()
+
+    def close(self) -> None:
+        self.traffic.__exit__(None, None, None)
+        super().close()
+
+
+STORIES: dict[str, Callable[[], Story]] = {"healing": Leaks, "memory": Quiet}

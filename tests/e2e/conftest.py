@@ -1,0 +1,121 @@
+"""Hosts for end-to-end tests: one for each module, and two that go on beside all of them from the start.
+
+What takes minutes by its nature (a leak, a minute of work) runs on hosts of its own from the first
+end-to-end test on, and is judged by the last modules.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import background
+from tests.e2e import host as hosts
+from tests.e2e.follow import Follower
+from tests.e2e.host import Host
+from tests.e2e.traffic import Traffic
+
+ORDER = ("apply", "lifecycle", "control", "rollout", "survival", "degraded", "healing", "memory", "journal")
+"""Modules that judge what ran beside the others come last; the journal's look at everything is the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    subject = item.path.stem.removeprefix("test_")
+    here = item.path.parent == Path(__file__).parent and subject in ORDER
+    return 1 + ORDER.index(subject) if here else 0
+
+
+@dataclass
+class Rings:
+    """Journals of hosts that are gone."""
+
+    folder: Path
+    kept: list[Path] = field(default_factory=list)
+
+    def keep(self, host: Host, name: str) -> None:
+        """noded must have ended: the last lines are on disk then."""
+        target = self.folder / f"{name}-{len(self.kept)}"
+        shutil.copytree(host.state / "ring", target)
+        self.kept.append(target)
+
+
+@pytest.fixture(scope="session")
+def rings(tmp_path_factory: pytest.TempPathFactory) -> Rings:
+    return Rings(tmp_path_factory.mktemp("rings"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def beside(request: pytest.FixtureRequest, rings: Rings) -> Iterator[dict[str, background.Story]]:
+    """The stories that the collected tests judge, begun before the first test."""
+    subjects = {item.path.stem.removeprefix("test_") for item in request.session.items}
+    stories = {name: story() for name, story in background.STORIES.items() if name in subjects}
+    threads = [threading.Thread(target=story.run, daemon=True) for story in stories.values()]
+    for thread in threads:
+        thread.start()
+    try:
+        yield stories
+    finally:
+        for story in stories.values():
+            story.close()
+        for thread in threads:
+            thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def host(request: pytest.FixtureRequest, rings: Rings) -> Iterator[Host]:
+    made = hosts.make()
+    try:
+        made.start()
+        yield made
+        made.stop("noded")
+        rings.keep(made, request.path.stem)
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def follower(host: Host) -> Iterator[Follower]:
+    following = Follower(host)
+    yield following
+    following.close()
+
+
+@pytest.fixture
+def traffic(host: Host, tmp_path: Path) -> Callable[..., Traffic]:
+    """Requests to one of the host's ports, counted from 1."""
+
+    def begin(port: int = 1, rate: float = 50.0) -> Traffic:
+        return Traffic(tmp_path / f"load-{port}.jsonl", host.first_port + port - 1, rate)
+
+    return begin
+
+
+@pytest.fixture
+def clean(host: Host, follower: Follower) -> Iterator[None]:
+    """Removes every node after the test: the next one finds an empty host."""
+    yield
+    names = [node["name"] for node in follower.nodes()]
+    for name in names:
+        host.nodectl("remove", "-y", "--no-wait", name, check=False)
+    for name in names:
+        follower.until(name, lambda node: not node, "its end", 40)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """What noded said last, beside a failed test."""
+    report = yield
+    made = getattr(item, "funcargs", {}).get("host")
+    if report.failed and isinstance(made, Host):
+        for name in ("noded", "launcher", "proxy"):
+            text = made.log(name) if (made.folder / f"out/{name}.log").exists() else ""
+            report.sections.append((f"{name} of {made.folder.name}", text[-4000:]))
+    return report
