@@ -13,8 +13,11 @@ LEFT_OUT = shutil.ignore_patterns(*PRUNED, "*.pyc")
 def copy_parent(root: Path, target: Path) -> None:
     """A stored release is read-only, its folders too; the copy is ours to change and to clear away."""
     shutil.copytree(root, target, symlinks=True, ignore=LEFT_OUT)
-    for folder, _, _ in os.walk(target):
+    for folder, _, names in os.walk(target):
         os.chmod(folder, 0o755)
+        for path in (Path(folder, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def build(root: Path, proposal: Proposal, version: str, target: Path) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from regenerator.incident import Parent, Site
 from regenerator.proposal import Proposal, Refusal
@@ -43,7 +43,13 @@ class Report:
     incident: str
 
     def text(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(_rounded(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rounded(told: dict[str, Any]) -> dict[str, Any]:
+    for gate in told["gates"]:
+        gate["seconds"] = round(gate["seconds"], 3)
+    return told
 
 
 def shown_site(site: Site | None) -> dict[str, object]:

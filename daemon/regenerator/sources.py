@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from nodespec.manifest import NodeSpec
 from nodespec.reading import ManifestError, read_node
+from nodespec.release import ReleaseError, digest_of_tree
 from regenerator.incident import BadInput, Incident
 
 MAX_FILES = 10_000
@@ -51,6 +52,7 @@ def read_sources(root: Path, incident: Incident) -> Sources:
             f"node.toml: node.version: the incident speaks of {incident.parent.version!r}, "
             f"got {spec.version!r}"
         )
+    _same_release(root, incident.parent.digest)
     files = _files(root)
     texts = {
         name: content
@@ -108,6 +110,18 @@ def with_version(manifest: str, version: str) -> str:
             lines[number] = f'{key}={rest[: len(rest) - len(old)]}"{version}"{old[end + 1 :]}'
             return _only_version(manifest, "".join(lines), version)
     raise BadInput('node.toml: node.version: expected a line version = "..." in [node]')
+
+
+def _same_release(root: Path, digest: str) -> None:
+    """The report will name this parent: what is tried must be it."""
+    try:
+        found = digest_of_tree(root)
+    except ReleaseError as error:
+        raise BadInput(f"{root}: is no release: {error}") from None
+    if found != digest:
+        raise BadInput(
+            f"{root}: expected the release {digest} that the incident names, its files are {found}"
+        )
 
 
 def _only_version(before: str, after: str, version: str) -> str:

@@ -9,7 +9,11 @@ from regenerator.boundcache.propose import GENERATOR, bound, bytes_per_entry, pr
 from regenerator.gates import STATIC
 from regenerator.incident import Site
 from tests.regenerator.bench import incident, site, sources, split
-from tests.regenerator.cases import CACHES, REFUSED, Cache
+from tests.regenerator.cases.caches import CACHES, Cache
+from tests.regenerator.cases.shared import SHARED
+from tests.regenerator.cases.stateful import STATEFUL
+
+REFUSED = SHARED | STATEFUL
 
 
 def proposed(text: str, **others: str) -> tuple[str, str]:

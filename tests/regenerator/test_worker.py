@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nodespec.release import digest_of_tree
 from tests.regenerator.workshop import (
     BWRAP,
     LEAKY,
@@ -51,7 +52,7 @@ def test_a_leak_becomes_a_candidate(place: Bench) -> None:
     assert report["sandbox"] == "bubblewrap"
     assert report["generator"] == "codemod:bound-cache/1"
     assert report["site"]["file"] == "leaky/pages.py"
-    assert report["parent"] == {"version": "1.0.0", "digest": "sha256:" + "0" * 64}
+    assert report["parent"] == {"version": "1.0.0", "digest": digest_of_tree(place.node)}
     assert report["constraints"] == ["a page asked for twice is written once"]
     assert report["evidence"] == "sha256:" + hashlib.sha256(incident.read_bytes()).hexdigest()
     assert 0 < report["diff_lines"] <= 120
@@ -78,6 +79,7 @@ def test_without_a_sandbox_a_codemod_still_goes_on(place: Bench) -> None:
 def test_as_an_unprivileged_user(place: Bench) -> None:
     os.chown(place.folder, 65534, 65534)
     incident = place.incident()
+    place.lock()
     if subprocess.run(
         ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", "pass"], check=False
     ).returncode:
@@ -86,6 +88,10 @@ def test_as_an_unprivileged_user(place: Bench) -> None:
     assert done.returncode == 0, done.stderr
     assert place.report()["verdict"] == "candidate", place.report()["reason"]
     assert place.report()["sandbox"] == "bubblewrap"
+    made = place.out / "release/leaky/pages.py"
+    assert made.stat().st_uid == 65534
+    assert made.stat().st_mode & 0o777 == 0o644
+    assert sorted(os.listdir(place.out)) == ["change.diff", "release", "report.json"]
 
 
 def test_a_parent_that_does_not_grow_makes_the_evidence_unfit(place: Bench) -> None:
@@ -199,6 +205,7 @@ def test_a_short_budget_is_kept(place: Bench) -> None:
         ({"node": "other"}, "node.toml: node.name: the incident speaks of 'other', got 'leaky'"),
         ({"parent": {"version": "0.9", "digest": "sha256:" + "0" * 64}}, "node.toml: node.version"),
         ({"line": 3}, "incident.json: line:"),
+        ({"parent": {"version": "1.0.0", "digest": "sha256:" + "0" * 64}}, "that the incident names"),
     ],
 )
 def test_bad_input_makes_nothing(place: Bench, given: dict[str, object], told: str) -> None:
@@ -234,13 +241,13 @@ def test_bad_arguments(place: Bench) -> None:
 )
 def test_stopped_it_leaves_nothing(place: Bench, bwrap: str, stage: str) -> None:
     mark = f"mark-{place.folder.name}"
-    incident = place.incident(env={"MARK": mark})
     if stage == "proposal":
         place.change(
             "tests/check_pages.py",
             "        before =",
             "        import time\n        time.sleep(30)\n        before =",
         )
+    incident = place.incident(env={"MARK": mark})
     place.out.mkdir()
     with running(place, incident, NODED_BWRAP=bwrap) as process:
         assert process.stderr

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from nodespec.release import digest_of_tree
+
 ROOT = Path(__file__).parents[2]
 LEAKY = ROOT / "tests/regenerator/nodes/leaky"
 BWRAP = shutil.which("bwrap", path=f"{ROOT}/.tools/bin{os.pathsep}{os.environ.get('PATH', '')}") or ""
@@ -37,6 +39,11 @@ class Bench:
         assert old in text, f"{path} has no {old!r}"
         file.write_text(text.replace(old, new))
 
+    def lock(self) -> None:
+        """As releases lie on disk: nobody may write."""
+        for path in [*self.node.rglob("*"), self.node]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+
     def incident(self, **given: Any) -> Path:
         lines = (self.node / "leaky/pages.py").read_text().splitlines()
         line = 1 + next(number for number, text in enumerate(lines) if '"p" * 4000' in text)
@@ -44,7 +51,7 @@ class Bench:
             "node": "leaky",
             "incident": "leaky-1",
             "signature": "memory-growth",
-            "parent": {"version": "1.0.0", "digest": "sha256:" + "0" * 64},
+            "parent": {"version": "1.0.0", "digest": digest_of_tree(self.node)},
             "next_version": "1.0.0+heal.1",
             "slope": 1e6,
             "limit": 16 << 20,
@@ -94,6 +101,8 @@ def bench() -> Iterator[Bench]:
         shutil.copytree(LEAKY, folder / "node")
         yield Bench(folder, folder / "node", folder / "out")
     finally:
+        for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+            inner.chmod(0o755)
         shutil.rmtree(folder)
 
 
