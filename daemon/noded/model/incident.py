@@ -120,6 +120,8 @@ class Incident:
     """A person allowed the step that waits."""
     closed_at: float = 0.0
     outcome: str = ""
+    digest: str = ""
+    """The release that has the trouble."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ from noded.policy import (
     vitals,
 )
 
-
 ROUTES = ("InstallRoute", "RenewShare", "RemoveRoute")
 
 

@@ -7,12 +7,12 @@ canary's faults belong to the rollout.
 
 from dataclasses import replace
 
-from noded.model.actions import Action, BeginProfile, EndProfile, RestoreCaches
+from noded.model.actions import Action, BeginProfile, CancelRegeneration, EndProfile, RestoreCaches
 from noded.model.incident import Incident, Record, Stage, Tried, Verdict
 from noded.model.inputs import ActionFailed, CachesShrunk, GarbageCollected, InstanceExited, MemoryProfiled
 from noded.model.instance import Instance, Role
-from noded.model.state import HostState, NodeState
-from noded.model.trend import Growth
+from noded.model.state import Desired, HostState, NodeState
+from noded.model.trend import Growth, Trend
 from noded.policy import rungs, trend
 from nodespec.manifest import Rung
 
@@ -27,6 +27,8 @@ VERIFY = 20.0
 HOLD = 10.0
 """A cured incident is closed after this many times the length it was watched for."""
 KEPT = 10
+ORDERS = {"CollectGarbage": Rung.COLLECT, "ShrinkCaches": Rung.SHRINK, "Regenerate": Rung.REGENERATE}
+"""What a rung asks of the world. An answer to an earlier rung that comes late says nothing of this one."""
 
 
 def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, at: float) -> Outcome:
@@ -47,6 +49,7 @@ def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, a
         detected_after=at - (instance.ready_at or instance.created_at),
         stage=Stage.EVIDENCE,
         since=at,
+        digest=instance.digest,
     )
     begin = BeginProfile(node.name, instance.id, f"evidence for {incident.id} before anything changes it")
     return _with(node, replace(record, now=incident, serial=record.serial + 1)), (begin,)
@@ -61,11 +64,11 @@ def on_profiled(node: NodeState, fact: MemoryProfiled) -> NodeState:
 
 def on_collected(node: NodeState, fact: GarbageCollected) -> NodeState:
     detail = f"{fact.objects} objects found unreachable"
-    return _acted(node, fact.instance, fact.before - fact.after, detail, fact.at)
+    return _acted(node, Rung.COLLECT, fact.instance, fact.before - fact.after, detail, fact.at)
 
 
 def on_shrunk(node: NodeState, fact: CachesShrunk) -> NodeState:
-    return _acted(node, fact.instance, fact.before - fact.after, fact.detail, fact.at)
+    return _acted(node, Rung.SHRINK, fact.instance, fact.before - fact.after, fact.detail, fact.at)
 
 
 def on_action_failed(node: NodeState, fact: ActionFailed) -> NodeState:
@@ -75,8 +78,7 @@ def on_action_failed(node: NodeState, fact: ActionFailed) -> NodeState:
     if now.stage is Stage.EVIDENCE and fact.action in ("BeginProfile", "EndProfile"):
         # No evidence is a pity and no reason to leave the node alone.
         return _now(node, replace(now, stage=Stage.CHOOSING, since=fact.at))
-    orders = ("CollectGarbage", "ShrinkCaches", "Regenerate")
-    if now.attempt is not None and now.stage is Stage.ACTING and fact.action in orders:
+    if now.attempt is not None and now.stage is Stage.ACTING and ORDERS.get(fact.action) is now.attempt.rung:
         return close_rung(node, Verdict.FAILED, fact.cause, fact.at)
     return node
 
@@ -99,14 +101,20 @@ def on_rollout_ended(node: NodeState, at: float) -> NodeState:
     if now is None or rollout is None or not rollout.ended or now.stage is not Stage.ROLLING_OUT:
         return node
     if rollout.release.digest == node.release.digest:
-        return _now(node, replace(now, stage=Stage.VERIFYING, since=at))
+        return _now(node, replace(now, stage=Stage.VERIFYING, since=at, digest=node.release.digest))
     outcome = f"{rollout.release.version} was rolled back: {rollout.reason}"
     return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
 
 
 def advance(node: NodeState, state: HostState, at: float) -> Outcome:
     now = node.healing.now
-    if now is None or node.paused or state.paused:
+    if now is None:
+        return node, ()
+    moot = _moot(node, now)
+    if moot:
+        return _closed(node, moot, at), _abandoned(node, now, moot)
+    if (node.paused or state.paused) and now.stage is not Stage.EVIDENCE:
+        # A profile costs the node something: it is ended all the same.
         return node, ()
     match now.stage:
         case Stage.EVIDENCE:
@@ -117,16 +125,37 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
             return _acting(node, now, at)
         case Stage.WATCHING:
             return _watching(node, now, at)
+        case Stage.HOLDING | Stage.ROLLING_OUT | Stage.VERIFYING | Stage.NEEDS_PERSON | Stage.RESOLVED:
+            return _afterwards(node, now, at), ()
+
+
+def _afterwards(node: NodeState, now: Incident, at: float) -> NodeState:
+    """What was to be done is done, or a person has to: time and the memory tell."""
+    match now.stage:
         case Stage.HOLDING:
-            return _holding(node, now, at), ()
+            return _holding(node, now, at)
         case Stage.ROLLING_OUT:
-            return on_rollout_ended(node, at), ()
+            return on_rollout_ended(node, at)
         case Stage.VERIFYING:
-            return _verifying(node, now, at), ()
-        case Stage.NEEDS_PERSON:
-            return _overtaken(node, now, at), ()
-        case Stage.RESOLVED:
-            return node, ()
+            return _verifying(node, now, at)
+        case _:
+            return node
+
+
+def _moot(node: NodeState, now: Incident) -> str:
+    """Why nothing is left to heal; empty while there is."""
+    if node.desired is not Desired.RUNNING:
+        return f"{node.name} is to be {node.desired}"
+    if now.stage is not Stage.ROLLING_OUT and now.digest and now.digest != node.release.digest:
+        # Whether the other version has the same trouble is a new question.
+        return f"version {node.release.version} has taken over"
+    return ""
+
+
+def _abandoned(node: NodeState, now: Incident, why: str) -> tuple[Action, ...]:
+    if now.attempt is None or now.attempt.rung is not Rung.REGENERATE:
+        return ()
+    return (CancelRegeneration(node.name, now.id, why),)
 
 
 def close_rung(node: NodeState, verdict: Verdict, detail: str, at: float, slope: float = 0.0) -> NodeState:
@@ -221,17 +250,7 @@ def _verifying(node: NodeState, now: Incident, at: float) -> NodeState:
     return node
 
 
-def _overtaken(node: NodeState, now: Incident, at: float) -> NodeState:
-    """A version that came after the finding runs: whether it has the same trouble is a new question."""
-    rollout = node.rollout
-    if rollout is None or rollout.ended_at <= now.since or rollout.release.digest != node.release.digest:
-        return node
-    return _closed(node, f"version {node.release.version} has taken over", at)
-
-
 def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
-    if (overtaken := _overtaken(node, now, at)) is not node:
-        return overtaken
     watched = max(
         (t.seconds for t in now.tried if t.verdict is Verdict.HELD), default=node.spec.healing.settle
     )
@@ -259,16 +278,17 @@ def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, a
     return _now(node, grown)
 
 
-def _acted(node: NodeState, instance: str, freed: int, detail: str, at: float) -> NodeState:
+def _acted(node: NodeState, rung: Rung, instance: str, freed: int, detail: str, at: float) -> NodeState:
     now = node.healing.now
-    if (
-        now is None
-        or now.attempt is None
-        or now.attempt.instance != instance
-        or now.stage is not Stage.ACTING
-    ):
+    if now is None or now.attempt is None or now.stage is not Stage.ACTING:
+        return node
+    if (now.attempt.rung, now.attempt.instance) != (rung, instance):
         return node
     attempt = replace(now.attempt, acted_at=at, freed=freed, detail=detail)
+    held = node.instances.get(instance)
+    if held is not None:
+        # What was concluded from the memory before would stand beside what it does now.
+        node = node.having(replace(held, trend=Trend()))
     return _now(node, replace(now, attempt=attempt, stage=Stage.WATCHING, since=at))
 
 

@@ -141,10 +141,8 @@ def _can_go(node: NodeState, instance: Instance) -> bool:
     requests cannot run twice: it loses one instance at a time, the next when all run again.
     """
     if node.spec.serves is None:
-        whole = len(node.instances) >= node.spec.instances and all(
-            i.serves for i in node.instances.values()
-        )
-        return whole or not instance.serves
+        held = node.instances.values()
+        return not instance.serves or (len(held) >= node.spec.instances and all(i.serves for i in held))
     return sum(1 for i in starting.wanted_stable(node) if i.serves) >= node.spec.instances
 
 

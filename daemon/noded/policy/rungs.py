@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from noded.model.actions import Action, CollectGarbage, Regenerate, ShrinkCaches
 from noded.model.incident import Attempt, Incident, Spent, Stage, Tried, Verdict
-from noded.model.instance import Instance, Role
+from noded.model.instance import Instance
 from noded.model.release import next_healed
 from noded.model.state import HostState, NodeState
 from nodespec.manifest import Autonomy, Rung
@@ -21,6 +21,9 @@ def choose(node: NodeState, state: HostState, now: Incident, at: float) -> Outco
     rung = _next(node, now)
     if rung is None:
         return _nothing_left(node, now, at), ()
+    if rung is not Rung.REGENERATE and _gone(node, now):
+        outcome = f"{now.instance} is gone: its successors are watched"
+        return _keep(node, replace(now, stage=Stage.HOLDING, since=at, approved=False, outcome=outcome)), ()
     level = _level(node, rung)
     if level is Autonomy.OFF:
         return _passed(node, now, rung, Verdict.SKIPPED, "autonomy is off", at), ()
@@ -77,22 +80,35 @@ def _level(node: NodeState, rung: Rung) -> Autonomy:
 def _hindrance(node: NodeState, now: Incident, rung: Rung, at: float) -> str:
     """Why a rung that is allowed cannot be climbed now."""
     budget = node.spec.healing.budget
-    if rung in (Rung.COLLECT, Rung.SHRINK) and now.instance not in node.instances:
-        return f"{now.instance} is gone"
     if rung is Rung.REPLACE and spent_today(node, rung, at) >= budget.replace:
         return f"its budget of {budget.replace} replacements a day is spent"
     if rung is Rung.REGENERATE and spent_today(node, rung, at) >= budget.regenerate:
         return f"its budget of {budget.regenerate} regenerations a day is spent"
+    if rung is Rung.REGENERATE and node.spec.serves is None:
+        return "it takes no requests: two versions of it cannot be compared"
     if rung is Rung.REGENERATE and not now.sites:
         return "the evidence names no line of code: the memory profile was not available"
     return ""
 
 
+def _gone(node: NodeState, now: Incident) -> bool:
+    """The instance that showed the trouble is not there any more; no other has shown it yet."""
+    held = node.instances.get(now.instance)
+    return held is None or held.leaving
+
+
 def _climb(node: NodeState, state: HostState, now: Incident, rung: Rung, at: float) -> Outcome:
-    instance = _patient(node, now)
+    instance = now.instance
     attempt = Attempt(rung, instance, at, now.slope)
     now = replace(
-        now, instance=instance, attempt=attempt, stage=Stage.ACTING, since=at, approved=False, outcome=""
+        now,
+        attempt=attempt,
+        stage=Stage.ACTING,
+        since=at,
+        approved=False,
+        # One finding, one replacement.
+        recurred=now.recurred and rung is not Rung.REPLACE,
+        outcome="",
     )
     node = _spend(_keep(node, now), rung, at)
     if rung is Rung.COLLECT:
@@ -102,14 +118,6 @@ def _climb(node: NodeState, state: HostState, now: Incident, rung: Rung, at: flo
     if rung is Rung.REPLACE:
         return _condemn(node, instance, f"{now.id}: its memory grows towards the limit"), ()
     return node, (_regenerate(node, state, now),)
-
-
-def _patient(node: NodeState, now: Incident) -> str:
-    """The instance that shows the trouble, or its oldest successor."""
-    if now.instance in node.instances and not node.instances[now.instance].leaving:
-        return now.instance
-    stable = sorted(node.of(Role.STABLE), key=lambda i: i.created_at)
-    return stable[0].id if stable else now.instance
 
 
 def _condemn(node: NodeState, instance: str, reason: str) -> NodeState:
@@ -165,7 +173,9 @@ def _nothing_left(node: NodeState, now: Incident, at: float) -> NodeState:
 
 def _passed(node: NodeState, now: Incident, rung: Rung, verdict: Verdict, why: str, at: float) -> NodeState:
     tried = (*now.tried, Tried(rung, verdict, at, 0.0, 0, 0.0, why))
-    return _keep(node, replace(now, tried=tried, stage=Stage.CHOOSING, since=at, approved=False))
+    recurred = now.recurred and rung is not Rung.REPLACE
+    passed = replace(now, tried=tried, stage=Stage.CHOOSING, since=at, approved=False, recurred=recurred)
+    return _keep(node, passed)
 
 
 def _spend(node: NodeState, rung: Rung, at: float) -> NodeState:

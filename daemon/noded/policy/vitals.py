@@ -17,7 +17,8 @@ def on_sampled(state: HostState, fact: Sampled) -> tuple[HostState, tuple[Action
         node = nodes.get(reading.node)
         if node is not None and reading.instance in node.instances:
             limit = node.spec.resources.memory or state.host.memory
-            nodes[node.name] = _read(node, reading, limit, fact.at, actions)
+            paused = node.paused or state.paused
+            nodes[node.name] = _read(node, reading, limit, paused, fact.at, actions)
     return replace(state, nodes=nodes), tuple(actions)
 
 
@@ -30,7 +31,9 @@ def on_counted(state: HostState, fact: TrafficCounted) -> HostState:
     return replace(state, nodes=nodes)
 
 
-def _read(node: NodeState, reading: Reading, limit: int, at: float, actions: list[Action]) -> NodeState:
+def _read(
+    node: NodeState, reading: Reading, limit: int, paused: bool, at: float, actions: list[Action]
+) -> NodeState:
     instance = replace(node.instances[reading.instance], vitals=reading.vitals)
     if instance.phase is not Phase.READY:
         # Memory of a start or of an end says nothing about the life between them.
@@ -38,7 +41,7 @@ def _read(node: NodeState, reading: Reading, limit: int, at: float, actions: lis
     grown, growth = trend.step(instance.trend, at, reading.vitals.memory, limit)
     instance = replace(instance, trend=grown)
     node = node.having(instance)
-    if growth is None or instance.role is not Role.STABLE or node.rolling_out:
+    if growth is None or instance.role is not Role.STABLE or node.rolling_out or paused:
         return node
     node, more = healing.on_growth(node, instance, growth, limit, at)
     actions += more
