@@ -161,7 +161,9 @@ class Processes(Protocol):
         """Tell when this process ends; one that has ended already is told at once."""
         ...
 
-    async def signal(self, instance: str, signal: str) -> None: ...
+    async def signal(self, instance: str, signal: str) -> None:
+        """One that is not there or has ended is fine."""
+        ...
 
     async def kill(self, instance: str) -> None:
         """End the whole tree. An instance that is not there is fine."""
@@ -199,8 +201,8 @@ class Nodes(Protocol):
     async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
         """Have the SDK do something and return its result, which is untrusted.
 
-        Raises `TimedOut` when it does not answer, `NotFound` when it has no SDK or is gone and
-        `Refused` when it answers that it cannot.
+        Raises `TimedOut` when it does not answer, `NotFound` when it has no SDK or is gone,
+        `Unavailable` when it does not even take the order and `Refused` when it answers that it cannot.
         """
         ...
 

@@ -9,6 +9,10 @@ from noded.model.rollout import Rollout, Stage
 from noded.model.state import Desired, HostState, NodeState
 
 
+LARGEST = 2**32 - 1
+"""What the worker tells is untrusted, and a number the wire cannot carry would hide every node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What about this host does not come from the state."""
@@ -155,7 +159,7 @@ def _incident(incident: Incident) -> pb.IncidentStatus:
         regeneration=pb.RegenerationStatus(
             generator=report.generator,
             verdict=report.verdict,
-            diff_lines=report.diff_lines,
+            diff_lines=min(max(0, report.diff_lines), LARGEST),
             seconds=report.seconds,
             gates=[pb.GateStatus(name=g.name, passed=g.passed, detail=g.detail) for g in report.gates],
             version=report.version,

@@ -7,7 +7,6 @@ the uid the kernel attaches to it. Everything said is data from an untrusted pro
 import asyncio
 import contextlib
 import json
-import math
 import os
 import socket
 import struct
@@ -16,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from noded.model.inputs import InstanceReady
-from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut
+from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut, Unavailable
 
 LARGEST = 64 * 1024
-CREDENTIALS = struct.Struct("3i")
+CREDENTIALS = struct.Struct("iII")
 PREFIX = "NODED="
+NOBODY = 2**32 - 1
+"""What the kernel never gives to a user."""
 MESSAGES_AT_ONCE = 64
 """A node that talks without pause gets its turn and no more."""
 
@@ -32,7 +33,7 @@ class Line:
     node: str
     notify: socket.socket
     orders: Path
-    uid: int = -1
+    uid: int | None = None
     ready: bool = False
     heartbeat: Heartbeat | None = None
     asked: dict[int, asyncio.Future[Mapping[str, object]]] = field(default_factory=dict)
@@ -51,13 +52,10 @@ class NodeSockets:
     def listen(self, node: str, instance: str) -> str:
         path = self._notify / f"{instance}.sock"
         if instance not in self._lines:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            heard.bind(str(path))
-            # Nodes run as other users; who may be believed is decided by the uid on each message.
-            os.chmod(path, 0o666)
+            try:
+                heard = _bound(path)
+            except OSError as error:
+                raise Unavailable(f"cannot listen to {instance} on {path}: {error}") from error
             self._lines[instance] = Line(node, heard, self._run / instance / "orders.sock")
         return str(path)
 
@@ -85,6 +83,8 @@ class NodeSockets:
             raise NotFound(f"{what}: it does not listen for orders (no SDK?)") from error
         except TimeoutError as error:
             raise TimedOut(f"{what}: no answer in {timeout:.0f} s") from error
+        except BlockingIOError as error:
+            raise Unavailable(f"{what}: it has not read the orders before this one") from error
         except OSError as error:
             raise Refused(f"{what}: {error.strerror}") from error
         finally:
@@ -141,7 +141,8 @@ class NodeSockets:
         if message.get("ok") is True:
             waiting.set_result(result if isinstance(result, Mapping) else {})
         else:
-            waiting.set_exception(Refused(f"{instance} answered: {str(message.get('error'))[:200]}"))
+            error = "".join(c if c.isprintable() else " " for c in str(message.get("error"))[:200])
+            waiting.set_exception(Refused(f"{instance} answered: {error}"))
 
     def _ready(self, instance: str, line: Line, how: str) -> None:
         if not line.ready:
@@ -149,14 +150,28 @@ class NodeSockets:
             self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
 
 
+def _bound(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        heard.bind(str(path))
+        # Nodes run as other users; who may be believed is decided by the uid on each message.
+        os.chmod(path, 0o666)
+    except OSError:
+        heard.close()
+        raise
+    return heard
+
+
 def _uid(ancillary: list[tuple[int, int, bytes]]) -> int:
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
             return int(CREDENTIALS.unpack(value[: CREDENTIALS.size])[1])
-    return -2
+    return NOBODY
 
 
 def _bounded(value: object) -> float:
-    if isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**53:
-        return float(value)
-    return 0.0
+    """0 for what is no number, or none a float can hold exactly."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 2**53 else 0.0

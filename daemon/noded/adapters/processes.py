@@ -13,7 +13,7 @@ from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import Process
-from noded.ports import Clock, Inbox, Launch, NotFound, PortError
+from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, PortError, Refused
 
 KILL_TIME = 5.0
 Ended = Callable[[str], None]
@@ -27,22 +27,27 @@ class LauncherProcesses:
         self._inbox = inbox
         self._clock = clock
         self._group = group
-        self._watched: dict[str, int] = {}
+        self._known: set[str] = set()
+        """Those whose end was told or will be."""
 
     async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
         limits = {"memory": launch.memory, "cpu": launch.cpu, "pids": launch.pids, "files": launch.files}
-        result = await self._launcher.ask(
-            "start",
-            timeout=15.0,
-            instance=launch.instance,
-            node=launch.node,
-            argv=launch.argv,
-            cwd=launch.cwd,
-            env=dict(launch.env),
-            user=launch.user,
-            limits=limits,
-            data=launch.data,
-        )
+        try:
+            result = await self._launcher.ask(
+                "start",
+                timeout=15.0,
+                instance=launch.instance,
+                node=launch.node,
+                argv=launch.argv,
+                cwd=launch.cwd,
+                env=dict(launch.env),
+                user=launch.user,
+                limits=limits,
+                data=launch.data,
+            )
+        except NotFound as error:
+            # No program, folder or user of that name: nothing that is gone, but an order that cannot work.
+            raise Refused(str(error)) from error
         degraded = result.get("degraded")
         return _process(result), tuple(map(str, degraded)) if isinstance(degraded, list) else ()
 
@@ -54,14 +59,14 @@ class LauncherProcesses:
 
     def wait(self, instance: str, process: Process, ended: Ended) -> None:
         """Call `ended` with the exit status in words, once, when the process has ended."""
-        if instance in self._watched:
+        if instance in self._known:
             return
+        self._known.add(instance)
         try:
             pidfd = os.pidfd_open(process.pid)
         except ProcessLookupError:
             self._group.create_task(self._tell(instance, ended))
             return
-        self._watched[instance] = pidfd
         if start_time(process.pid) != process.start_time:
             # The number belongs to somebody else by now: ours has ended.
             self._over(instance, pidfd, ended)
@@ -69,25 +74,22 @@ class LauncherProcesses:
         asyncio.get_running_loop().add_reader(pidfd, self._over, instance, pidfd, ended)
 
     async def signal(self, instance: str, signal: str) -> None:
-        try:
+        with contextlib.suppress(NotFound, Conflict):
             await self._launcher.ask("signal", instance=instance, signal=signal)
-        except NotFound:
-            return
 
     async def kill(self, instance: str) -> None:
-        watched = instance in self._watched
+        known = instance in self._known
         with contextlib.suppress(NotFound):
             await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
-        if not watched:
+        if not known:
             node = instance.rpartition(".")[0]
             self._inbox.put(InstanceExited(self._clock.now(), node, instance, "killed before it was known"))
 
     async def remove(self, instance: str) -> None:
-        try:
+        self._known.discard(instance)
+        with contextlib.suppress(NotFound):
             await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
             await self._launcher.ask("remove", instance=instance)
-        except NotFound:
-            return
 
     async def observe(self) -> tuple[Observed, ...]:
         result = await self._launcher.ask("list")
@@ -101,7 +103,6 @@ class LauncherProcesses:
     def _over(self, instance: str, pidfd: int, ended: Ended) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
-        del self._watched[instance]
         self._group.create_task(self._tell(instance, ended))
 
     async def _tell(self, instance: str, ended: Ended) -> None:

@@ -22,6 +22,7 @@ SLOW = 12.0
 """Collecting a large heap, or comparing two profiles of it, holds the interpreter for seconds."""
 TEXT = 200
 SITES = 15
+LAST_LINE = 2**31 - 1
 
 
 async def activate(nodes: Nodes, action: ActivateInstance) -> None:
@@ -72,7 +73,7 @@ def _caches(result: Mapping[str, object]) -> str:
 def _site(site: Mapping[str, object]) -> Site:
     return Site(
         _text(site, "file"),
-        _whole(site, "line"),
+        min(max(0, _whole(site, "line")), LAST_LINE),
         _text(site, "function"),
         _whole(site, "bytes"),
         _whole(site, "count"),

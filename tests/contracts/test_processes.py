@@ -1,0 +1,189 @@
+"""What must hold for whatever starts and watches processes, with the real launcher and without?"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from noded.adapters.launcher_socket import LauncherSocket
+from noded.adapters.processes import LauncherProcesses
+from noded.model.inputs import InstanceExited
+from noded.model.instance import Process
+from noded.ports import Conflict, Launch, Processes, Refused
+from tests.adapters.looped import looped, until
+from tests.fakes.clock import FakeClock
+from tests.fakes.inbox import FakeInbox
+from tests.fakes.processes import FakeProcesses
+from tests.launcher.lab import Lab, lab
+
+NUMBERS = itertools.count(1)
+SLEEP = ("/bin/sleep", "300")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    processes: Processes
+    inbox: FakeInbox
+
+    def ends(self, instance: str) -> list[str]:
+        return [fact.status for fact in self.inbox.all(InstanceExited) if fact.instance == instance]
+
+    async def ended(self, instance: str) -> str:
+        """How it ended, when it was told once and not a second time soon after."""
+
+        async def told() -> bool:
+            return bool(self.ends(instance))
+
+        await until(told)
+        await asyncio.sleep(0.05)
+        (status,) = self.ends(instance)
+        return status
+
+    async def alive(self) -> set[str]:
+        return {observed.instance for observed in await self.processes.observe()}
+
+
+Make: TypeAlias = Callable[[], AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Lab]:
+    yield from lab()
+
+
+@pytest.fixture(params=["fake", "launcher"])
+def world(request: pytest.FixtureRequest) -> Make:
+    path = Path(request.getfixturevalue("launcher").socket) if request.param == "launcher" else None
+
+    @asynccontextmanager
+    async def made() -> AsyncIterator[World]:
+        inbox, clock = FakeInbox(), FakeClock()
+        async with asyncio.TaskGroup() as group:
+            if path is None:
+                yield World(FakeProcesses(inbox, clock), inbox)
+                return
+            socket = LauncherSocket(path, group)
+            yield World(LauncherProcesses(socket, inbox, clock, group), inbox)
+            socket.close()
+
+    return made
+
+
+def launch(*argv: str) -> Launch:
+    name = f"catalog.{next(NUMBERS)}"
+    return Launch("catalog", name, argv, "/", (("PATH", "/usr/bin:/bin"),), "dynamic", data=False)
+
+
+@looped
+async def test_what_was_started_is_observed_until_it_is_killed(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        process, degraded = await here.processes.start(order)
+        assert process.pid > 1
+        assert isinstance(degraded, tuple)
+        here.processes.watch("catalog", order.instance, process)
+        (seen,) = [o for o in await here.processes.observe() if o.instance == order.instance]
+        assert (seen.process.pid, seen.process.start_time) == (process.pid, process.start_time)
+        assert here.ends(order.instance) == []
+        await here.processes.kill(order.instance)
+        assert await here.ended(order.instance) == "signal 9"
+        assert order.instance not in await here.alive()
+        await here.processes.remove(order.instance)
+        assert here.ends(order.instance) == ["signal 9"]
+
+
+@looped
+async def test_its_exit_code_is_told_once(world: Make) -> None:
+    async with world() as here:
+        order = launch("/bin/sh", "-c", "exit 3")
+        process, _ = await here.processes.start(order)
+        here.processes.watch("catalog", order.instance, process)
+        here.processes.watch("catalog", order.instance, process)
+        assert await here.ended(order.instance) == "code 3"
+        (told,) = [fact for fact in here.inbox.all(InstanceExited) if fact.instance == order.instance]
+        assert told.node == "catalog"
+        await here.processes.signal(order.instance, "TERM")
+        await here.processes.remove(order.instance)
+
+
+@looped
+async def test_a_signal_reaches_it(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        process, _ = await here.processes.start(order)
+        here.processes.watch("catalog", order.instance, process)
+        with pytest.raises(Refused, match="name of a signal"):
+            await here.processes.signal(order.instance, "LOUD")
+        await here.processes.signal(order.instance, "TERM")
+        assert await here.ended(order.instance) == "signal 15"
+        await here.processes.remove(order.instance)
+
+
+@looped
+async def test_one_that_lives_is_not_started_again(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        await here.processes.start(order)
+        with pytest.raises(Conflict, match=f"cannot start {order.instance}: there still live"):
+            await here.processes.start(order)
+        await here.processes.remove(order.instance)
+        assert order.instance not in await here.alive()
+
+
+@looped
+async def test_a_program_that_is_not_there_is_refused_and_nothing_is_left(world: Make) -> None:
+    async with world() as here:
+        order = launch("/missing/program")
+        with pytest.raises(Refused, match=f"cannot start {order.instance}"):
+            await here.processes.start(order)
+        assert order.instance not in await here.alive()
+        assert here.inbox.facts == []
+
+
+@looped
+async def test_what_is_not_there_may_be_signalled_killed_and_removed(world: Make) -> None:
+    async with world() as here:
+        await here.processes.signal("catalog.999", "TERM")
+        await here.processes.remove("catalog.999")
+        assert here.inbox.facts == []
+        await here.processes.kill("catalog.999")
+        assert here.ends("catalog.999") == ["killed before it was known"]
+
+
+@looped
+async def test_one_that_nobody_watched_is_told_when_it_is_killed(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        await here.processes.start(order)
+        await here.processes.kill(order.instance)
+        assert await here.ended(order.instance) == "killed before it was known"
+        await here.processes.remove(order.instance)
+
+
+@looped
+async def test_a_kill_after_the_end_tells_nothing_new(world: Make) -> None:
+    async with world() as here:
+        order = launch("/bin/sh", "-c", "exit 4")
+        process, _ = await here.processes.start(order)
+        here.processes.watch("catalog", order.instance, process)
+        assert await here.ended(order.instance) == "code 4"
+        await here.processes.kill(order.instance)
+        assert here.ends(order.instance) == ["code 4"]
+        await here.processes.remove(order.instance)
+
+
+@looped
+async def test_one_of_another_time_counts_as_ended(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        process, _ = await here.processes.start(order)
+        other = Process(process.pid, process.start_time + 1, process.uid, process.memory_cgroup)
+        here.processes.watch("catalog", order.instance, other)
+        await here.ended(order.instance)
+        assert order.instance in await here.alive()
+        await here.processes.remove(order.instance)
