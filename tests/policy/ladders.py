@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from noded.model.incident import Stage
 from noded.model.inputs import CachesShrunk, GarbageCollected, MemoryProfiled
+from noded.model.instance import Instance, Role
 from nodespec.manifest import NodeSpec
 from tests.policy.build import MB, SITE, Core, running, spec
 
@@ -16,13 +17,13 @@ def grow(core: Core, until: Callable[[Core], bool], leak: float = LEAK, seconds:
     for _ in range(seconds):
         if until(core):
             return
-        used = {
-            i.id: int(30 * MB + leak * (core.at + 1.0 - i.ready_at))
-            for i in core.node.instances.values()
-            if i.serves
-        }
-        core.tick(1.0, used)
+        core.tick(1.0, {i.id: _grown(i, leak) for i in core.node.instances.values() if i.serves})
     raise AssertionError(f"not so within {seconds} s: {core.node.healing.now}")
+
+
+def _grown(instance: Instance, leak: float) -> int:
+    """What takes no requests does not leak."""
+    return int((instance.vitals.memory or 30 * MB) + (leak if instance.role is Role.STABLE else 0))
 
 
 def found(core: Core) -> bool:

@@ -1,4 +1,4 @@
-"""An instance goes starting, ready, draining, stopping, gone; and a stop, a kill, a removal follow in order."""
+"""An instance goes starting, ready, draining, stopping, gone; stops, kills and removals follow in order."""
 
 from dataclasses import replace
 

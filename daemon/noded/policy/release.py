@@ -7,8 +7,8 @@ moment the change takes effect, and never before.
 from dataclasses import replace
 
 from noded.model.actions import Action, Answer, RecordNode, RecordRelease
-from noded.model.inputs import ApplyRequested
 from noded.model.incident import Record
+from noded.model.inputs import ApplyRequested
 from noded.model.instance import Role
 from noded.model.release import Release
 from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
@@ -71,9 +71,8 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
         return ""
     if not any(first <= serves.port <= last for first, last in state.host.ports):
         ranges = ", ".join(f"{first}-{last}" for first, last in state.host.ports) or "none"
-        return (
-            f"port {serves.port} is outside the ports of this host ({ranges}): see [proxy] ports in noded.toml"
-        )
+        known = f"the ports of this host ({ranges})"
+        return f"port {serves.port} is outside {known}: see [proxy] ports in noded.toml"
     for other in state.nodes.values():
         if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
             return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
