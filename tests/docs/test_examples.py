@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,8 +90,9 @@ class ByHand:
         self.metrics = metrics
 
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        return subprocess.run(
+        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        user: dict[str, Any] = nobody if os.geteuid() == 0 else {}
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             ["bash", "-c", script],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -103,8 +105,9 @@ class ByHand:
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "HOME": str(self.folder),
             },
-            **user,  # type: ignore[call-overload]
+            **user,
         )
+        return done
 
     def end(self) -> None:
         self.shell("nodectl remove hello -y")
