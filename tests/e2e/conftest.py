@@ -98,17 +98,6 @@ def traffic(host: Host, tmp_path: Path) -> Callable[..., Traffic]:
     return begin
 
 
-@pytest.fixture
-def clean(host: Host, follower: Follower) -> Iterator[None]:
-    """Removes every node after the test: the next one finds an empty host."""
-    yield
-    names = [node["name"] for node in follower.nodes()]
-    for name in names:
-        host.nodectl("remove", "-y", "--no-wait", name, check=False)
-    for name in names:
-        follower.until(name, lambda node: not node, "its end", 40)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """What noded said last, beside a failed test."""

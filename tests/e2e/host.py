@@ -22,7 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NODED_UID = 64101
 DYNAMIC = (64200, 64999)
-PORTS = 8
+PORTS = 16
+_given: set[int] = set()
+"""First ports of the hosts of this process: a host that is not started yet holds its ports by this."""
 
 
 @dataclass
@@ -377,7 +379,8 @@ def free_ports(count: int) -> int:
     start = 21000 + os.getpid() % 400 * 20
     for first in range(start, start + 20_000, count):
         first = 21000 + first % 10_000
-        if all(_free(first + offset) for offset in range(count)):
+        if first not in _given and all(_free(first + offset) for offset in range(count)):
+            _given.add(first)
             return first
     raise RuntimeError("no free ports on loopback")
 

@@ -13,7 +13,7 @@ from tests.e2e.follow import Follower, ready, whole
 from tests.e2e.host import Host, wait_for
 from tests.e2e.programs import SLEEPS, change, lay
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("clean")]
+pytestmark = pytest.mark.e2e
 QUIET = '[health]\nreadiness = "none"\n'
 
 
@@ -147,9 +147,9 @@ def test_a_port_outside_the_ranges_of_the_host_is_refused(host: Host, follower: 
 
 
 def test_a_port_of_another_node_is_refused(host: Host, follower: Follower) -> None:
-    host.nodectl("apply", str(lay(host, "holder", port=1)))
-    code, text = refused(host, lay(host, "other", port=1))
-    assert (code, f"port {host.first_port} belongs to holder" in text) == (1, True), text
+    host.nodectl("apply", str(lay(host, "holder", port=2)))
+    code, text = refused(host, lay(host, "other", port=2))
+    assert (code, f"port {host.first_port + 1} belongs to holder" in text) == (1, True), text
     assert not follower.now("other")
 
 
@@ -229,10 +229,10 @@ def test_noded_stopped_while_nodectl_uploads_refuses_or_finishes_and_loses_nothi
 def test_a_first_version_that_never_gets_ready_is_told_and_can_be_removed(
     host: Host, follower: Follower
 ) -> None:
-    folder = lay(host, "crashing", program="raise SystemExit(3)", port=1, head='start_timeout = "2s"')
+    folder = lay(host, "crashing", program="raise SystemExit(3)", port=3, head='start_timeout = "2s"')
     done = host.nodectl("--timeout", "3s", "apply", str(folder), check=False)
     assert done.returncode == 1
     assert "has not come true within 3s" in done.stderr
     assert "code 3" in follower.now("crashing")["detail"]
     host.nodectl("remove", "-y", "crashing")
-    host.nodectl("apply", str(lay(host, "crashing", "1.0.1", port=1)))
+    host.nodectl("apply", str(lay(host, "crashing", "1.0.1", port=3)))
