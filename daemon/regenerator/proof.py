@@ -83,9 +83,9 @@ async def pass_tests(bench: Bench, tree: Path, parent: Baseline) -> Gate:
 async def stop_growing(
     bench: Bench, tree: Path, judge: Path, parent: Baseline, holds: int
 ) -> tuple[Gate, Load | None]:
-    """`holds`: bytes that the candidate may keep before its bound shows; the requests before the measured ones
-    fill them. A candidate that still grows is given longer loads: how much it really keeps before it is full is
-    an estimate, and one without a bound grows under any load."""
+    """`holds`: bytes that the candidate may keep before its bound shows; the requests before the measured
+    ones fill them. A candidate that still grows is given longer loads: how much it really keeps before it is
+    full is an estimate, and one without a bound grows under any load."""
     started = time.monotonic()
     measured = _measured(parent.load.requests)
     fill = parent.load.requests - measured + int(FILL_MARGIN * holds / parent.growth * measured)

@@ -12,8 +12,9 @@ from tests.regenerator.bench import incident, site, sources, split
 from tests.regenerator.cases.caches import CACHES, Cache
 from tests.regenerator.cases.shared import SHARED
 from tests.regenerator.cases.stateful import STATEFUL
+from tests.regenerator.cases.unbounded import UNBOUNDED
 
-REFUSED = SHARED | STATEFUL
+REFUSED = SHARED | STATEFUL | UNBOUNDED
 
 
 def proposed(text: str, **others: str) -> tuple[str, str]:

@@ -4,7 +4,8 @@ import ast
 from dataclasses import dataclass
 
 from regenerator.boundcache.code import Code, Function, Module
-from regenerator.boundcache.making import judge_making, judge_result
+from regenerator.boundcache.making import judge_making
+from regenerator.boundcache.results import judge_callers, judge_result
 from regenerator.boundcache.target import Unfit
 
 
@@ -66,6 +67,7 @@ def judge_cached(code: Code, cached: Cached) -> None:
         )
     what = f"what {function.name} returns"
     judge_making(code, function, what, function.node.body)
+    judge_callers(code, function, what)
     for node in function.own_nodes:
         if isinstance(node, ast.Return) and node.value is not None:
             judge_result(code, function, what, node.value)

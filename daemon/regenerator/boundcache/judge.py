@@ -8,7 +8,8 @@ import ast
 
 from regenerator.boundcache.code import Code, Function, last_name
 from regenerator.boundcache.flow import made_of, uses_parameters
-from regenerator.boundcache.making import EFFECTS, FRESH, judge_making, judge_result
+from regenerator.boundcache.making import EFFECTS, FRESH, judge_making
+from regenerator.boundcache.results import judge_callers, judge_result
 from regenerator.boundcache.state import depends_on_former, stays_unchanged
 from regenerator.boundcache.target import Target, Unfit, is_reference
 from regenerator.boundcache.uses import Kind, Use, uses_of
@@ -42,6 +43,7 @@ def judge(code: Code, target: Target) -> None:
         judge_making(code, function, what, _parts(target, store, function))
         assert store.value is not None
         judge_result(code, function, what, store.value)
+        judge_callers(code, function, what)
         _alone(target, store)
         stays_unchanged(target, store, function)
     _filled_on_miss(target, stores, reads)

@@ -57,6 +57,9 @@ def _at_site(
     except Unfit as unfit:
         yield Refusal(site, "", unfit.reason)
         return
+    except RecursionError:
+        yield Refusal(site, "", "the code is nested too deeply to be followed")
+        return
     if not found:
         yield Refusal(site, "", "nothing that outlives the call keeps what this line made")
 

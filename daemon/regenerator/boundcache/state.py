@@ -3,8 +3,9 @@
 import ast
 
 from regenerator.boundcache.code import Function
+from regenerator.boundcache.results import changed_object
 from regenerator.boundcache.target import Target, Unfit, is_reference
-from regenerator.boundcache.uses import MUTATORS, Use
+from regenerator.boundcache.uses import Use
 
 
 def depends_on_former(target: Target, store: Use, function: Function) -> bool:
@@ -36,24 +37,13 @@ def stays_unchanged(target: Target, store: Use, function: Function) -> None:
     stored = {store.value.id} if isinstance(store.value, ast.Name) else set()
     stored_at = getattr(store.node, "lineno", 0)
     for node in function.own_nodes:
-        name = _changed(function, node)
+        changed = changed_object(node)
+        name = changed.id if isinstance(changed, ast.Name) else ""
         line = getattr(node, "lineno", 0)
         if name and (
             (name in read and not _replaced(function, name, node)) or (name in stored and line > stored_at)
         ):
             raise Unfit(f"{target.name} keeps values that are changed later ({function.module.path}:{line})")
-
-
-def _changed(function: Function, node: ast.AST) -> str:
-    """The name whose object this node changes in place."""
-    match node:
-        case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
-            return name
-        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
-            return name
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if method in MUTATORS:
-            return name
-    return ""
 
 
 def _replaced(function: Function, name: str, node: ast.AST) -> bool:

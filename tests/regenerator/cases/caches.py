@@ -346,4 +346,50 @@ def show(number):
         "show(n)",
         "square.cache_info().currsize",
     ),
+    "frozen objects": Cache(
+        """
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    number: int
+    value: Decimal
+
+
+PRICES = {}
+
+
+def price(number):
+    found = PRICES.get(number)
+    if found is None:
+        found = Price(number, Decimal(number) / 7)  # <site>
+        PRICES[number] = found
+    return found
+
+
+def show(number):
+    parts = [str(price(number).value)]
+    parts.append("EUR")
+    return " ".join(parts)
+""",
+        "show(n)",
+        "len(PRICES)",
+    ),
+    "made by what the caller hands in": Cache(
+        """
+ANSWERS = {}
+
+
+def remembered(key, make):
+    try:
+        return ANSWERS[key]
+    except KeyError:
+        ANSWERS[key] = made = make(key)  # <site>
+        return made
+""",
+        "remembered(n, str)",
+        "len(ANSWERS)",
+    ),
 }

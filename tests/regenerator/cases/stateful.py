@@ -1,4 +1,4 @@
-"""Small modules whose values cannot be made again, must not be, or are not kept for ever."""
+"""Small modules whose values cannot be made again, must not be, or change after they were made."""
 
 from tests.regenerator.cases.shared import Refused
 
@@ -271,101 +271,83 @@ def group(name):
 """,
         "to be filled later",
     ),
-    "local": Refused(
+    "rooms whose list is filled from outside": Refused(
         """
-def count(words):
-    table = {}
-    for word in words:
-        if word not in table:
-            table[word] = word * 2  # <site>
-    return "".join(table)
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Room:
+    name: str
+    members: list[str] = field(default_factory=list)
+
+
+ROOMS = {}
+
+
+def room(name):
+    if name not in ROOMS:
+        ROOMS[name] = make(name)  # <site>
+    return ROOMS[name]
+
+
+def make(name):
+    return Room(name)
 """,
-        "nothing that outlives the call",
+        "changes after it was made",
     ),
-    "import time": Refused(
+    "records with a field set elsewhere": Refused(
         """
-TEXT = "x" * 1000  # <site>
+class Record:
+    def __init__(self, name):
+        self.name = name
+        self.hits = 0
+
+
+RECORDS = {}
+
+
+def record(name):
+    if name not in RECORDS:
+        RECORDS[name] = Record(name)  # <site>
+    return RECORDS[name]
+
+
+def hit(name):
+    found = record(name)
+    found.hits += 1
 """,
-        "import time",
+        "changes after it was made",
     ),
-    "a cache of one": Refused(
+    "changed by a caller": Refused(
         """
-import functools
+COUNTS = {}
 
 
-@functools.cache
-def settings():
-    return "x" * 100  # <site>
+def counts(name):
+    if name not in COUNTS:
+        COUNTS[name] = {"name": name, "hits": int(name)}  # <site>
+    return COUNTS[name]
+
+
+def hit(name):
+    counts(name)["hits"] += 1
 """,
-        "no parameters",
+        "is changed by hit",
     ),
-    "a cache of coroutines": Refused(
+    "objects of a class from elsewhere": Refused(
         """
-import functools
+from limits import TokenBucket
+
+BUCKETS = {}
 
 
-@functools.cache
-async def page(number):
-    return "x" * number  # <site>
+def bucket(client):
+    found = BUCKETS.get(client)
+    if found is None:
+        found = BUCKETS[client] = TokenBucket(client)  # <site>
+    return found
 """,
-        "coroutines",
-    ),
-    "a cache of identities": Refused(
-        """
-import functools
-import threading
-
-
-@functools.cache
-def lock_for(name):
-    return threading.Lock()  # <site>
-""",
-        "Lock",
-    ),
-    "a cache of dice": Refused(
-        """
-import functools
-import random
-
-
-@functools.lru_cache(maxsize=None)
-def colour_of(name):
-    return name + random.choice("rgb")  # <site>
-""",
-        "choice",
-    ),
-    "bounded already": Refused(
-        """
-import functools
-
-
-@functools.lru_cache
-def page(number):
-    return "x" * number  # <site>
-""",
-        "nothing that outlives the call",
-    ),
-    "a list that grows": Refused(
-        """
-LOG = []
-
-
-def note(text):
-    LOG.append(text * 2)  # <site>
-""",
-        "not made as an empty dict",
-    ),
-    "name taken": Refused(
-        """
-_TABLE_MAX_ENTRIES = "mine"
-TABLE = {}
-
-
-def look(name):
-    if name not in TABLE:
-        TABLE[name] = name * 2  # <site>
-    return TABLE[name]
-""",
-        "is taken",
+        "a class outside the release",
     ),
 }
