@@ -18,7 +18,7 @@ from regenerator.processes import adopt_strays, end_strays
 from regenerator.sources import Sources, read_sources
 from regenerator.worker import Worker, new_worker, say
 
-SHORTEST, LONGEST = 5.0, 3600.0
+SHORTEST, LONGEST = 2.0, 3600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

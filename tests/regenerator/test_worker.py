@@ -191,12 +191,12 @@ def test_a_short_budget_is_kept(place: Bench) -> None:
     place.change(
         "tests/check_pages.py",
         "        before =",
-        "        import time\n        time.sleep(4)\n        before =",
+        "        import time\n        time.sleep(30)\n        before =",
     )
-    assert place.run(budget=6).returncode == 0
+    assert place.run(budget=2).returncode == 0
     assert place.report()["verdict"] in {"none", "rejected"}
-    assert place.report()["seconds"] < 9
-    assert "budget of 6 s is used up" in place.report()["reason"]
+    assert place.report()["seconds"] < 5
+    assert "budget of 2 s is used up" in place.report()["reason"]
 
 
 @pytest.mark.parametrize(

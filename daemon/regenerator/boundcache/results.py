@@ -121,11 +121,13 @@ def _has_state(code: Code, module: Module, cls: ast.ClassDef) -> bool:
     if any(_collects(node) for node in cls.body):
         return True
     return any(
-        isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in fields
+        isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and node.attr in fields
+        and last_name(node.value) != function.receiver
         for other in code.modules
         for function in other.functions
         for node in function.own_nodes
-        if isinstance(node, ast.Attribute) and last_name(node.value) != function.receiver
     )
 
 
