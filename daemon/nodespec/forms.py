@@ -172,7 +172,7 @@ FORMS: dict[type, dict[str, Any]] = {
             tuple[str, ...], Form('a list of HTTP methods such as ["GET", "HEAD"]', methods, STRINGS)
         ],
     },
-    Health: {"path": UrlPath, "period": Timeout, "timeout": Timeout},
+    Health: {"path": UrlPath, "timeout": Timeout},
     Resources: {
         "memory": Size,
         "cpu": Annotated[float, number(0, 4096, "a number of cores")],
@@ -223,6 +223,7 @@ LATER = frozenset(
         "resources.memory_high",
         "resources.io",
         "health.liveness",
+        "health.period",
         "health.failures",
         "health.command",
         "health.exec",

@@ -61,7 +61,6 @@ class Serves:
 class Health:
     readiness: Probe = Probe.SDK
     path: str = "/healthz"
-    period: float = 1.0
     timeout: float = 2.0
 
 

@@ -58,7 +58,6 @@ idempotent = ["GET"]
 [health]
 readiness = "http"
 path = "/ready?full=1"
-period = "5s"
 timeout = 1
 
 [resources]
@@ -124,7 +123,7 @@ def test_every_key_is_read() -> None:
         instances=2,
         spares=1,
         serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",)),
-        health=Health(Probe.HTTP, "/ready?full=1", 5.0, 1.0),
+        health=Health(Probe.HTTP, "/ready?full=1", 1.0),
         resources=Resources(256 * 1024**2, 1.5, 64, 1024),
         healing=Healing(
             (Rung.COLLECT, Rung.REPLACE),
@@ -206,7 +205,7 @@ BAD = [
     ("health", 'path = "healthz"', "health.path"),
     ("health", 'path = "/a b"', "health.path"),
     ("health", 'path = "/a\\r\\nX: y"', "health.path"),
-    ("health", "period = 0", "health.period"),
+    ("health", "timeout = 0", "health.timeout"),
     ("health", "timeout = -1", "health.timeout"),
     ("resources", "memory = -1", "resources.memory"),
     ("resources", "memory = 1.5", "resources.memory"),

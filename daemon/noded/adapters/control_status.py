@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nodeapi.v1 import control_pb2 as pb
+from nodespec.manifest import Autonomy
 from noded.model.incident import CLOSED, Incident
 from noded.model.instance import Instance, Phase, Role
 from noded.model.rollout import Rollout, Stage
@@ -70,6 +71,8 @@ def _condition(node: NodeState) -> tuple[str, str]:
     if ready >= node.spec.instances:
         incident = node.healing.now
         return "running", incident.finding if incident and incident.stage not in CLOSED else ""
+    if node.backoff.failures and node.spec.healing.autonomy.restart is not Autonomy.ACT:
+        return "down", f"{node.backoff.last}; autonomy restart is not act: nodectl start {node.name}"
     if node.backoff.failures > 1:
         return "backing off", node.backoff.last
     return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"

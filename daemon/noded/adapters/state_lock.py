@@ -4,13 +4,17 @@ import fcntl
 import os
 from pathlib import Path
 
-from noded.ports import Conflict
+from noded.ports import Conflict, Refused
 
 
 def take(path: Path) -> int:
     """Hold the folder until this process ends. Raises Conflict with the pid of who holds it."""
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        text = f"cannot use {path.parent}: {error.strerror}: noded's user must own the folder [paths] state names"
+        raise Refused(text) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -64,8 +64,8 @@ def _order(node: NodeState, fact: CommandRequested) -> Outcome:
 def _start(node: NodeState, fact: CommandRequested) -> Outcome:
     if node.desired is Desired.REMOVED:
         raise Refusal(f"{node.name} is being removed: apply it again when it is gone")
-    backing_off = fact.at < node.backoff.until
-    if node.desired is Desired.RUNNING and not backing_off:
+    down = fact.at < node.backoff.until or len(node.of(Role.STABLE)) < node.spec.instances
+    if node.desired is Desired.RUNNING and not down:
         return node, (), f"{node.name} is to run already"
     node = replace(node, desired=Desired.RUNNING, backoff=Backoff())
     return node, (_recorded(node, fact),), f"{node.name} starts"

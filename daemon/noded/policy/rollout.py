@@ -13,7 +13,7 @@ from noded.model.release import Release
 from noded.model.rollout import Rollout, Seen, Stage, Step
 from noded.model.state import HostState, NodeState
 from noded.policy import verdict
-from nodespec.manifest import NodeSpec
+from nodespec.manifest import Autonomy, NodeSpec
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -148,7 +148,7 @@ def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
     )
     node = replace(node, rollout=rollout)
     if judged.kind == verdict.ROLL_BACK:
-        return roll_back(node, judged.reason, at)
+        return _worse(node, rollout, judged.reason, at)
     plan = rollout.spec.rollout
     if rollout.finish:
         return _promote(node, rollout, "a person asked to finish now", at)
@@ -161,6 +161,17 @@ def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
     if held or judged.kind != verdict.PROMOTE or at - rollout.since < plan.dwell:
         return node, ()
     return _next_step(node, rollout, at, judged.reason), ()
+
+
+def _worse(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:
+    """The figures speak against the canary: take its share, or say so where only a person may."""
+    level = node.spec.healing.autonomy.rollback
+    if level is Autonomy.ACT:
+        return roll_back(node, reason, at)
+    advice = f"advised: nodectl rollout abort {node.name} (autonomy rollback is {level}): {reason}"
+    if rollout.finish:
+        return _promote(node, rollout, "a person asked to finish now", at)
+    return replace(node, rollout=replace(rollout, reason=advice)), ()
 
 
 def _promote(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:

@@ -7,7 +7,7 @@ from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
 from noded.model.instance import Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.state import HostState, NodeState
-from nodespec.manifest import Listen, NodeSpec
+from nodespec.manifest import Autonomy, Listen, NodeSpec
 
 HEALTHY_RUN = 600.0
 """Seconds of readiness after which earlier failures are forgotten."""
@@ -72,6 +72,9 @@ def replace_condemned(node: NodeState, state: HostState, actions: list[Action], 
 
 def start_missing(node: NodeState, state: HostState, actions: list[Action], at: float) -> NodeState:
     missing = _missing(node)
+    if node.backoff.failures and node.spec.healing.autonomy.restart is not Autonomy.ACT:
+        # What ended by itself stays down until a person starts it, which clears the count.
+        missing = tuple((role, reason) for role, reason in missing if role is Role.CANARY)
     if missing and at < node.backoff.until:
         if node.wake_at != node.backoff.until:
             actions.append(WakeAt(node.name, node.backoff.until, "the restart delay ends"))
