@@ -1,6 +1,7 @@
 """Is a decision on disk before it is acted on, and does its record replay to the same decisions?"""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -177,7 +178,7 @@ async def test_every_segment_replays_alone() -> None:
         await bench.reactor.turn((fact,))
     segments = [read_segment(text) for text in bench.ring.segments]
     assert len(segments) > 3
-    for segment, following in zip(segments, segments[1:], strict=False):
+    for segment, following in itertools.pairwise(segments):
         state, differences = replay(segment.lines, segment.state)
         assert differences == ()
         assert state == following.state

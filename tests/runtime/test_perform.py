@@ -1,0 +1,290 @@
+"""Is every action done with the right port, and its failure told as a fact?"""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from noded.model import actions as a
+from noded.model.inputs import (
+    ActionFailed,
+    CachesShrunk,
+    GarbageCollected,
+    InstanceExited,
+    InstanceStarted,
+    MemoryProfiled,
+    Woken,
+)
+from noded.ports import NotFound, Refused
+from noded.runtime.alarms import Alarms
+from noded.runtime.perform import Perform, World
+from nodespec.manifest import Resources, Stop
+from tests.adapters.looped import looped, until
+from tests.fakes.answers import FakeAnswers
+from tests.fakes.clock import FakeClock
+from tests.fakes.inbox import FakeInbox
+from tests.fakes.nodes import FakeNodes
+from tests.fakes.processes import FakeProcesses
+from tests.fakes.proxy import FakeProxy
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.releases import FakeReleases
+from tests.fakes.workshop import FakeWorkshop
+from tests.runtime.nouns import DIGEST, NEXT, process, route, spec, start
+
+ONE = ("catalog", "catalog.1")
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock, self.inbox, self.answers = FakeClock(), FakeInbox(), FakeAnswers()
+        self.processes = FakeProcesses(self.inbox, self.clock)
+        self.nodes = FakeNodes(self.inbox, self.clock)
+        self.proxy, self.registry = FakeProxy((8100, 8163)), FakeRegistry()
+        self.releases, self.workshop = FakeReleases({DIGEST: spec(run=("/bin/sleep", "300"))}), FakeWorkshop()
+        self.perform = Perform(
+            World(
+                clock=self.clock,
+                inbox=self.inbox,
+                alarms=Alarms(self.clock, self.inbox),
+                answers=self.answers,
+                processes=self.processes,
+                nodes=self.nodes,
+                proxy=self.proxy,
+                registry=self.registry,
+                releases=self.releases,
+                workshop=self.workshop,
+                env=(("PATH", "/usr/bin"), ("LANG", "C.UTF-8")),
+            )
+        )
+
+    def failure(self) -> ActionFailed:
+        (failed,) = self.inbox.all(ActionFailed)
+        return failed
+
+
+def regenerate() -> a.Regenerate:
+    return a.Regenerate(
+        "catalog",
+        "catalog-1",
+        "memory-growth",
+        DIGEST,
+        "1",
+        "1+heal.1",
+        1.0,
+        2,
+        (),
+        ("collect: held",),
+        "it grows",
+    )
+
+
+@looped
+async def test_a_start_gives_the_program_all_it_needs() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(
+        run=("python3", "-m", "catalog", "--bind={listen}", "{listen}"),
+        env=(("LOG_LEVEL", "info"), ("LANG", "de")),
+        user="shop",
+        stop=Stop("TERM", 12.5),
+        resources=Resources(2**28, 0.5, 64, 256),
+    )
+    await bench.perform(replace(start(), address="unix:/run/s", active=False))
+    (launch,) = bench.processes.launched
+    assert launch.argv == ("python3", "-m", "catalog", "--bind=unix:/run/s", "unix:/run/s")
+    assert launch.cwd == str(bench.releases.path(DIGEST))
+    assert dict(launch.env) == {
+        "PATH": "/usr/bin",
+        "LANG": "de",
+        "LOG_LEVEL": "info",
+        "NODED_NODE": "catalog",
+        "NODED_INSTANCE": "catalog.1",
+        "NODED_VERSION": "1.4.0",
+        "NODED_LISTEN": "unix:/run/s",
+        "NODED_ACTIVE": "0",
+        "NODED_STOP_TIMEOUT": "12.5",
+        "NOTIFY_SOCKET": "/run/noded/notify/catalog.1.sock",
+    }
+    limits = (launch.user, launch.memory, launch.cpu, launch.pids, launch.files, launch.data)
+    assert limits == ("shop", 2**28, 0.5, 64, 256, True)
+
+
+@looped
+async def test_a_started_instance_is_told_believed_and_watched() -> None:
+    bench = Bench()
+    bench.processes.degraded = ("no memory limit",)
+    await bench.perform(start())
+    running = bench.processes.running["catalog.1"].process
+    assert bench.inbox.facts == [
+        InstanceStarted(bench.clock.now(), *ONE, running, ("no memory limit",)),
+    ]
+    assert bench.nodes.lines["catalog.1"].uid == running.uid
+    bench.processes.end("catalog.1", "code 1")
+    assert bench.inbox.facts[1:] == [InstanceExited(bench.clock.now(), *ONE, "code 1")]
+
+
+@looped
+async def test_one_that_ends_at_once_is_told_as_started_first() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(run=("/bin/sh", "-c", "exit 2"))
+    await bench.perform(start())
+    assert [type(fact) for fact in bench.inbox.facts] == [InstanceStarted, InstanceExited]
+
+
+@looped
+async def test_a_start_that_fails_leaves_nothing() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(run=("/missing/program",))
+    await bench.perform(start())
+    failed = bench.failure()
+    assert (failed.action, failed.node, failed.instance, failed.kind) == ("StartInstance", *ONE, "Refused")
+    assert "/missing/program" in failed.cause
+    assert bench.nodes.lines == {}
+
+
+@looped
+async def test_a_release_that_is_not_here_is_told() -> None:
+    bench = Bench()
+    await bench.perform(replace(start(), digest=NEXT))
+    assert bench.failure().kind == "NotFound"
+    assert bench.processes.launched == []
+
+
+@looped
+async def test_an_adopted_instance_is_believed_and_watched() -> None:
+    bench = Bench()
+    await bench.perform(a.AdoptInstance(*ONE, DIGEST, process(), "unix:/s", True, "it lived on"))
+    assert bench.nodes.lines["catalog.1"].uid == process().uid
+    assert [type(fact) for fact in bench.inbox.facts] == [InstanceExited]  # there is none of that number
+
+
+@looped
+async def test_stop_kill_and_remove() -> None:
+    bench = Bench()
+    for number in (1, 2):
+        await bench.perform(start(number=number))
+    await bench.perform(a.StopInstance(*ONE, "TERM", "why"))
+    await bench.perform(a.KillInstance("catalog", "catalog.2", "why"))
+    ends = [(fact.instance, fact.status) for fact in bench.inbox.all(InstanceExited)]
+    assert ends == [("catalog.1", "signal 15"), ("catalog.2", "signal 9")]
+    await bench.perform(a.RemoveInstance(*ONE, "it exited"))
+    assert set(bench.processes.running) == {"catalog.2"}
+    assert set(bench.nodes.lines) == {"catalog.2"}
+    await bench.perform(a.RemoveInstance(*ONE, "again"))
+    assert bench.inbox.all(ActionFailed) == []
+
+
+@looped
+async def test_orders_to_the_sdk_bring_facts() -> None:
+    bench = Bench()
+    bench.nodes.listen(*ONE)
+    everything = ("collect", "shrink", "restore", "profile_start", "profile_stop", "activate")
+    bench.nodes.lines["catalog.1"].answers = {do: {} for do in everything}
+    for action in (
+        a.ActivateInstance(*ONE, ""),
+        a.BeginProfile(*ONE, ""),
+        a.EndProfile(*ONE, ""),
+        a.CollectGarbage(*ONE, ""),
+        a.ShrinkCaches(*ONE, 0.5, ""),
+        a.RestoreCaches(*ONE, ""),
+    ):
+        await bench.perform(action)
+    assert [type(fact) for fact in bench.inbox.facts] == [MemoryProfiled, GarbageCollected, CachesShrunk]
+    assert len(bench.nodes.orders) == 6
+
+
+@looped
+async def test_an_order_that_fails_is_told() -> None:
+    bench = Bench()
+    bench.nodes.listen(*ONE)
+    bench.nodes.lines["catalog.1"].answers = {"collect": Refused("catalog.1 answered: no")}
+    await bench.perform(a.CollectGarbage(*ONE, ""))
+    assert bench.failure() == ActionFailed(
+        bench.clock.now(), "CollectGarbage", *ONE, "Refused", "catalog.1 answered: no"
+    )
+
+
+@looped
+async def test_routes_go_to_the_proxy() -> None:
+    bench = Bench()
+    await bench.perform(a.InstallRoute("catalog", route(), (), "new"))
+    await bench.perform(a.RenewShare("catalog", route(), "the lease"))
+    assert bench.proxy.installed == [route(), route()]
+    await bench.perform(a.RemoveRoute("catalog", 8100, "removed"))
+    assert bench.proxy.routes == {}
+    bench.proxy.is_away = True
+    await bench.perform(a.RemoveRoute("catalog", 8100, "removed"))
+    assert (bench.failure().action, bench.failure().kind) == ("RemoveRoute", "Unavailable")
+
+
+@looped
+async def test_a_release_is_recorded_once_and_never_with_other_content() -> None:
+    bench = Bench()
+    record = a.RecordRelease("catalog", "1.4.0", DIGEST, "uid 0", "", "applied")
+    await bench.perform(record)
+    await bench.perform(record)
+    held = await bench.registry.get("releases/catalog/1.4.0")
+    assert held is not None
+    assert held.revision == 1
+    assert json.loads(held.value) == {
+        "node": "catalog",
+        "version": "1.4.0",
+        "digest": DIGEST,
+        "origin": "uid 0",
+        "signature": "",
+        "at": bench.clock.now(),
+    }
+    await bench.perform(replace(record, digest=NEXT))
+    assert (bench.failure().action, bench.failure().kind) == ("RecordRelease", "Conflict")
+    assert await bench.registry.get("releases/catalog/1.4.0") == held
+
+
+@looped
+async def test_a_node_is_recorded_and_forgotten() -> None:
+    bench = Bench()
+    for version, desired in (("1.4.0", "running"), ("1.5.0", "stopped")):
+        await bench.perform(a.RecordNode("catalog", version, DIGEST, desired, "applied"))
+    held = await bench.registry.get("nodes/catalog")
+    assert held is not None
+    assert json.loads(held.value) == {"version": "1.5.0", "digest": DIGEST, "desired": "stopped"}
+    for _ in range(2):
+        await bench.perform(a.ForgetNode("catalog", "removed"))
+    assert await bench.registry.get("nodes/catalog") is None
+    assert bench.inbox.facts == []
+
+
+@looped
+async def test_regeneration_alarms_answers_and_notes() -> None:
+    bench = Bench()
+    await bench.perform(regenerate())
+    await bench.perform(a.CancelRegeneration("catalog", "catalog-1", "enough"))
+    assert bench.workshop.begun == [regenerate()]
+    assert bench.workshop.cancelled == ["catalog-1"]
+    await bench.perform(a.Answer(7, "catalog", "refused", "no", "none"))
+    assert bench.answers.given == [(7, "refused", "no", "none")]
+    await bench.perform(a.Note("catalog", "catalog-1", "it leaks"))
+    await bench.perform(a.WakeAt("catalog", 0.0, "now"))
+
+    async def woken() -> bool:
+        return bench.inbox.facts == [Woken(bench.clock.now(), "catalog")]
+
+    await until(woken)
+
+
+@looped
+async def test_what_was_dropped_is_told() -> None:
+    bench = Bench()
+    bench.perform.dropped(start(), "the route is new")
+    failed = bench.failure()
+    assert (failed.action, failed.instance, failed.kind) == ("StartInstance", "catalog.1", "Cancelled")
+    assert failed.cause == "not begun: the route is new"
+
+
+@looped
+async def test_a_mistake_of_ours_is_not_taken_for_a_refusal() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = None  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        await bench.perform(start())
+    assert bench.inbox.facts == []
+    with pytest.raises(NotFound):
+        bench.nodes.expect("catalog", "catalog.9", 1)
