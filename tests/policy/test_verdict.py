@@ -79,6 +79,7 @@ def test_promotion_evidence_by_hand() -> None:
 def test_requests_without_an_error_until_promotion(share: float, margin: float, requests: int) -> None:
     standard = Standard(margin=margin)
     needed = judge((Counts(share, 0, 0, 0, 0),), standard).requests_needed
+    assert needed is not None
     assert needed == pytest.approx(requests, abs=1)
     done = Counts(share, needed, 0, math.ceil(needed * (1 - share) / share), 0)
     short = replace(

@@ -34,6 +34,11 @@ class Grain:
     leeway: float = 1.0  # standard errors by which the slope before the onset may miss being quiet
     trim: int = 0  # buckets without which the growth must still go on: a quiet front hides slowing down
 
+    @property
+    def span(self) -> int:
+        """Milliseconds."""
+        return int(self.width * 1000.0)
+
 
 # Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
 # the noise: there the projection is taken as measured, and the limit may be hours away.
@@ -65,6 +70,7 @@ QUIET: Final = 0.05  # slope before an onset, in slopes after it: at most, give 
 PRESENT: Final = 0.75  # share of a window's buckets that got a sample
 STRAIGHT: Final = 0.004  # in growths of the window: nobody asks for a straighter line
 AGREEING: Final = 3  # assessments in a row that make a finding
+LASTING: Final = 6  # buckets that show whether a found growth goes on
 CONFIDENCE: Final = 1.96  # 95 %, both sides
 
 SETTLED: Final = 0.3  # share of the former slope below which a rung has held
@@ -90,13 +96,13 @@ class Line:
 class Window:
     """Closed buckets, in order."""
 
-    marks: tuple[int, ...]
+    marks: tuple[int, ...]  # milliseconds
     lows: tuple[int, ...]
     width: float
 
     @property
     def seconds(self) -> float:
-        return (self.marks[-1] - self.marks[0] + 1) * self.width
+        return (self.marks[-1] - self.marks[0]) / 1000.0 + self.width
 
     def part(self, begin: int, end: int | None = None) -> "Window":
         return Window(self.marks[begin:end], self.lows[begin:end], self.width)
@@ -110,18 +116,19 @@ def observe(trend: Trend, at: float, used: int) -> Trend:
         return Trend(at, at, (Scale((0,), (used,)),) * len(GRAINS))
     if at < trend.last:
         return trend
-    age = at - trend.since
+    age = int((at - trend.since) * 1000.0)
     pairs = zip(trend.scales, GRAINS, strict=True)
-    return Trend(
-        trend.since, at, tuple([_put(scale, int(age // grain.width), used) for scale, grain in pairs])
-    )
+    return Trend(trend.since, at, tuple([_put(scale, grain, age, used) for scale, grain in pairs]))
 
 
-def _put(scale: Scale, mark: int, used: int) -> Scale:
+def _put(scale: Scale, grain: Grain, age: int, used: int) -> Scale:
+    """A bucket is marked with the age at its least use: samples do not come in step with buckets."""
     marks, lows = scale.marks, scale.lows
-    if marks[-1] == mark:
-        return scale if lows[-1] <= used else Scale(marks, (*lows[:-1], used), scale.streak, scale.found)
-    return Scale((*marks[-KEPT:], mark), (*lows[-KEPT:], used), scale.streak, scale.found)
+    if marks[-1] // grain.span == age // grain.span:
+        if lows[-1] <= used:
+            return scale
+        return Scale((*marks[:-1], age), (*lows[:-1], used), scale.streak, scale.found)
+    return Scale((*marks[-KEPT:], age), (*lows[-KEPT:], used), scale.streak, scale.found)
 
 
 def step(trend: Trend, at: float, used: int, limit: int) -> tuple[Trend, Growth | None]:
@@ -135,7 +142,7 @@ def step(trend: Trend, at: float, used: int, limit: int) -> tuple[Trend, Growth 
         return trend, None
     scales = tuple(
         [
-            new if new.marks[-1] == old.marks[-1] else _assess(new, grain, limit)
+            new if new.marks[-1] // grain.span == old.marks[-1] // grain.span else _assess(new, grain, limit)
             for old, new, grain in zip(before, trend.scales, GRAINS, strict=True)
         ]
     )
@@ -152,6 +159,8 @@ def finding(trend: Trend) -> Growth | None:
 def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
     seen = Window(scale.marks[:-1], scale.lows[:-1], grain.width)
     growth = _growth(seen, grain, limit) if limit > 0 else None
+    if growth is None and scale.found is not None and limit > 0:
+        growth = _lasting(seen.part(-LASTING), scale.found, limit)
     streak = 0 if growth is None else min(AGREEING, scale.streak + 1)
     if streak == scale.streak == 0:
         return scale
@@ -160,7 +169,7 @@ def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
 
 def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     count = len(seen.marks)
-    if seen.marks[0] == 0 and (found := _since_start(seen, grain, limit)) is not None:
+    if seen.marks[0] < grain.span and (found := _since_start(seen, grain, limit)) is not None:
         return found
     for length in LENGTHS:
         if count - length < BEFORE:
@@ -171,6 +180,15 @@ def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     if count >= LENGTHS[0] and seen.lows[-1] > FULL_FROM * limit:
         return _endless(seen.part(count - LENGTHS[0]), FULL, limit)
     return _endless(seen, STEADY, limit) if count == KEPT else None
+
+
+def _lasting(recent: Window, found: Growth, limit: int) -> Growth | None:
+    """What was found stays found while it grows on, also when its beginning is no longer remembered."""
+    line = _line(recent)
+    if line.slope < 0.5 * found.slope:
+        return None
+    seconds = max(0.0, (limit - recent.lows[-1]) / line.slope)
+    return Growth(line.slope, line.low, seconds, recent.seconds, recent.lows[-1])
 
 
 def _since_start(seen: Window, grain: Grain, limit: int) -> Growth | None:
@@ -246,8 +264,7 @@ def _line(window: Window) -> Line:
     levels = [low - slope * (mark - marks[-1]) for mark, low in zip(marks, lows, strict=True)]
     end = _median(sorted(levels))
     noise = _median(sorted([abs(level - end) for level in levels]))
-    width = window.width
-    return Line(slope / width, slopes[bound] / width, slopes[-1 - bound] / width, end, noise)
+    return Line(slope * 1000.0, slopes[bound] * 1000.0, slopes[-1 - bound] * 1000.0, end, noise)
 
 
 def _median(ordered: list[float]) -> float:
@@ -281,9 +298,9 @@ def _since(trend: Trend, start: float) -> Window | None:
     """The closed buckets of the finest scale that reaches back to `start`, else of the coarsest."""
     if trend.since is None:
         return None
+    first = max(0, math.ceil((start - trend.since) * 1000.0))
     for scale, grain in zip(trend.scales, GRAINS, strict=True):
-        first = max(0, math.ceil((start - trend.since) / grain.width))
-        if scale.marks[0] <= first or grain is GRAINS[-1]:
+        if scale.marks[0] // grain.span * grain.span <= first or grain is GRAINS[-1]:
             begin = sum(mark < first for mark in scale.marks[:-1])
             return Window(scale.marks[begin:-1], scale.lows[begin:-1], grain.width)
     return None
