@@ -142,6 +142,16 @@ def test_a_canary_that_is_never_ready_ends_it() -> None:
     assert core.rollout.reason == "shop.2 was not ready within 10 s of its start"
 
 
+def test_a_late_canary_that_dies_at_once_is_not_started_again() -> None:
+    core = running()
+    core.apply(spec("1.1"))
+    core.started("shop.2")
+    core.tick(10.1)
+    assert starts(core.exits("shop.2")) == []
+    assert core.rollout.stage is Stage.ROLLED_BACK
+    assert core.rollout.reason == "shop.2 was not ready within 10 s of its start"
+
+
 def test_a_canary_whose_start_never_begins_ends_it() -> None:
     core = running()
     core.exits("shop.1")

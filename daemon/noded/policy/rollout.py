@@ -53,9 +53,10 @@ def on_counted(node: NodeState) -> NodeState:
 
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     instance = node.instances.get(fact.instance)
-    rolling = node.rolling_out and instance is not None and instance.role is Role.CANARY
-    if rolling and instance is not None and not instance.leaving:
-        return roll_back(node, f"its canary {instance.id} exited: {fact.status}", fact.at)
+    if node.rolling_out and instance is not None and instance.role is Role.CANARY:
+        # One that we killed, for not being ready in time, may end before the next look at it.
+        reason = instance.condemned or f"its canary {instance.id} exited: {fact.status}"
+        return roll_back(node, reason, fact.at)
     return node, ()
 
 
