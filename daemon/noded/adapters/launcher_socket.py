@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from noded.ports import Conflict, NotFound, PortError, Refused, TimedOut, Unavailable
 
@@ -16,6 +17,8 @@ KINDS: Mapping[str, type[PortError]] = {
     "unavailable": Unavailable,
     "timed_out": TimedOut,
 }
+Waiting: TypeAlias = asyncio.Future[Mapping[str, object]]
+Asked: TypeAlias = dict[int, Waiting]
 
 
 class LauncherSocket:
@@ -25,7 +28,7 @@ class LauncherSocket:
         self._path = path
         self._group = group
         self._writer: asyncio.StreamWriter | None = None
-        self._asked: dict[int, asyncio.Future[Mapping[str, object]]] = {}
+        self._asked: Asked = {}
         self._number = 0
         self._opening = asyncio.Lock()
 
@@ -50,51 +53,56 @@ class LauncherSocket:
     async def _exchange(
         self, op: str, what: str, timeout: float, fields: Mapping[str, object]
     ) -> Mapping[str, object]:
-        await self._open(what)
         self._number += 1
         number = self._number
-        waiting: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
-        self._asked[number] = waiting
         line = json.dumps({"id": number, "op": op, **fields}, separators=(",", ":")).encode() + b"\n"
         try:
             async with asyncio.timeout(timeout):
-                assert self._writer is not None
-                self._writer.write(line)
-                await self._writer.drain()
-                return await waiting
+                writer, asked = await self._open(what)
+                waiting: Waiting = asyncio.get_running_loop().create_future()
+                asked[number] = waiting
+                try:
+                    writer.write(line)
+                    await writer.drain()
+                    return await waiting
+                finally:
+                    del asked[number]
         except TimeoutError as error:
             raise TimedOut(f"{what}: the launcher did not answer in {timeout:.0f} s") from error
         except OSError as error:
             raise Unavailable(f"{what}: the launcher went away: {error}") from error
-        finally:
-            self._asked.pop(number, None)
 
-    async def _open(self, what: str) -> None:
+    async def _open(self, what: str) -> tuple[asyncio.StreamWriter, Asked]:
         async with self._opening:
             if self._writer is not None and not self._writer.is_closing():
-                return
+                return self._writer, self._asked
             try:
                 reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=LONGEST_LINE)
             except OSError as error:
                 text = f"{what}: no launcher at {self._path} ({error.strerror}): is noded-launcher running?"
                 raise Unavailable(text) from error
-            self._group.create_task(self._read(reader, self._writer))
+            # Answers to an earlier connection's questions will never come on this one.
+            self._asked = {}
+            self._group.create_task(_read(reader, self._writer, self._asked))
+            return self._writer, self._asked
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                self._take(line)
-        except (OSError, ValueError):
-            pass
-        finally:
-            writer.close()
-            gone = ConnectionResetError("connection closed")
-            for waiting in self._asked.values():
-                if not waiting.done():
-                    waiting.set_exception(gone)
 
-    def _take(self, line: bytes) -> None:
-        message = json.loads(line)
-        waiting = self._asked.get(message.get("id", 0))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked) -> None:
+    try:
+        while line := await reader.readline():
+            _take(line, asked)
+    except (OSError, ValueError, RecursionError):
+        pass
+    finally:
+        writer.close()
+        for waiting in asked.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError("connection closed"))
+
+
+def _take(line: bytes, asked: Asked) -> None:
+    message = json.loads(line)
+    number = message.get("id") if isinstance(message, dict) else None
+    waiting = asked.get(number) if isinstance(number, int) else None
+    if waiting is not None and not waiting.done():
+        waiting.set_result(message)
