@@ -16,6 +16,8 @@ from noded.model.instance import Process
 from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, PortError, Refused
 
 KILL_TIME = 5.0
+REAP_TIME = 0.5
+"""Longest time the launcher is given to take in an end that we know of."""
 Ended = Callable[[str], None]
 
 
@@ -107,9 +109,18 @@ class LauncherProcesses:
 
     async def _tell(self, instance: str, ended: Ended) -> None:
         try:
-            ended(_status(await self._launcher.ask("status", 2.0, instance=instance)))
+            ended(_status(await self._end_of(instance)))
         except PortError:
             ended("unknown")
+
+    async def _end_of(self, instance: str) -> Mapping[str, object]:
+        """The kernel tells us and the launcher at the same moment: its word may be from just before."""
+        until = self._clock.now() + REAP_TIME
+        while True:
+            result = await self._launcher.ask("status", 2.0, instance=instance)
+            if result.get("running") is not True or self._clock.now() >= until:
+                return result
+            await asyncio.sleep(0.01)
 
 
 def _process(result: Mapping[str, object]) -> Process:
