@@ -6,6 +6,7 @@ and noded is killed. Numbers at the end, and in demo-report.json.
 """
 
 import argparse
+import http.client
 import json
 import os
 import re
@@ -197,8 +198,6 @@ class Demo:
 
     def until_served(self, began: float) -> float:
         """Seconds from `began` to the first answer to a request that was sent after it."""
-        import http.client
-
         while True:
             line = http.client.HTTPConnection("127.0.0.1", self.host.first_port, timeout=5)
             try:
@@ -361,10 +360,9 @@ def main() -> int:
         return 1
     finally:
         demo.close()
+        host.close(keep=options.keep)
         if options.keep:
             print(f"kept: {host.folder}")
-        else:
-            host.close()
 
 
 if __name__ == "__main__":

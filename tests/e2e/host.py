@@ -60,7 +60,7 @@ class Host:
             [self.python, "-m", "launcher", "--config", str(self.folder / "etc/launcher.toml")],
             root=True,
         )
-        wait_for(lambda: (self.folder / "launcher.sock").exists(), "the launcher's socket")
+        wait_for(lambda: connects(self.folder / "launcher.sock"), "the launcher's socket")
 
     def start_proxy(self) -> None:
         config = self.folder / "etc/haproxy.cfg"
@@ -79,8 +79,12 @@ class Host:
         self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)])
         wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
 
-    def start_noded(self) -> None:
+    def begin_noded(self) -> None:
+        """Start it and do not wait until it answers."""
         self._spawn("noded", [self.python, "-m", "noded", "--config", str(self.folder / "etc/noded.toml")])
+
+    def start_noded(self) -> None:
+        self.begin_noded()
         wait_for(lambda: self._answers(), "noded's answer")
 
     def _answers(self) -> bool:
@@ -171,13 +175,15 @@ class Host:
         text = Path(f"/proc/{self.running['noded'].pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmRSS"))
 
-    def close(self) -> None:
+    def close(self, keep: bool = False) -> None:
+        """End everything of this host; `keep` leaves its folder for a look."""
         with contextlib.suppress(Exception):
             self._end_nodes()
         for name in ("noded", "proxy", "launcher"):
             self.stop(name)
         self._kill_leftovers()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end_nodes(self) -> None:
         """Ask the launcher to end every instance, whatever noded thinks of it."""
