@@ -1,13 +1,19 @@
 """What have the instances of a node printed?"""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from noded.ports import Unavailable
+
 BLOCK = 64 * 1024
 MOST_LINES = 10_000
-LONGEST_TAIL = 4 * 1024 * 1024
+LONGEST_TAIL = 2 * 1024 * 1024
+"""Well below the 4 MiB that a gRPC client takes in one message by default."""
+# Neither a link nor a pipe: nothing that is no log is read or waited for.
+FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NodeLogs:
@@ -16,11 +22,15 @@ class NodeLogs:
 
     def instances(self, node: str) -> tuple[str, ...]:
         """Those that have a log, oldest first."""
-        logs = (path for path in (self._folder / node).glob(f"{node}.*.log") if path.is_file())
-        return tuple(path.stem for path in sorted(logs, key=lambda path: path.stat().st_mtime))
+        names = (path.stem for path in (self._folder / node).glob(f"{node}.*.log"))
+        numbered = (name for name in names if name.rpartition(".")[2].isdecimal())
+        return tuple(sorted(numbered, key=lambda name: int(name.rpartition(".")[2])))
 
     def tail(self, node: str, instance: str, lines: int) -> tuple[bytes, int]:
-        """The newest whole lines and where they end in the file."""
+        """The newest whole lines and where they end in the file.
+
+        Raises Unavailable when what is there cannot be read; what is not there is empty.
+        """
         try:
             with self._open(node, instance) as file:
                 end = file.seek(0, os.SEEK_END)
@@ -34,12 +44,18 @@ class NodeLogs:
         except FileNotFoundError:
             return b"", 0
         whole = text[: text.rfind(b"\n") + 1]
-        return b"".join(whole.splitlines(keepends=True)[-lines:]), place + len(whole)
+        listed = whole.split(b"\n")[:-1]
+        if place > 0:
+            del listed[:1]  # its beginning lies before what was read
+        newest = listed[-min(lines, MOST_LINES) :] if lines else []
+        return b"".join(line + b"\n" for line in newest), place + len(whole)
 
     def since(self, node: str, instance: str, place: int) -> tuple[bytes, int]:
-        """Whole lines written after `place`, at most a block of them, and where they end."""
+        """Whole lines written after `place`, at most a block, and where they end. Raises as `tail` does."""
         try:
             with self._open(node, instance) as file:
+                if file.seek(0, os.SEEK_END) < place:
+                    place = 0  # somebody cut it down
                 file.seek(place)
                 text = file.read(BLOCK)
         except FileNotFoundError:
@@ -50,7 +66,16 @@ class NodeLogs:
         return text[:end], place + end
 
     def _open(self, node: str, instance: str) -> BinaryIO:
-        handle = os.open(self._folder / node / f"{instance}.log", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        path = self._folder / node / f"{instance}.log"
+        try:
+            handle = os.open(path, FLAGS)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise Unavailable(f"cannot read the output of {instance}: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise Unavailable(f"cannot read the output of {instance}: {path} is not a file")
         return os.fdopen(handle, "rb")
 
 
