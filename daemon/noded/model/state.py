@@ -50,6 +50,8 @@ class NodeState:
     """What the proxy was last told."""
     wake_at: float = 0.0
     """The alarm that was last asked for; 0 when none is set."""
+    unrecorded: bool = False
+    """The registry did not take what should run: it is told again."""
 
     @property
     def name(self) -> str:
@@ -80,6 +82,8 @@ class Numbers:
     instance: int = 0
     incident: int = 0
     rollout: int = 0
+    recorded: bool = True
+    """False while the registry has not taken that the node is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,12 @@ def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, 
 def _with_registry(state: HostState, fact: Booted) -> HostState:
     """Nodes that the registry knows and we do not: our memory was lost, or they came while we were away."""
     for known in fact.known:
-        if known.spec.name not in state.nodes and known.desired != Desired.REMOVED:
+        name = known.spec.name
+        if name in state.removed and name not in state.nodes:
+            # We removed it and the registry was not told.
+            numbers = replace(state.removed[name], recorded=False)
+            state = replace(state, removed={**state.removed, name: numbers})
+        elif name not in state.nodes and known.desired != Desired.REMOVED:
             node = NodeState(
                 spec=known.spec,
                 release=known.release,

@@ -36,6 +36,7 @@ from noded.policy import (
     lifecycle,
     notes,
     proxy,
+    recording,
     regeneration,
     release,
     rollout,
@@ -70,7 +71,9 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
         case CommandRequested():
             return command.on_command(state, fact)
         case Sampled():
-            return vitals.on_sampled(state, fact)
+            state, told = recording.again(state)
+            state, actions = vitals.on_sampled(state, fact)
+            return state, (*told, *actions)
         case TrafficCounted():
             return vitals.on_counted(state, fact), ()
         case ProxyFound():
@@ -96,7 +99,7 @@ def _note_of_node(
 ) -> tuple[HostState, Actions]:
     node = state.nodes.get(fact.node)
     if node is None:
-        return state, ()
+        return recording.on_forget_failed(state, fact) if isinstance(fact, ActionFailed) else state, ()
     actions: Actions = ()
     match fact:
         case InstanceStarted():
@@ -137,8 +140,10 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
             return node, (*undone, *killed)
         case "ActivateInstance":
             return node, lifecycle.on_activate_failed(node, fact)
-        case "RecordRelease":
+        case "RecordRelease" if node.rolling_out:
             return regeneration.on_record_failed(node, fact)
+        case "RecordRelease" | "RecordNode":
+            return recording.on_failed(node, fact), ()
         case action if action in ROUTES:
             return proxy.on_install_failed(node), ()
         case _:

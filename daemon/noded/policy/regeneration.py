@@ -53,10 +53,8 @@ def on_failed(node: NodeState, fact: RegenerationFailed) -> NodeState:
 
 
 def on_record_failed(node: NodeState, fact: ActionFailed) -> Outcome:
-    """The registry would not take the release: what is not on record does not run."""
-    if node.rolling_out:
-        return rollout.roll_back(node, f"its release could not be recorded: {fact.cause}", fact.at)
-    return node, ()
+    """The registry would not take the candidate's release: what is not on record is not rolled out."""
+    return rollout.roll_back(node, f"its release could not be recorded: {fact.cause}", fact.at)
 
 
 def _waiting_for(node: NodeState, incident: str) -> Incident | None:
