@@ -19,7 +19,7 @@ def changes(before: NodeSpec | None, after: NodeSpec) -> tuple[Change, ...]:
     return tuple(
         (key, old.get(key, ""), new.get(key, ""))
         for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
+        if old.get(key, "") != new.get(key, "")
     )
 
 

@@ -10,7 +10,7 @@ class HttpProbes:
         try:
             async with asyncio.timeout(timeout):
                 return await _asked(address, path)
-        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, ValueError, OverflowError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return False
 
 
@@ -23,6 +23,6 @@ async def _asked(address: str, path: str) -> bool:
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         status = await reader.readuntil(b"\r\n")
-        return status[9:10] == b"2"
+        return status.startswith(b"HTTP/1.") and status[8:10] == b" 2"
     finally:
         writer.close()

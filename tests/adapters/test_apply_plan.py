@@ -1,0 +1,69 @@
+"""Is a planned change told key by key, and the memory it takes at most?"""
+
+from typing import Any
+
+import pytest
+
+from noded.adapters.apply_plan import changes, peak_memory
+from noded.model.instance import Role
+from nodespec.manifest import Autonomy, Healing, Levels, Resources, Rung, Serves
+from tests.runtime.nouns import instance, node, spec
+
+
+def test_a_new_node_changes_nothing() -> None:
+    assert changes(None, spec()) == ()
+    assert changes(spec(), spec()) == ()
+
+
+CHANGES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
+    ({"version": "1.5.0"}, ("version", "1.4.0", "1.5.0")),
+    ({"run": ("a", "b")}, ("run", "[python3, -m, catalog]", "[a, b]")),
+    ({"instances": 3}, ("instances", "1", "3")),
+    ({"env": (("A", "1"),)}, ("env", "[]", "[[A, 1]]")),
+    ({"resources": Resources(memory=512)}, ("resources.memory", str(256 * 2**20), "512")),
+    (
+        {"healing": Healing(ladder=(Rung.COLLECT,))},
+        ("healing.ladder", "[collect, shrink, replace, regenerate]", "[collect]"),
+    ),
+    ({"healing": Healing(autonomy=Levels(tune=Autonomy.ACT))}, ("healing.autonomy.tune", "advise", "act")),
+    ({"serves": Serves(8101)}, ("serves.port", "8100", "8101")),
+]
+
+
+@pytest.mark.parametrize(("fields", "change"), CHANGES, ids=[change[0] for _, change in CHANGES])
+def test_each_key(fields: dict[str, Any], change: tuple[str, str, str]) -> None:
+    assert changes(spec(), spec(**fields)) == (change,)
+
+
+def test_a_table_that_comes_or_goes() -> None:
+    came = changes(spec(serves=None), spec())
+    assert came == (
+        ("serves.idempotent", "", "[GET, HEAD]"),
+        ("serves.listen", "", "unix"),
+        ("serves.port", "", "8100"),
+        ("serves.protocol", "", "http"),
+    )
+    assert changes(spec(), spec(serves=None)) == tuple((key, new, old) for key, old, new in came)
+
+
+M = 2**20
+
+
+def test_a_new_node_needs_what_it_wants() -> None:
+    wanted = spec(instances=2, spares=1, resources=Resources(memory=100 * M))
+    assert peak_memory(None, wanted) == 300 * M
+
+
+def test_a_rollout_needs_both_versions_at_once() -> None:
+    running = node("catalog", instance("catalog.1"), instance("catalog.2", role=Role.SPARE))
+    assert peak_memory(running, spec(resources=Resources(memory=100 * M))) == (2 * 256 + 100) * M
+
+
+def test_more_instances_than_before() -> None:
+    assert peak_memory(node("catalog", instance()), spec(instances=5)) == (1 + 5) * 256 * M
+
+
+@pytest.mark.parametrize("limits", [(0, 100), (100, 0), (0, 0)])
+def test_without_a_limit_nothing_can_be_said(limits: tuple[int, int]) -> None:
+    before, after = (spec(resources=Resources(memory=limit)) for limit in limits)
+    assert peak_memory(node("catalog", instance(), spec=before), after) == 0

@@ -1,0 +1,108 @@
+"""Does only a 2xx answer in time count, whatever else a program does?"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from noded.adapters.http_probes import HttpProbes
+from tests.adapters.looped import looped
+from tests.adapters.sdk import wait
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
+    yield made
+    shutil.rmtree(made)
+
+
+class Program:
+    """Says one thing to everybody, and remembers what it was asked."""
+
+    def __init__(self, says: bytes, silent: bool = False) -> None:
+        self.heard = b""
+        self.ended = 0
+        self._says = says
+        self._silent = silent
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heard = await reader.readuntil(b"\r\n\r\n")
+        writer.write(self._says)
+        if self._silent:
+            await reader.read()
+        self.ended += 1
+        writer.close()
+
+
+@asynccontextmanager
+async def listening(folder: Path, program: Program) -> AsyncIterator[str]:
+    async with await asyncio.start_unix_server(program.serve, str(folder / "s")):
+        yield f"unix:{folder / 's'}"
+
+
+ANSWERS = [
+    (b"HTTP/1.1 200 OK\r\n\r\n", True),
+    (b"HTTP/1.0 204 No Content\r\n\r\n", True),
+    (b"HTTP/1.1 299\r\n", True),
+    (b"HTTP/1.1 503 Busy\r\n\r\n", False),
+    (b"HTTP/1.1 404 Not Found\r\n\r\n", False),
+    (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", False),
+    (b"HTTP/1.1 100 Continue\r\n\r\n", False),
+    (b"SSH-2.0-2penSSH\r\n", False),
+    (b"xxxxxxxxx2\r\n", False),
+    (b"HTTP/1.1 200 OK", False),
+    (b"", False),
+    (b"\r\n", False),
+    (b"\xff" * 100_000, False),
+]
+
+
+@pytest.mark.parametrize(("says", "good"), ANSWERS, ids=[str(says[:16]) for says, _ in ANSWERS])
+@looped
+async def test_an_answer(folder: Path, says: bytes, good: bool) -> None:
+    async with listening(folder, Program(says)) as address:
+        assert await HttpProbes().answers(address, "/healthz", 5.0) is good
+
+
+@looped
+async def test_what_is_asked(folder: Path) -> None:
+    program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
+    async with listening(folder, program) as address:
+        await HttpProbes().answers(address, "/up?deep=1", 5.0)
+    assert program.heard.splitlines()[0] == b"GET /up?deep=1 HTTP/1.1"
+    assert b"\r\nHost: localhost\r\n" in program.heard
+    assert b"\r\nConnection: close\r\n" in program.heard
+
+
+@looped
+async def test_a_program_that_says_nothing_costs_its_time_and_is_hung_up_on(folder: Path) -> None:
+    program = Program(b"", silent=True)
+    async with listening(folder, program) as address:
+        began = time.monotonic()
+        assert not await HttpProbes().answers(address, "/", 0.1)
+        assert time.monotonic() - began < 2
+        await wait(lambda: program.ended, "the end of the connection")
+
+
+@looped
+async def test_over_tcp() -> None:
+    program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
+    async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await HttpProbes().answers(f"127.0.0.1:{port}", "/", 5.0)
+    assert not await HttpProbes().answers(f"127.0.0.1:{port}", "/", 5.0)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "unix:", "unix:/none", "unix:/" + "x" * 200, "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:99999"],
+)
+@looped
+async def test_an_address_where_nobody_can_be(address: str) -> None:
+    assert not await HttpProbes().answers(address, "/", 2.0)
