@@ -29,27 +29,27 @@ class Demand:
 class Grain:
     """One scale, and what a growth must show that begins within its memory."""
 
-    width: float  # seconds a bucket covers
+    span: int  # milliseconds a bucket covers
     onset: Demand
     leeway: float = 1.0  # standard errors by which the slope before the onset may miss being quiet
     trim: int = 0  # buckets without which the growth must still go on: a quiet front hides slowing down
 
     @property
-    def span(self) -> int:
-        """Milliseconds."""
-        return int(self.width * 1000.0)
+    def width(self) -> float:
+        """Seconds."""
+        return self.span / 1000.0
 
 
 # Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
 # the noise: there the projection is taken as measured, and the limit may be hours away.
 SOON: Final = Demand(reach=4.0, doubt=2.0, crooked=0.055, bent=2.5, slower=0.6, faster=1.25)
 GRAINS: Final = (
-    Grain(2.0, SOON),
-    Grain(6.0, SOON),
-    Grain(20.0, SOON),
-    Grain(60.0, Demand(5.0, doubt=0.0, crooked=0.055, bent=3.0, slower=0.6, faster=1.25), trim=2),
-    Grain(120.0, Demand(17.0, doubt=0.0, crooked=0.075, bent=3.0, slower=0.6, faster=1.25), leeway=2.0),
-    Grain(300.0, Demand(4.0, doubt=0.5, crooked=0.055, bent=2.5, slower=0.6, faster=1.25), leeway=2.0),
+    Grain(2_000, SOON),
+    Grain(6_000, SOON),
+    Grain(20_000, SOON),
+    Grain(60_000, Demand(5.0, doubt=0.0, crooked=0.055, bent=3.0, slower=0.6, faster=1.25), trim=2),
+    Grain(120_000, Demand(17.0, doubt=0.0, crooked=0.075, bent=3.0, slower=0.6, faster=1.25), leeway=2.0),
+    Grain(300_000, Demand(4.0, doubt=0.5, crooked=0.055, bent=2.5, slower=0.6, faster=1.25), leeway=2.0),
 )
 START: Final = Demand(reach=5.0, doubt=1.5, crooked=0.03, bent=2.5, slower=0.6, faster=1.1)
 # A beginning was seen and two thirds of the room are gone: requests never come evenly, curves are forgiven.
@@ -249,9 +249,14 @@ def _goes_on(window: Window, demand: Demand, limit: int) -> bool:
 
 def _roughness(window: Window) -> float:
     """Median distance of buckets from a line, judged by their neighbours alone: blind to any slow curve."""
-    lows = window.lows
-    bends = sorted([abs(a - 2.0 * b + c) for a, b, c in zip(lows, lows[1:], lows[2:], strict=False)])
-    return _median(bends) / math.sqrt(6.0)
+    points = list(zip(window.marks, window.lows, strict=True))
+    gaps = [
+        abs(low - low0 - (low1 - low0) * (mark - mark0) / (mark1 - mark0))
+        for (mark0, low0), (mark, low), (mark1, low1) in zip(points, points[1:], points[2:], strict=False)
+    ]
+    return _median(sorted(gaps)) / math.sqrt(
+        1.5
+    )  # the middle of two as noisy neighbours adds half a variance
 
 
 def _line(window: Window) -> Line:
