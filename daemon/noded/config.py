@@ -1,15 +1,16 @@
 """What does noded.toml say, and what is wrong with it?"""
 
-import os
 import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
 from nodespec.tables import ManifestError, Mistake, decode, read
-from nodespec.units import Form, Seconds, Size, Whole, a_string, a_whole_number, matching
+from nodespec.units import Form, Seconds, Size, a_string, a_whole_number, matching, whole
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -17,7 +18,14 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
     if not isinstance(value, list) or not value:
         raise ValueError
-    return tuple(_range(item) for item in value)
+    ranges = tuple(_range(item) for item in value)
+    if any(_overlap(one, other) for one, other in combinations(ranges, 2)):
+        raise ValueError
+    return ranges
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _range(value: Any) -> tuple[int, int]:
@@ -48,14 +56,35 @@ def _uids(value: Any) -> tuple[int, ...]:
 
 
 def _command(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list) or not value or not value[0]:
         raise ValueError
     return tuple(a_string(word) for word in value)
 
 
+def _address(value: Any) -> str:
+    text = a_string(value)
+    if text == "off":
+        return text
+    host, _, port = text.rpartition(":")
+    ip_address(host)
+    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or not 1 <= int(port) <= 65535:
+        raise ValueError
+    return text
+
+
+def _bind(value: Any) -> str:
+    text = a_string(value)
+    if text != "*":
+        ip_address(text)
+    return text
+
+
 AbsolutePath = Annotated[str, matching(r"/[^\0]{0,4000}", "an absolute path")]
 HostName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "a host name")]
-Ranges = Annotated[tuple[tuple[int, int], ...], Form('a list of port ranges such as ["8100-8163"]', _ranges)]
+Ranges = Annotated[
+    tuple[tuple[int, int], ...],
+    Form('a list of port ranges such as ["8100-8163"], none overlapping', _ranges),
+]
 Range = Annotated[tuple[int, int], Form('a port range such as "20000-20999"', _range)]
 Env = Annotated[
     tuple[tuple[str, str], ...],
@@ -63,8 +92,8 @@ Env = Annotated[
 ]
 Uids = Annotated[tuple[int, ...], Form("a list of uids", _uids)]
 Command = Annotated[tuple[str, ...], Form("a command as a list of words", _command)]
-Address = Annotated[str, matching(r"[0-9A-Fa-f.:]{1,45}:\d{1,5}|off", '"ADDRESS:PORT" or "off"')]
-Bind = Annotated[str, matching(r"\*|[0-9A-Fa-f.:]{2,45}", 'an address, or "*" for all')]
+Address = Annotated[str, Form('an IP address and a port such as "127.0.0.1:9464", or "off"', _address)]
+Bind = Annotated[str, Form('an IP address, or "*" for all', _bind)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +152,7 @@ class ControlPart:
 @dataclass(frozen=True, slots=True)
 class JournalPart:
     age: Seconds = 30 * 86_400.0
-    entries: Whole = 200_000
+    entries: Annotated[int, whole(1000, 10**9)] = 200_000
     ring: Size = 64 * 1024 * 1024
 
 
@@ -137,6 +166,11 @@ class Settings:
     metrics: MetricsPart = field(default_factory=MetricsPart)
     control: ControlPart = field(default_factory=ControlPart)
     journal: JournalPart = field(default_factory=JournalPart)
+
+    def __post_init__(self) -> None:
+        for first, last in self.proxy.ports:
+            if _overlap((first, last), self.nodes.ports):
+                raise ValueError(f"[nodes] ports and [proxy] ports share ports of {first}-{last}")
 
 
 LATER = ("registry", "mesh", "roles", "tls")
@@ -167,7 +201,3 @@ def folders(settings: Settings) -> Mapping[str, Path]:
         "notify": run / "notify",
         "instances": run / "i",
     }
-
-
-def own_user() -> str:
-    return str(os.geteuid())
