@@ -47,6 +47,24 @@ class Rings:
         self.kept.append(target)
 
 
+FIGURES = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = {}
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> dict[str, str]:
+    """What was measured, told at the end of the run also when all is well."""
+    return pytestconfig.stash[FIGURES]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, text in config.stash[FIGURES].items():
+        terminalreporter.write_line(f"{name}: {text}")
+
+
 @pytest.fixture(scope="session")
 def rings(tmp_path_factory: pytest.TempPathFactory) -> Rings:
     return Rings(tmp_path_factory.mktemp("rings"))

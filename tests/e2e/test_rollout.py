@@ -64,13 +64,16 @@ def test_a_good_version_is_promoted_step_by_step_and_no_request_fails(
 
 
 def test_a_failing_version_is_rolled_back_after_a_handful_of_errors(
-    host: Host, follower: Follower, traffic: Callable[..., Traffic]
+    host: Host, follower: Follower, traffic: Callable[..., Traffic], figures: dict[str, str]
 ) -> None:
     host.nodectl("apply", str(lay(host, "bad", port=2)))
     with traffic(2, 100.0) as load:
         host.nodectl("apply", "--no-wait", str(lay(host, "bad", "2.0.0", FAILING, port=2, tables=CAREFUL)))
         reason = rolled_back(follower, "bad")
         load.goes_on()
+    figures["failing release"] = (
+        f"{load.tally()['failed']} errors of users, at most {MOST_USER_ERRORS} wanted"
+    )
     assert 1 <= load.tally()["failed"] <= MOST_USER_ERRORS, load.faults()
     assert "failed requests" in reason or "the canary is worse" in reason
     watch = host.nodectl("rollout", "watch", "bad", check=False)
@@ -176,7 +179,7 @@ def on_trial(host: Host, follower: Follower, name: str, port: int, plan: str) ->
 
 
 def test_while_noded_is_dead_the_proxy_ends_a_share_and_cuts_what_fails(
-    host: Host, follower: Follower, traffic: Callable[..., Traffic]
+    host: Host, follower: Follower, traffic: Callable[..., Traffic], figures: dict[str, str]
 ) -> None:
     plan = '[rollout]\nsteps = [50, 100]\ndwell = "25s"\nsoak = "1s"\n'
     leased, _ = on_trial(host, follower, "leased", 8, plan)
@@ -206,6 +209,7 @@ def test_while_noded_is_dead_the_proxy_ends_a_share_and_cuts_what_fails(
         assert "failed requests" in rolled_back(follower, "fused")
         node = follower.until("leased", ended, "the end of the rollout", 60)
         load.goes_on()
+    figures["share"] = f"expired {last:.1f} s after noded died, at most {LEASE:.0f} wanted"
     assert last <= LEASE, f"the canary was asked {last:.1f} s after noded died"
     assert (load.tally()["failed"], load.faults()) == (0, [])
     assert other.tally()["failed"] == errors, "the cut canary was asked no more"

@@ -63,6 +63,13 @@ def agreed(host: Host, follower: Follower) -> dict[str, int]:
     return told
 
 
+@pytest.fixture
+def dice(figures: dict[str, str]) -> random.Random:
+    seed = int(os.environ.get("NODED_TEST_SEED", time.time_ns() % 1_000_000))
+    figures["random moments"] = f"NODED_TEST_SEED={seed} brings them again"
+    return random.Random(seed)
+
+
 @contextmanager
 def served(traffic: Callable[..., Traffic], *ports: int) -> Iterator[None]:
     """Requests to the ports inside the block; none may fail."""
@@ -76,11 +83,12 @@ def served(traffic: Callable[..., Traffic], *ports: int) -> Iterator[None]:
 
 
 def test_noded_is_killed_at_random_moments_and_nothing_else_happens(
-    host: Host, follower: Follower, nodes: tuple[str, ...], traffic: Callable[..., Traffic]
+    host: Host,
+    follower: Follower,
+    nodes: tuple[str, ...],
+    traffic: Callable[..., Traffic],
+    dice: random.Random,
 ) -> None:
-    seed = int(os.environ.get("NODED_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"NODED_TEST_SEED={seed}")
-    dice = random.Random(seed)
     before = agreed(host, follower)
     with served(traffic, 1, 2, 3):
         for number in range(ROUNDS):
@@ -99,11 +107,12 @@ def test_noded_is_killed_at_random_moments_and_nothing_else_happens(
 
 
 def test_noded_is_killed_in_the_middle_of_what_it_does(
-    host: Host, follower: Follower, nodes: tuple[str, ...], traffic: Callable[..., Traffic]
+    host: Host,
+    follower: Follower,
+    nodes: tuple[str, ...],
+    traffic: Callable[..., Traffic],
+    dice: random.Random,
 ) -> None:
-    seed = int(os.environ.get("NODED_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"NODED_TEST_SEED={seed}")
-    dice = random.Random(seed)
     with served(traffic, 1, 2, 3):
         for _ in range(4):
             for name in dice.sample(("backed", "alone", "plain"), 2):
@@ -120,7 +129,7 @@ def test_a_start_under_way_when_noded_is_killed_is_taken_over(
     host: Host, follower: Follower, readiness: str
 ) -> None:
     name = f"slow-{readiness}"
-    program = SLEEPS if readiness == "none" else WEB.replace("node.main()", "node.main()")
+    program = SLEEPS if readiness == "none" else WEB
     port = 4 if readiness == "sdk" else 0
     tables = f'[health]\nreadiness = "{readiness}"\n'
     launcher = host.running["launcher"]
@@ -168,7 +177,7 @@ def test_the_launcher_is_killed_and_nodes_live_on(
 
 
 def test_the_proxy_is_killed_and_routes_come_back(
-    host: Host, follower: Follower, nodes: tuple[str, ...]
+    host: Host, follower: Follower, nodes: tuple[str, ...], figures: dict[str, str]
 ) -> None:
     tables = '[rollout]\nsteps = [50, 100]\ndwell = "10m"\n'
     host.nodectl("apply", str(lay(host, "backed", "1.1.0", port=1, head="spares = 1", tables=tables)))
@@ -186,6 +195,7 @@ def test_the_proxy_is_killed_and_routes_come_back(
     assert any('"1.0.0"' in answer for answer in answers)
     node = follower.now("backed")
     assert (node["rollout"]["phase"], len(ready(node, "canary"))) == ("step", 1)
+    figures["proxy"] = f"answers again {took:.2f} s after its restart, at most 2 wanted"
     assert took <= 2.0, f"routes came back after {took:.2f} s"
     host.nodectl("rollout", "abort", "backed")
 
