@@ -189,6 +189,20 @@ def test_a_restart_of_several_goes_one_by_one_and_keeps_the_capacity() -> None:
     assert core.places() == {f"shop.{n}": "stable ready" for n in (4, 5, 6)}
 
 
+def test_a_replacement_that_cannot_be_started_is_tried_no_faster_than_others() -> None:
+    core = running()
+    fresh = starts(core.order("restart"))
+    for _ in range(10):
+        before = len(core.done)
+        name = fresh[-1]
+        core.tell(ActionFailed(core.at, "StartInstance", "shop", name, "Unavailable", "no launcher"))
+        fresh += starts(core.done[before:])
+    assert len(fresh) == 2
+    core.tick(1.0)
+    assert core.serving() == ["shop.1"]
+    assert starts(core.done)[-1] == "shop.4"
+
+
 def test_the_one_too_many_is_the_one_that_is_not_ready() -> None:
     core = running(spec(instances=2, spares=2, start_timeout=600.0))
     for name in ("shop.2", "shop.3", "shop.4"):

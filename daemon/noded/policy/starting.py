@@ -63,11 +63,15 @@ def replace_condemned(node: NodeState, state: HostState, actions: list[Action], 
         spare = _best_spare(node)
         if spare is not None and spare.serves:
             node = _promote(node, spare, f"it replaces {old.id}: {old.condemned}", actions)
-        elif (
-            node.spec.serves is not None and spare is None and len(wanted_stable(node)) < node.spec.instances
-        ):
+        elif spare is None and _may_begin(node, at):
             node = _start(node, state, Role.SPARE, f"a spare to replace {old.id}", actions, at)
     return node
+
+
+def _may_begin(node: NodeState, at: float) -> bool:
+    """Whether a replacement may be started beside what is condemned: it crashes no faster than others."""
+    lacking = len(wanted_stable(node)) < node.spec.instances
+    return node.spec.serves is not None and lacking and at >= node.backoff.until
 
 
 def start_missing(node: NodeState, state: HostState, actions: list[Action], at: float) -> NodeState:
