@@ -4,10 +4,10 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 
@@ -22,9 +22,13 @@ from noded.adapters.releases import FolderReleases
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
 from noded.model.state import HostState
-from noded.ports import Chronicle, Clock, Entry, Inbox, PortError, Refused, Registry
+from noded.ports import Chronicle, Clock, Entry, Inbox, PortError, Record, Refused, Registry
+from nodespec.manifest import NodeSpec
+
+T = TypeVar("T")
 
 ANSWER_TIME = 10.0
+UPLOAD_TIME = 300.0
 LARGEST_RELEASE = 128 * 1024 * 1024
 MOST_ENTRIES = 10_000
 FOLLOW = 0.25
@@ -58,8 +62,9 @@ class Desk:
 
 
 class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[misc]
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, upload_time: float = UPLOAD_TIME) -> None:
         self._desk = desk
+        self._upload_time = upload_time
 
     async def Apply(self, requests: AsyncIterator[pb.ApplyRequest], context: Any) -> pb.ApplyResponse:
         desk = self._desk
@@ -70,18 +75,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         who = caller(context)
         if not header.plan_only and not desk.admin(who):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, "Apply"))
+        digest, spec, held = await self._taken(requests, header, context)
         before = desk.view()
-        with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
-            await _receive(requests, blob, header.size, context)
-            try:
-                # Anybody may plan, so a plan leaves nothing on disk.
-                take = desk.releases.examine if header.plan_only else desk.releases.add
-                digest, spec = await take(Path(blob.name))
-                held = await desk.registry.get(f"releases/{spec.name}/{spec.version}")
-            except Refused as error:
-                await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            except PortError as error:
-                await _refuse(context, grpc.StatusCode.INTERNAL, str(error))
         release = Release(spec.name, spec.version, digest, f"uid {who.uid}")
         taken = _digest_of(held.value) if held else ""
         reply = await self._decided(
@@ -102,6 +97,31 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             peak_memory=peak_memory(node, spec),
             text=reply.text,
         )
+
+    async def _taken(
+        self, requests: AsyncIterator[pb.ApplyRequest], header: pb.ApplyHeader, context: Any
+    ) -> tuple[str, NodeSpec, Record | None]:
+        """The uploaded release's digest and manifest, and what is on record for its version."""
+        desk = self._desk
+        with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
+            try:
+                async with asyncio.timeout(self._upload_time):
+                    await _receive(requests, blob, header.size, context)
+            except TimeoutError:
+                text = f"the release did not come within {self._upload_time:g} s"
+                await _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+            except OSError as error:
+                text = f"cannot keep the release in {blob.name}: {error.strerror}"
+                await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            try:
+                # Anybody may plan, so a plan leaves nothing on disk.
+                take = desk.releases.examine if header.plan_only else desk.releases.add
+                digest, spec = await take(Path(blob.name))
+                return digest, spec, await desk.registry.get(f"releases/{spec.name}/{spec.version}")
+            except Refused as error:
+                await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            except PortError as error:
+                await _refuse(context, grpc.StatusCode.INTERNAL, str(error))
 
     async def Command(self, request: pb.CommandRequest, context: Any) -> pb.CommandResponse:
         verb = (
@@ -149,7 +169,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         limit = min(request.limit or 200, MOST_ENTRIES)
         last = 0
         while True:
-            entries = await self._desk.chronicle.read(request.node, request.incident, last, limit)
+            reading = self._desk.chronicle.read(request.node, request.incident, last, limit)
+            entries = await _read(context, reading)
             for entry in entries:
                 last = entry.sequence
                 yield _entry(entry)
@@ -162,7 +183,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         names = await self._log_names(request, context)
         logs, places = self._desk.logs, {}
         for name in names:
-            text, places[name] = await asyncio.to_thread(logs.tail, request.node, name, request.lines or 100)
+            reading = asyncio.to_thread(logs.tail, request.node, name, request.lines or 100)
+            text, places[name] = await _read(context, reading)
             if text:
                 yield pb.ReadLogsResponse(instance=name, text=text)
         while request.follow:
@@ -171,7 +193,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
                 node = self._desk.view().nodes.get(request.node)
                 places = {name: places.get(name, 0) for name in (node.instances if node else ())} | places
             for name, place in places.items():
-                text, places[name] = await asyncio.to_thread(logs.since, request.node, name, place)
+                reading = asyncio.to_thread(logs.since, request.node, name, place)
+                text, places[name] = await _read(context, reading)
                 if text:
                     yield pb.ReadLogsResponse(instance=name, text=text)
 
@@ -217,12 +240,15 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         if request.instance and not INSTANCE.fullmatch(request.instance):
             text = f"not an instance's name: {request.instance[:48]!r}"
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
-        if request.instance:
-            return (request.instance,)
         node = self._desk.view().nodes.get(request.node)
         written = self._desk.logs.instances(request.node)
         if node is None and not written:
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node}")
+        if request.instance:
+            if request.instance not in (*written, *(node.instances if node else ())):
+                text = f"no such instance of {request.node}: {request.instance}"
+                await _refuse(context, grpc.StatusCode.NOT_FOUND, text)
+            return (request.instance,)
         alive = [name for name in written if node is not None and name in node.instances]
         return alive or ([newest(written)] if written else [])
 
@@ -230,6 +256,13 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
 async def _refuse(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
     await context.abort(code, text)
     raise AssertionError("abort does not return")
+
+
+async def _read(context: Any, reading: Awaitable[T]) -> T:
+    try:
+        return await reading
+    except PortError as error:
+        await _refuse(context, grpc.StatusCode.INTERNAL, str(error))
 
 
 async def _receive(requests: AsyncIterator[pb.ApplyRequest], blob: Any, size: int, context: Any) -> None:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from nodeapi.v1 import control_pb2 as pb
-from nodespec.manifest import Autonomy
 from noded.model.incident import CLOSED, Incident
 from noded.model.instance import Instance, Phase, Role
 from noded.model.rollout import Rollout, Stage
 from noded.model.state import Desired, HostState, NodeState
-
+from nodespec.manifest import Autonomy
 
 LARGEST = 2**32 - 1
 """What the worker tells is untrusted, and a number the wire cannot carry would hide every node."""

@@ -1,0 +1,137 @@
+"""Is every state of a node shown, in words an administrator knows?"""
+
+from dataclasses import replace
+
+import pytest
+
+from nodeapi.v1 import control_pb2 as pb
+from noded.adapters.control_status import Facts, host_status, node_status
+from noded.model.incident import Record
+from noded.model.incident import Stage as IncidentStage
+from noded.model.instance import Phase, Role
+from noded.model.rollout import Stage, Step
+from noded.model.state import Backoff, Desired, HostState, NodeState
+from nodespec.manifest import Autonomy, Healing, Levels
+from tests.runtime.nouns import NEXT, host, incident, instance, node, report, rollout, spec
+
+FACTS = Facts("0.1.0", "v2", (), True)
+
+
+def test_the_host() -> None:
+    found = host_status(host(paused=True), FACTS)
+    assert (found.name, found.version, found.paused, found.cgroups) == ("web1", "0.1.0", True, "v2")
+    assert (found.proxy_up, found.launcher_up, found.started_at) == (True, True, 50.0)
+    assert not host_status(HostState(), replace(FACTS, launcher_up=False)).launcher_up
+    assert not host_status(HostState(), FACTS).proxy_up
+
+
+DOWN = Backoff(3, 500.0, "catalog.2 exited: code 1")
+ADVISED = spec(healing=Healing(autonomy=Levels(restart=Autonomy.ADVISE)))
+CONDITIONS: list[tuple[NodeState, str, str]] = [
+    (node("catalog", instance()), "running", ""),
+    (node("catalog"), "starting", "0 of 1 instances are ready"),
+    (node("catalog", instance(phase=Phase.STARTING)), "starting", "0 of 1 instances are ready"),
+    (node("catalog", instance(role=Role.SPARE)), "starting", "0 of 1 instances are ready"),
+    (node("catalog", backoff=Backoff(1, 0.0, "it fell")), "starting", "it fell"),
+    (node("catalog", backoff=DOWN), "backing off", "catalog.2 exited: code 1"),
+    (node("catalog", instance(), backoff=DOWN), "running", ""),
+    (node("catalog", desired=Desired.STOPPED), "stopped", ""),
+    (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instances are on their way out"),
+    (node("catalog", instance(), rollout=rollout()), "rolling out", "1.5.0 at 10%"),
+    (
+        node("catalog", instance(), healing=Record(incident())),
+        "running",
+        "memory grows 5.0 MiB/min, the limit in 40 min",
+    ),
+    (node("catalog", instance(), healing=Record(incident(stage=IncidentStage.RESOLVED))), "running", ""),
+    (
+        node("catalog", backoff=DOWN, spec=ADVISED),
+        "down",
+        "catalog.2 exited: code 1; autonomy restart is not act: nodectl start catalog",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "condition", "detail"), CONDITIONS, ids=[c[1] + c[2][:9] for c in CONDITIONS]
+)
+def test_a_condition(state: NodeState, condition: str, detail: str) -> None:
+    found = node_status(state, 300.0)
+    assert (found.condition, found.detail) == (condition, detail)
+
+
+def test_a_node_and_its_instances() -> None:
+    older = instance("catalog.1", created_at=50.0)
+    newer = instance("catalog.2", created_at=60.0, role=Role.SPARE, process=None)
+    found = node_status(node("catalog", newer, older, restarts=2, paused=True), 300.0, "[node]\n")
+    assert (found.name, found.version, found.port, found.restarts, found.paused) == (
+        "catalog",
+        "1.4.0",
+        8100,
+        2,
+        True,
+    )
+    assert (found.memory_limit, found.manifest) == (256 * 2**20, "[node]\n")
+    assert [(i.id, i.role, i.phase, i.pid) for i in found.instances] == [
+        ("catalog.1", "stable", "ready", 4711),
+        ("catalog.2", "spare", "ready", 0),
+    ]
+    first = found.instances[0]
+    assert (first.memory, first.fds, first.threads, first.requests, first.bad) == (
+        32 * 2**20,
+        23,
+        4,
+        12_345,
+        3,
+    )
+    assert (first.cpu_share, first.loop_lag, first.started_at) == (0.073, 0.0012, 50.0)
+    assert node_status(node(spec=spec(serves=None)), 1.0).port == 0
+
+
+def test_a_rollout_under_way_and_past_ones() -> None:
+    done = (Step(0.1, 200.0, 30.0, 100, 1, 900, 2),)
+    now = rollout(done=done, at_step=1, now=Step(0.25, 230.0, 5.0, 20, 0, 80, 0))
+    past = rollout(id="catalog-r0", stage=Stage.ROLLED_BACK, now=None, reason="it failed", ended_at=90.0)
+    found = node_status(node("catalog", instance(), rollout=now, past_rollouts=(past,)), 235.0)
+    held = found.rollout
+    assert (held.id, held.phase, held.share, held.step) == ("catalog-r1", "step", 0.25, 1)
+    assert (held.canary_requests, held.canary_bad, held.stable_requests, held.stable_bad) == (120, 1, 980, 2)
+    assert [(s.share, s.seconds) for s in held.done] == [(0.1, 30.0)]
+    assert held.dwell_left == 30.0 - (235.0 - 210.0)
+    (old,) = found.past_rollouts
+    assert (old.id, old.phase, old.reason, old.dwell_left) == ("catalog-r0", "rolled back", "it failed", 0.0)
+    ended = node_status(node("catalog", rollout=replace(past)), 300.0)
+    assert not ended.HasField("rollout")
+    soaking = node_status(node("catalog", rollout=rollout(stage=Stage.SOAK, since=200.0)), 300.0)
+    assert soaking.rollout.dwell_left == 500.0
+    preparing = node_status(
+        node("catalog", rollout=rollout(stage=Stage.PREPARING, now=None, at_step=-1)), 220.0
+    )
+    assert (preparing.rollout.step, preparing.rollout.share) == (0, 0.0)
+
+
+def test_an_incident() -> None:
+    found = node_status(node(healing=Record(incident(), (incident(id="catalog-0"),))), 300.0)
+    held = found.incident
+    assert (held.id, held.signature, held.state) == ("catalog-1", "memory-growth", "watching the effect")
+    assert [(r.rung, r.verdict, r.freed) for r in held.rungs] == [("collect", "did not hold", 1_200_000)]
+    assert [(s.file, s.line, s.bytes) for s in held.sites] == [("catalog/quotes.py", 41, 1_234_567)]
+    made = held.regeneration
+    assert (made.generator, made.verdict, made.diff_lines) == ("boundcache", "candidate", 7)
+    assert [(g.name, g.passed) for g in made.gates] == [("tests", True), ("load", True)]
+    assert [old.id for old in found.past_incidents] == ["catalog-0"]
+    assert not node_status(node(), 1.0).HasField("incident")
+
+
+@pytest.mark.parametrize("lines", [-1, 2**32, 2**70])
+def test_a_number_of_the_worker_does_not_hide_the_node(lines: int) -> None:
+    found = node_status(node(healing=Record(incident(report=report(diff_lines=lines)))), 1.0)
+    assert found.incident.regeneration.diff_lines in (0, 2**32 - 1)
+
+
+def test_a_canary_is_shown_with_its_version() -> None:
+    canary = instance("catalog.2", role=Role.CANARY, digest=NEXT, version="1.5.0")
+    found = node_status(node("catalog", instance(), canary, rollout=rollout()), 220.0)
+    assert [(i.role, i.version) for i in found.instances] == [("stable", "1.4.0"), ("canary", "1.5.0")]
+    assert isinstance(found, pb.NodeStatus)
+    assert found.SerializeToString()

@@ -1,0 +1,140 @@
+"""Is what Prometheus reads well-formed, named as Prometheus wants, and true?"""
+
+import re
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from noded.adapters.prometheus import StateCollector, serve
+from noded.model.incident import Incident, Record, Tried, Verdict
+from noded.model.instance import Phase, Role
+from noded.model.rollout import Stage
+from noded.model.state import HostState
+from noded.ports import Refused
+from nodespec.manifest import Rung
+from tests.runtime.nouns import host, incident, instance, node, rollout
+
+PROMTOOL = Path(__file__).parents[2] / ".tools/bin/promtool"
+
+
+def tried(rung: Rung, verdict: Verdict) -> Tried:
+    return Tried(rung, verdict, 1.0, 1.0, 0, 0.0, "")
+
+
+def full() -> HostState:
+    steps = (
+        tried(Rung.COLLECT, Verdict.DID_NOT_HOLD),
+        tried(Rung.SHRINK, Verdict.SKIPPED),
+        tried(Rung.REPLACE, Verdict.BOUGHT_TIME),
+    )
+    past: tuple[Incident, ...] = (incident(tried=steps[:1]),)
+    catalog = node(
+        "catalog",
+        instance("catalog.1"),
+        instance("catalog.2", role=Role.SPARE),
+        instance("catalog.3", phase=Phase.STARTING),
+        rollout=rollout(),
+        past_rollouts=(rollout(stage=Stage.PROMOTED), rollout(stage=Stage.ROLLED_BACK)),
+        healing=Record(incident(tried=steps), past),
+        restarts=4,
+    )
+    return host(catalog, node("basket"))
+
+
+def text_of(state: HostState) -> str:
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state, '0.1.0"\n'))
+    return generate_latest(registry).decode()
+
+
+@pytest.mark.skipif(not PROMTOOL.exists(), reason="make setup brings promtool")
+@pytest.mark.parametrize("state", [HostState(), full()], ids=["empty", "full"])
+def test_promtool_has_nothing_to_say(state: HostState) -> None:
+    done = subprocess.run(
+        [PROMTOOL, "check", "metrics"], input=text_of(state), capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def values(text: str) -> dict[str, float]:
+    found = re.findall(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, flags=re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def test_what_is_told() -> None:
+    found = values(text_of(full()))
+    one = '{instance="catalog.1",node="catalog",role="stable"}'
+    assert found[f"noded_instance_memory_bytes{one}"] == 32 * 2**20
+    assert found[f"noded_instance_cpu_cores{one}"] == 0.073
+    assert found[f"noded_instance_loop_lag_seconds{one}"] == 0.0012
+    assert found[f"noded_instance_requests_total{one}"] == 12_345
+    assert found[f"noded_instance_bad_requests_total{one}"] == 3
+    of = '{node="catalog"}'
+    assert found[f"noded_node_instances_wanted{of}"] == 1
+    assert found[f"noded_node_instances_ready{of}"] == 1
+    assert found['noded_node_instances_ready{node="basket"}'] == 0
+    assert found[f"noded_node_restarts_total{of}"] == 4
+    assert found[f"noded_node_incidents_open{of}"] == 1
+    assert found[f"noded_node_memory_limit_bytes{of}"] == 256 * 2**20
+    assert found[f"noded_rollout_share_ratio{of}"] == 0.1
+    assert found[f"noded_rollout_rollback_evidence{of}"] == 0.4
+    assert found['noded_rollouts_total{node="catalog",outcome="promoted"}'] == 1
+    assert found['noded_rollouts_total{node="basket",outcome="rolled_back"}'] == 0
+    assert found["noded_proxy_up"] == 1
+
+
+def test_skipped_steps_are_not_counted() -> None:
+    steps = {name: value for name, value in values(text_of(full())).items() if "healing_steps" in name}
+    assert steps == {
+        'noded_healing_steps_total{node="catalog",step="collect",verdict="did_not_hold"}': 2,
+        'noded_healing_steps_total{node="catalog",step="replace",verdict="bought_time"}': 1,
+    }
+
+
+def test_an_empty_host() -> None:
+    found = values(text_of(HostState()))
+    assert (found["noded_proxy_up"], found["noded_paused"]) == (0, 0)
+    assert values(text_of(host(paused=True)))["noded_paused"] == 1
+
+
+def test_it_is_served_as_it_is_now() -> None:
+    held = [HostState()]
+    port = free_port()
+    served = serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}")
+    assert served is not None
+    try:
+        assert "noded_paused 0.0" in fetched(port)
+        held[0] = host(paused=True)
+        assert "noded_paused 1.0" in fetched(port)
+        with pytest.raises(
+            Refused, match=rf"cannot serve metrics on 127\.0\.0\.1:{port}: Address already in use"
+        ):
+            serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}")
+    finally:
+        served[0].shutdown()
+        served[0].server_close()
+        served[1].join(10)
+
+
+def test_off_is_off() -> None:
+    assert serve(HostState, "0.1.0", "off") is None
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(Refused, match=r"choose another in \[metrics\] listen"):
+        serve(HostState, "0.1.0", "203.0.113.7:9464")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetched(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
