@@ -29,22 +29,25 @@ import asyncio, os
 from nodekit import Node
 
 node = Node()
-kept = node.cache("pieces", limit=100_000_000)
+kept = node.cache("pages", limit=1_000_000)
+
+def page():
+    return [os.urandom(8) * 50 for line in range(200)]
 
 @node.task
 async def grow():
     number = 0
     while True:
-        for _ in range(500):
+        for _ in range(3):
             number += 1
-            kept[number] = os.urandom(8) * 50
+            kept[number] = page()
         await asyncio.sleep(0.1)
 
 node.main()
 """
 """A registered cache whose limit bounds nothing: about 3 MB a second.
 
-Its pieces are small: Python gives memory of small pieces back to the kernel in whole arenas. Larger
+Its pages are of small pieces: Python gives the memory of those back to the kernel in whole arenas. Larger
 ones come from malloc, whose holes fill up again after a shrink, so that memory rises for a while.
 """
 
