@@ -19,7 +19,8 @@ from tests.e2e.follow import Follower
 from tests.e2e.host import Host
 from tests.e2e.traffic import Traffic
 
-ORDER = ("apply", "lifecycle", "control", "rollout", "survival", "degraded", "healing", "memory", "journal")
+EARLY = ("apply", "lifecycle", "control", "rollout", "survival", "degraded")
+LATE = ("healing", "memory", "journal")
 """Modules that judge what ran beside the others come last; the journal's look at everything is the end."""
 
 
@@ -28,9 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("e2e") is None:
+        return 0
     subject = item.path.stem.removeprefix("test_")
-    here = item.path.parent == Path(__file__).parent and subject in ORDER
-    return 1 + ORDER.index(subject) if here else 0
+    if subject in EARLY:
+        return 1 + EARLY.index(subject)
+    between = len(EARLY) + 1
+    return between + 1 + LATE.index(subject) if subject in LATE else between
 
 
 @dataclass
@@ -73,7 +78,8 @@ def rings(tmp_path_factory: pytest.TempPathFactory) -> Rings:
 @pytest.fixture(scope="session", autouse=True)
 def beside(request: pytest.FixtureRequest, rings: Rings) -> Iterator[dict[str, background.Story]]:
     """The stories that the collected tests judge, begun before the first test."""
-    subjects = {item.path.stem.removeprefix("test_") for item in request.session.items}
+    judged = (item for item in request.session.items if item.get_closest_marker("e2e") is not None)
+    subjects = {item.path.stem.removeprefix("test_") for item in judged}
     stories = {name: story() for name, story in background.STORIES.items() if name in subjects}
     threads = [threading.Thread(target=story.run, daemon=True) for story in stories.values()]
     for thread in threads:
