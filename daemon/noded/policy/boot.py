@@ -96,7 +96,7 @@ def _healing_again(node: NodeState, at: float) -> NodeState:
     A replacement is no order: it goes on by what is. A profile that runs is asked to end.
     """
     now = node.healing.now
-    if now is None or now.stage not in (Stage.EVIDENCE, Stage.ACTING, Stage.WATCHING):
+    if now is None or now.stage not in (Stage.EVIDENCE, Stage.ACTING):
         return node
     if now.attempt is not None and now.attempt.rung is Rung.REPLACE:
         return node

@@ -264,8 +264,10 @@ def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
 
 def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, at: float) -> NodeState:
     """What seemed held grows again, or a successor shows what its predecessor did: go on up the ladder."""
-    if now.stage not in (Stage.HOLDING, Stage.NEEDS_PERSON) or not rungs.may_go_on(node, now, instance, at):
+    if now.stage not in (Stage.HOLDING, Stage.NEEDS_PERSON):
         return node
+    if not rungs.may_go_on(node, now, instance, at):
+        return _handed_over(node, now, instance, growth, at)
     grown = replace(
         now,
         instance=instance.id,
@@ -276,6 +278,14 @@ def _again(node: NodeState, now: Incident, instance: Instance, growth: Growth, a
         recurred=True,
     )
     return _now(node, grown)
+
+
+def _handed_over(node: NodeState, now: Incident, instance: Instance, growth: Growth, at: float) -> NodeState:
+    """It comes back and there is nothing left that may be done."""
+    if now.stage is Stage.NEEDS_PERSON:
+        return node
+    outcome = f"{instance.id} grows {rate(growth.slope)} and no step is left that may be taken"
+    return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
 
 
 def _acted(node: NodeState, rung: Rung, instance: str, freed: int, detail: str, at: float) -> NodeState:
