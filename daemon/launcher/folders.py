@@ -3,6 +3,7 @@
 Everything is reached through open folders and without following symbolic links: nodes own these folders.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 
 _MOST_REMOVED = 10_000
 _DEEPEST = 32
+SOCKET = "http.sock"
+PUBLISHED = ".listen"
+"""Beside the run folders of the instances; no instance can be named so."""
 
 
 @contextmanager
@@ -29,6 +33,33 @@ def make_run(run: str, instance: str, uid: int, group: int) -> None:
         with folder(instance, top) as own:
             os.fchown(own, uid, group)
             os.fchmod(own, 0o2770)
+
+
+def publish(run: str, instance: str, uid: int) -> str | None:
+    """Gives the instance's socket a second name in a folder that only the launcher may change.
+
+    A path through the instance's own folder is the node's to redirect: a symbolic link there would lead
+    whoever connects, the proxy with its rights, to any other socket. A hard link leads to this socket for
+    good. Answers why it must not be done, None when it is. Raises FileNotFoundError while there is none.
+    """
+    name = f"{instance}.sock"
+    try:
+        with folder(run) as top:
+            _make(top, PUBLISHED)
+            with folder(instance, top) as own, folder(PUBLISHED, top) as listed:
+                os.fchmod(listed, 0o755)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=listed)
+                os.link(SOCKET, name, src_dir_fd=own, dst_dir_fd=listed, follow_symlinks=False)
+                found = os.stat(name, dir_fd=listed, follow_symlinks=False)
+                if stat.S_ISSOCK(found.st_mode) and found.st_uid == uid:
+                    return None
+                os.unlink(name, dir_fd=listed)
+                return f"{run}/{instance}/{SOCKET} is not a socket that its user {uid} made"
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return f"{run}/{instance}/{SOCKET}: {error.strerror}"
 
 
 def open_log(logs: str, node: str, instance: str, group: int) -> int:
@@ -82,6 +113,8 @@ def remove_run(run: str, instance: str) -> str | None:
     """
     try:
         with folder(run) as top:
+            with contextlib.suppress(FileNotFoundError), folder(PUBLISHED, top) as listed:
+                os.unlink(f"{instance}.sock", dir_fd=listed)
             with folder(instance, top) as own:
                 left = _clear(own, _MOST_REMOVED, _DEEPEST)
             if left <= 0:

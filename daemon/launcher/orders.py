@@ -86,11 +86,18 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Make the instance's listening socket reachable at a path that its user cannot change."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     instance: str
 
 
-Order = Hello | Start | Signal | Kill | Status | List | Inspect | Remove
+Order = Hello | Start | Signal | Kill | Status | List | Inspect | Publish | Remove
 
 
 def read_request(line: bytes) -> tuple[int | None, Order | Refusal]:
@@ -170,6 +177,7 @@ _READERS: Final[dict[str, Callable[[Fields], Order]]] = {
     "status": lambda given: Status(_instance(given)),
     "list": lambda given: List(),
     "inspect": lambda given: Inspect(_instance(given)),
+    "publish": lambda given: Publish(_instance(given)),
     "remove": lambda given: Remove(_instance(given)),
 }
 

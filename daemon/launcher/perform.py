@@ -18,6 +18,7 @@ from launcher.orders import (
     Kill,
     List,
     Order,
+    Publish,
     Refusal,
     Remove,
     Result,
@@ -75,7 +76,7 @@ class Perform:
             case _:
                 return self._at_once(order)
 
-    def _at_once(self, order: Signal | Status | List | Inspect | Hello) -> Result:
+    def _at_once(self, order: Signal | Status | List | Inspect | Publish | Hello) -> Result:
         match order:
             case Signal(instance, number):
                 return self._signal(instance, number)
@@ -85,6 +86,8 @@ class Perform:
                 return self._list()
             case Inspect(instance):
                 return self._inspect(instance)
+            case Publish(instance):
+                return self._publish(instance)
             case Hello():
                 return self._hello()
 
@@ -193,6 +196,16 @@ class Perform:
             raise Refusal("conflict", "it is not running")
         signal.pidfd_send_signal(record.pidfd, number)
         return {"pid": record.pid}
+
+    def _publish(self, instance: str) -> Result:
+        record = self._table.find(instance)
+        try:
+            wrong = folders.publish(self._settings.run, instance, record.uid)
+        except FileNotFoundError:
+            raise Refusal("not_found", f"{folders.SOCKET} is not there yet") from None
+        if wrong:
+            raise Refusal("refused", wrong)
+        return {"path": f"{self._settings.run}/{folders.PUBLISHED}/{instance}.sock"}
 
     def _kill(self, instance: str, timeout: float) -> Task:
         record = self._table.find(instance)

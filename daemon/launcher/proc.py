@@ -30,6 +30,16 @@ def read(path: str) -> bytes | None:
         os.close(fd)
 
 
+def home(pid: int, start_time: int) -> str:
+    """The folder the process works in; empty when it cannot be told."""
+    try:
+        folder = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+    found = stat(pid)
+    return folder if found and found.start_time == start_time else ""
+
+
 def stat(pid: int) -> Stat | None:
     raw = read(f"/proc/{pid}/stat")
     if not raw:

@@ -81,6 +81,10 @@ class Client:
 
     def _take(self, line: bytes) -> None:
         number, order = read_request(line)
+        if number is None and isinstance(order, Refusal):
+            # Not our protocol: perhaps an HTTP request that somebody led here, whose body holds orders.
+            self.refuse(f"{order}; the connection is closed")
+            return
         began = time.monotonic()
         self._waiting += 1
 

@@ -101,6 +101,7 @@ class Table:
         live = self._cgroups.oom_kills(record.instance)
         return {
             "running": record.running,
+            "home": proc.home(record.pid, record.start_time) if record.running else "",
             "pid": record.pid,
             "start_time": record.start_time,
             "uid": record.uid,

@@ -150,8 +150,8 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> None:
     build = build_id()
-    state, last_at = remembered(storage.ring.segments(), build)
-    clock, inbox, answers = BootClock(last_at), Inbox(), PendingAnswers()
+    memory = remembered(storage.ring.segments(), build)
+    clock, inbox, answers = BootClock(memory.last_at), Inbox(), PendingAnswers()
     launcher = LauncherSocket(Path(settings.paths.launcher), group)
     processes = LauncherProcesses(launcher, inbox, clock, group)
     sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
@@ -174,11 +174,11 @@ async def _serve(
     )
     perform = Perform(world)
     lanes = Lanes(group, perform, perform.dropped)
-    reactor = Reactor(state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
+    reactor = Reactor(memory.state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
     known = await _known(storage.registry, storage.releases)
-    inbox.put(Booted(clock.now(), _host(settings), observed, known))
+    inbox.put(Booted(clock.now(), _host(settings), observed, known, memory.intact))
     degraded = _texts(hello.get("degraded"))
 
     def facts() -> Facts:

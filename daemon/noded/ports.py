@@ -169,6 +169,13 @@ class Processes(Protocol):
         """End the whole tree. An instance that is not there is fine."""
         ...
 
+    async def publish(self, instance: str) -> None:
+        """Make its listening socket reachable at the path routes use.
+
+        Raises `Refused` when what lies there is not a socket the instance made.
+        """
+        ...
+
     async def remove(self, instance: str) -> None:
         """Clear away what an ended instance left. One that is not there is fine."""
         ...
@@ -222,8 +229,8 @@ class Sensors(Protocol):
 
 
 class Probes(Protocol):
-    async def answers(self, address: str, path: str, timeout: float) -> bool:
-        """True when a GET gets a 2xx answer in time."""
+    async def answers(self, address: str, uid: int, path: str, timeout: float) -> bool:
+        """True when a GET gets a 2xx answer in time; a unix socket must belong to `uid`."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Does only a 2xx answer in time count, whatever else a program does?"""
 
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -13,6 +14,8 @@ import pytest
 from noded.adapters.http_probes import HttpProbes
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
+
+UID = os.geteuid()
 
 
 @pytest.fixture
@@ -67,14 +70,14 @@ ANSWERS = [
 @looped
 async def test_an_answer(folder: Path, says: bytes, good: bool) -> None:
     async with listening(folder, Program(says)) as address:
-        assert await HttpProbes().answers(address, "/healthz", 5.0) is good
+        assert await HttpProbes().answers(address, os.getuid(), "/healthz", 5.0) is good
 
 
 @looped
 async def test_what_is_asked(folder: Path) -> None:
     program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
     async with listening(folder, program) as address:
-        await HttpProbes().answers(address, "/up?deep=1", 5.0)
+        await HttpProbes().answers(address, os.getuid(), "/up?deep=1", 5.0)
     assert program.heard.splitlines()[0] == b"GET /up?deep=1 HTTP/1.1"
     assert b"\r\nHost: localhost\r\n" in program.heard
     assert b"\r\nConnection: close\r\n" in program.heard
@@ -85,7 +88,7 @@ async def test_a_program_that_says_nothing_costs_its_time_and_is_hung_up_on(fold
     program = Program(b"", silent=True)
     async with listening(folder, program) as address:
         began = time.monotonic()
-        assert not await HttpProbes().answers(address, "/", 0.1)
+        assert not await HttpProbes().answers(address, os.getuid(), "/", 0.1)
         assert time.monotonic() - began < 2
         await wait(lambda: program.ended, "the end of the connection")
 
@@ -95,8 +98,8 @@ async def test_over_tcp() -> None:
     program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
     async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await HttpProbes().answers(f"127.0.0.1:{port}", "/", 5.0)
-    assert not await HttpProbes().answers(f"127.0.0.1:{port}", "/", 5.0)
+        assert await HttpProbes().answers(f"127.0.0.1:{port}", 0, "/", 5.0)
+    assert not await HttpProbes().answers(f"127.0.0.1:{port}", 0, "/", 5.0)
 
 
 @pytest.mark.parametrize(
@@ -105,4 +108,28 @@ async def test_over_tcp() -> None:
 )
 @looped
 async def test_an_address_where_nobody_can_be(address: str) -> None:
-    assert not await HttpProbes().answers(address, "/", 2.0)
+    assert not await HttpProbes().answers(address, os.getuid(), "/", 2.0)
+
+
+@looped
+async def test_a_socket_that_is_not_the_nodes_is_not_asked(folder: Path) -> None:
+    program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
+    async with listening(folder, program) as address:
+        assert not await HttpProbes().answers(address, UID + 1, "/", 5.0)
+        (folder / "link").symlink_to(folder / "s")
+        assert not await HttpProbes().answers(f"unix:{folder / 'link'}", UID, "/", 5.0)
+        assert await HttpProbes().answers(address, UID, "/", 5.0)
+    assert program.ended == 1
+    (folder / "file").write_text("")
+    assert not await HttpProbes().answers(f"unix:{folder / 'file'}", UID, "/", 5.0)
+
+
+@looped
+async def test_no_descriptor_is_left_behind(folder: Path) -> None:
+    async with listening(folder, Program(b"HTTP/1.1 200 OK\r\n\r\n")) as address:
+        for _ in range(3):
+            before = len(os.listdir("/proc/self/fd"))
+            for uid in (UID, UID + 1):
+                await HttpProbes().answers(address, uid, "/", 5.0)
+            await asyncio.sleep(0.02)
+        assert len(os.listdir("/proc/self/fd")) <= before

@@ -111,6 +111,18 @@ async def test_who_does_not_read_its_orders_is_told_from_who_is_gone(place: Plac
 
 
 @looped
+async def test_an_order_does_not_follow_a_link(place: Place) -> None:
+    sockets, sdk = place.open()
+    orders = place.folder / f"i/{INSTANCE}/orders.sock"
+    orders.rename(orders.with_name("elsewhere"))
+    orders.symlink_to(orders.with_name("elsewhere"))
+    with pytest.raises(Refused, match="is not a socket that uid"):
+        await sockets.order(INSTANCE, {"do": "collect"}, 1.0)
+    assert sdk.heard == []
+    sdk.close()
+
+
+@looped
 async def test_one_that_is_forgotten_while_it_is_asked(place: Place) -> None:
     sockets, sdk = place.open()
     asked = asyncio.ensure_future(sockets.order(INSTANCE, {"do": "collect"}, 10.0))
@@ -271,6 +283,9 @@ async def test_what_another_user_says_is_ignored(place: Place) -> None:
         path = str(place.folder / f"n/{INSTANCE}.sock")
         subprocess.run([*switch, "/usr/bin/python3", "-c", SAY, path, text], check=True, timeout=20)
 
+    with pytest.raises(Refused, match="is not a socket that uid 64201 made"):
+        await sockets.order(INSTANCE, {"do": "collect"}, 1.0)
+    os.chown(place.folder / f"i/{INSTANCE}/orders.sock", 64201, 64201)
     order = asyncio.ensure_future(sockets.order(INSTANCE, {"do": "collect"}, 20.0))
     await wait(lambda: sdk.heard, "the order")
     done = {"kind": "done", "order": sdk.heard[0]["order"], "ok": True, "result": {"by": 0}}

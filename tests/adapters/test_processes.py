@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from noded.adapters.boot_clock import BootClock
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
 from noded.adapters.processes import LauncherProcesses, _process, _status
@@ -20,7 +21,6 @@ from noded.model.instance import Process
 from noded.ports import Launch, PortError, Unavailable
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
-from tests.fakes.clock import FakeClock
 from tests.fakes.inbox import FakeInbox
 from tests.launcher.lab import Lab, lab, needs_limits
 
@@ -57,7 +57,7 @@ async def noded(launcher: Lab) -> AsyncIterator[Noded]:
     inbox = FakeInbox()
     async with asyncio.TaskGroup() as group:
         socket = LauncherSocket(Path(launcher.socket), group)
-        yield Noded(LauncherProcesses(socket, inbox, FakeClock(), group), inbox)
+        yield Noded(LauncherProcesses(socket, inbox, BootClock(), group), inbox)
         socket.close()
 
 

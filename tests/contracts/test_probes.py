@@ -1,6 +1,7 @@
 """What must hold for all probes?"""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +16,7 @@ from noded.ports import Probes
 from tests.adapters.looped import looped
 from tests.fakes.probes import FakeProbes
 
+UID = os.geteuid()
 Make: TypeAlias = Callable[[], AbstractAsyncContextManager[tuple[Probes, str]]]
 
 
@@ -44,6 +46,6 @@ def made(request: pytest.FixtureRequest) -> Iterator[Make]:
 @looped
 async def test_good_bad_and_nobody(made: Make) -> None:
     async with made() as (probes, address):
-        assert await probes.answers(address, "/up", 5.0)
-        assert not await probes.answers(address, "/down", 5.0)
-        assert not await probes.answers(address + "-nobody", "/up", 5.0)
+        assert await probes.answers(address, os.getuid(), "/up", 5.0)
+        assert not await probes.answers(address, os.getuid(), "/down", 5.0)
+        assert not await probes.answers(address + "-nobody", os.getuid(), "/up", 5.0)

@@ -10,13 +10,13 @@ from typing import TypeAlias
 
 import pytest
 
+from noded.adapters.boot_clock import BootClock
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.processes import LauncherProcesses
 from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
-from noded.ports import Conflict, Launch, Processes, Refused
+from noded.ports import Conflict, Launch, NotFound, Processes, Refused
 from tests.adapters.looped import looped, until
-from tests.fakes.clock import FakeClock
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.processes import FakeProcesses
 from tests.launcher.lab import Lab, lab
@@ -62,7 +62,7 @@ def world(request: pytest.FixtureRequest) -> Make:
 
     @asynccontextmanager
     async def made() -> AsyncIterator[World]:
-        inbox, clock = FakeInbox(), FakeClock()
+        inbox, clock = FakeInbox(), BootClock()
         async with asyncio.TaskGroup() as group:
             if path is None:
                 yield World(FakeProcesses(inbox, clock), inbox)
@@ -129,6 +129,8 @@ async def test_one_that_lives_is_not_started_again(world: Make) -> None:
     async with world() as here:
         order = launch(*SLEEP)
         await here.processes.start(order)
+        with pytest.raises(NotFound, match=f"cannot publish {order.instance}"):
+            await here.processes.publish(order.instance)  # it never made a socket
         with pytest.raises(Conflict, match=f"cannot start {order.instance}: there still live"):
             await here.processes.start(order)
         await here.processes.remove(order.instance)
@@ -153,6 +155,8 @@ async def test_what_is_not_there_may_be_signalled_killed_and_removed(world: Make
         assert here.inbox.facts == []
         await here.processes.kill("catalog.999")
         assert here.ends("catalog.999") == ["killed before it was known"]
+        with pytest.raises(NotFound, match=r"cannot publish catalog\.999"):
+            await here.processes.publish("catalog.999")
 
 
 @looped

@@ -9,6 +9,6 @@ class FakeProbes:
     """Address and path that answer with 2xx."""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    async def answers(self, address: str, path: str, timeout: float) -> bool:
+    async def answers(self, address: str, uid: int, path: str, timeout: float) -> bool:
         self.asked.append((address, path))
         return (address, path) in self.good

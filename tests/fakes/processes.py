@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import Process
-from noded.ports import Clock, Conflict, Inbox, Launch, Refused
+from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, Refused
 
 
 @dataclass
@@ -26,6 +26,9 @@ class FakeProcesses:
         """Everything started and not removed."""
         self.launched: list[Launch] = []
         self.degraded: tuple[str, ...] = ()
+        self.sockets: set[str] = set()
+        """Those that have made their listening socket."""
+        self.published: list[str] = []
         self._inbox = inbox
         self._clock = clock
 
@@ -65,6 +68,13 @@ class FakeProcesses:
         if held is None or held.watched_by is None:
             node = instance.rpartition(".")[0]
             self._inbox.put(InstanceExited(self._clock.now(), node, instance, "killed before it was known"))
+
+    async def publish(self, instance: str) -> None:
+        if instance not in self.running:
+            raise NotFound(f"cannot publish {instance}: no instance {instance} is known here")
+        if instance not in self.sockets:
+            raise NotFound(f"cannot publish {instance}: http.sock is not there yet")
+        self.published.append(instance)
 
     async def remove(self, instance: str) -> None:
         if instance in self.running:

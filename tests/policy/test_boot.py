@@ -1,5 +1,7 @@
 """noded comes back: what lived on is adopted, what died is replaced, what is unknown is ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from noded.model.actions import (
@@ -8,6 +10,7 @@ from noded.model.actions import (
     BeginProfile,
     EndProfile,
     KillInstance,
+    RecordNode,
     RemoveInstance,
     StartInstance,
     StopInstance,
@@ -17,7 +20,7 @@ from noded.model.inputs import Booted, Known, Observed, ProxyFound
 from noded.model.instance import Process
 from noded.model.rollout import Stage as RolloutStage
 from noded.model.state import Desired, HostState
-from nodespec.manifest import Probe
+from nodespec.manifest import Probe, Rung
 from tests.policy.build import (
     HOST,
     Core,
@@ -64,14 +67,57 @@ def test_the_same_number_with_another_start_time_is_another_process() -> None:
     assert starts(actions) == ["shop.2"]
 
 
-def test_unknown_instances_are_ended_and_their_numbers_never_given() -> None:
+def test_what_belongs_to_no_node_is_ended_and_no_number_is_given_twice() -> None:
     core = running()
-    found = tuple(Observed(name, process(7)) for name in ("shop.1", "shop.9", "worker.3", "odd"))
-    actions = core.tell(Booted(core.at, HOST, (Observed("shop.1", process(1)), *found[1:])))
+    found = tuple(Observed(name, process(7)) for name in ("shop.9", "worker.3", "odd"))
+    actions = core.tell(Booted(core.at, HOST, (Observed("shop.1", process(1)), *found)))
     killed = [a.instance for a in actions if isinstance(a, KillInstance)]
-    assert killed == ["shop.9", "worker.3", "odd"]
+    assert killed == ["worker.3", "odd"]
     assert [a.instance for a in actions if isinstance(a, RemoveInstance)] == killed
     assert starts(core.exits("shop.1")) == ["shop.10"]
+
+
+def test_a_forgotten_instance_of_the_running_release_goes_on_serving() -> None:
+    core = running()
+    digest = core.state.nodes["shop"].release.digest
+    empty = replace(core.state.nodes["shop"], instances={})
+    core.state = core.state.holding(empty)
+    known = (Known(empty.spec, empty.release, "running"),)
+    actions = core.tell(Booted(core.at, HOST, (Observed("shop.9", process(9), digest),), known, intact=False))
+    assert only(actions, AdoptInstance).instance == "shop.9"
+    assert starts(actions) == []
+    assert core.places() == {"shop.9": "stable ready"}
+
+
+def test_a_forgotten_instance_of_another_release_leaves_when_its_successor_stands() -> None:
+    core = running()
+    core.state = core.state.holding(replace(core.state.nodes["shop"], instances={}))
+    known = (Known(core.state.nodes["shop"].spec, core.state.nodes["shop"].release, "running"),)
+    actions = core.tell(Booted(core.at, HOST, (Observed("shop.9", process(9), "sha256:" + "f" * 64),), known))
+    (started,) = starts(actions)
+    assert core.places()["shop.9"] == "stable ready"
+    core.comes_up(started)
+    assert core.places()["shop.9"] == "stable draining"
+
+
+def test_while_memory_is_whole_what_was_not_entered_is_entered_again() -> None:
+    core = running()
+    node = core.state.nodes["shop"]
+    old = Known(node.spec, replace(node.release, version="0.9", digest="sha256:" + "0" * 64), "running")
+    actions = core.tell(Booted(core.at, HOST, (Observed("shop.1", process(1)),), (old,)))
+    assert only(actions, RecordNode).digest == node.release.digest
+    assert core.state.nodes["shop"].release == node.release
+
+
+def test_when_the_end_of_memory_was_lost_the_registry_is_right() -> None:
+    core = running()
+    node = core.state.nodes["shop"]
+    newer = replace(node.release, version="2.0", digest="sha256:" + "2" * 64)
+    known = (Known(node.spec, newer, "running"),)
+    core.tell(Booted(core.at, HOST, (Observed("shop.1", process(1)),), known, intact=False))
+    assert core.state.nodes["shop"].release == newer
+    core.tell(Booted(core.at, HOST, (), (), intact=False))
+    assert "shop" not in core.state.nodes
 
 
 def test_a_start_that_was_under_way_is_adopted_or_done_again() -> None:
@@ -174,6 +220,16 @@ def test_a_rung_whose_answer_may_be_lost_is_climbed_again() -> None:
     assert core.incident.stage is Stage.WATCHING
 
 
+def test_a_rung_that_acted_is_watched_on() -> None:
+    core = leaking()
+    collected(core)
+    attempt = core.incident.attempt
+    core.restarts("shop.1", "shop.2")
+    assert (core.incident.stage, core.incident.attempt) == (Stage.WATCHING, attempt)
+    grow(core, at_stage(Stage.ACTING))
+    assert [t.rung for t in core.incident.tried] == [Rung.COLLECT]
+
+
 def test_a_replacement_that_was_under_way_is_not_made_twice() -> None:
     core = tuned(leaking())
     assert core.incident.attempt is not None and core.incident.attempt.rung == "replace"
@@ -182,7 +238,7 @@ def test_a_replacement_that_was_under_way_is_not_made_twice() -> None:
     core.tick(1.0)
     assert core.serving() == ["shop.2"]
     assert not core.instance("shop.2").condemned
-    assert [s.rung for s in core.node.healing.spent].count("replace") == 1  # type: ignore[comparison-overlap]
+    assert [s.rung for s in core.node.healing.spent].count(Rung.REPLACE) == 1
 
 
 def test_what_waits_for_a_person_waits_on() -> None:

@@ -179,11 +179,22 @@ def test_a_successor_that_leaks_is_replaced_until_the_budget_is_spent() -> None:
     for number in range(1, 4):
         grow(core, lambda core, n=number: replacements(core) == n)  # type: ignore[misc]
         settle(core)
-    grow(core, at_stage(Stage.NEEDS_PERSON, Stage.HOLDING))
+    grow(core, at_stage(Stage.NEEDS_PERSON))
+    assert core.incident.outcome == ("shop.4 grows 120.0 MiB/min and no step is left that may be taken")
     before = core.incident.tried
     grow(core, lambda core: core.instance(core.serving()[0]).vitals.memory > 240 * MB)
     assert replacements(core) == 3
     assert core.incident.tried == before, "nothing is tried over and over"
+
+
+def test_growth_that_comes_back_at_the_end_of_the_ladder_is_told() -> None:
+    core = leaking(spec(ladder=(Rung.COLLECT,)))
+    collected(core, freed=60 * MB)
+    for _ in range(60):
+        core.tick(1.0, {"shop.1": 40 * MB})
+    assert core.incident.stage is Stage.HOLDING
+    grow(core, at_stage(Stage.NEEDS_PERSON))
+    assert core.incident.outcome.startswith("shop.1 grows 120.0 MiB/min")
 
 
 def test_another_replacement_may_need_another_approval() -> None:

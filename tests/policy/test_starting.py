@@ -151,17 +151,17 @@ def test_ports_differ_even_when_all_are_asked_for_at_once() -> None:
     core = Core(state=HostState(host=host, proxy="first"))
     one = replace(spec(instances=3), serves=Serves(8100, listen=Listen.PORT))
     other = replace(spec(name="till"), serves=Serves(8101, listen=Listen.PORT))
-    addresses = [a.address for a in (*core.apply(one), *core.apply(other)) if isinstance(a, StartInstance)]
+    addresses = [a.listen for a in (*core.apply(one), *core.apply(other)) if isinstance(a, StartInstance)]
     assert sorted(addresses) == [f"127.0.0.1:{port}" for port in range(20000, 20004)]
 
 
 def test_a_node_without_requests_listens_nowhere() -> None:
-    assert only(Core().apply(spec(port=None)), StartInstance).address == ""
+    assert only(Core().apply(spec(port=None)), StartInstance).listen == ""
 
 
 def test_a_unix_socket_lies_in_the_folder_of_the_instance() -> None:
     core = Core(state=HostState(host=Host(run="/run/n", ports=HOST.ports), proxy="first"))
-    assert only(core.apply(spec()), StartInstance).address == "unix:/run/n/shop.1/http.sock"
+    assert only(core.apply(spec()), StartInstance).listen == "unix:/run/n/shop.1/http.sock"
 
 
 # Replacement

@@ -10,7 +10,7 @@ from noded.model.inputs import Input
 from noded.model.state import HostState
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import Journal
-from noded.runtime.memory import remembered
+from noded.runtime.memory import Memory, remembered
 from noded.runtime.reactor import Reactor
 from tests.fakes.chronicle import FakeChronicle
 from tests.runtime.nouns import applied, booted, ordered
@@ -21,7 +21,7 @@ FACTS: tuple[Input, ...] = (booted(100.0), applied(101.0), ordered("pause", 102.
 def lived(folder: Path, facts: tuple[Input, ...] = FACTS, segment: int = 2**20) -> HostState:
     """A life of noded that ends without notice."""
     ring = SegmentRing(folder, segment)
-    state, _ = remembered(ring.segments(), "b")
+    state = remembered(ring.segments(), "b").state
 
     async def life() -> HostState:
         reactor = Reactor(state, Inbox(), Journal(ring, FakeChronicle(), "b"), lambda action: None)
@@ -37,20 +37,20 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_first_time_nothing_is_known(tmp_path: Path) -> None:
-    assert remembered((), "b") == (HostState(), 0.0)
+    assert remembered((), "b") == Memory(HostState(), 0.0, True)
 
 
 def test_what_was_known_is_known_again(tmp_path: Path) -> None:
     state = lived(tmp_path)
     assert "catalog" in state.nodes
-    assert remembered(SegmentRing(tmp_path).segments(), "b") == (state, 103.0)
+    assert remembered(SegmentRing(tmp_path).segments(), "b") == Memory(state, 103.0, True)
 
 
 def test_lives_go_on_from_each_other(tmp_path: Path) -> None:
     lived(tmp_path, FACTS[:2])
     paused = lived(tmp_path, (ordered("pause", 110.0),))
     assert paused.nodes["catalog"].paused
-    assert remembered(SegmentRing(tmp_path).segments(), "another build")[0] == paused
+    assert remembered(SegmentRing(tmp_path).segments(), "another build").state == paused
 
 
 def test_a_last_line_that_was_cut_off_was_never_said(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_last_line_that_was_cut_off_was_never_said(tmp_path: Path) -> None:
     last = whole.rstrip(b"\n").rindex(b'\nI ["CommandRequested"')
     before = lived_until(tmp_path, 3)
     segment.write_bytes(whole[: last + 40])
-    assert remembered((segment,), "b") == (before, 102.0)
+    assert remembered((segment,), "b") == Memory(before, 102.0, True)
     assert names(tmp_path) == ["00000001.jsonl"]
 
 
@@ -82,26 +82,37 @@ DAMAGE = {
 def test_a_damaged_segment_is_put_aside_and_the_one_before_is_used(tmp_path: Path, content: bytes) -> None:
     state = lived(tmp_path)
     (tmp_path / "00000002.jsonl").write_bytes(content)
-    assert remembered(SegmentRing(tmp_path).segments(), "b") == (state, 103.0)
+    assert remembered(SegmentRing(tmp_path).segments(), "b") == Memory(state, 103.0, False)
     assert names(tmp_path) == ["00000001.jsonl", "00000002.damaged"]
     assert (tmp_path / "00000002.damaged").read_bytes() == content
 
 
-def test_a_line_damaged_in_the_middle_is_not_passed_by(tmp_path: Path) -> None:
+def test_a_line_damaged_at_the_start_leaves_the_snapshot(tmp_path: Path) -> None:
     first = lived(tmp_path)
     lived(tmp_path, (ordered("pause", 110.0), ordered("resume", 111.0)))
     newest = SegmentRing(tmp_path).segments()[-1]
     text = newest.read_bytes()
     place = text.index(b"\nI ") + 2
     newest.write_bytes(text[:place] + bytes(30) + text[place + 30 :])
-    assert remembered(SegmentRing(tmp_path).segments(), "b") == (first, 103.0)
-    assert names(tmp_path) == ["00000001.jsonl", "00000002.damaged"]
+    assert remembered(SegmentRing(tmp_path).segments(), "b") == Memory(first, 110.0, False)
+    assert names(tmp_path) == ["00000001.jsonl", "00000002.damaged", "00000002.jsonl"]
+
+
+def test_a_damaged_segment_is_used_up_to_the_damage(tmp_path: Path) -> None:
+    before = lived_until(tmp_path, 3)
+    lived(tmp_path)
+    (segment,) = SegmentRing(tmp_path).segments()
+    text = segment.read_bytes()
+    place = text.rindex(b'\nI ["CommandRequested"') + 10
+    segment.write_bytes(text[:place] + b"\x00" + text[place + 1 :])
+    assert remembered((segment,), "b") == Memory(before, 102.0, False)
+    assert (tmp_path / "00000001.damaged").read_bytes() == segment.read_bytes()
 
 
 def test_with_none_left_the_memory_is_empty(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         (tmp_path / f"0000000{number}.jsonl").write_text("broken")
-    assert remembered(SegmentRing(tmp_path).segments(), "b") == (HostState(), 0.0)
+    assert remembered(SegmentRing(tmp_path).segments(), "b") == Memory(HostState(), 0.0, False)
     assert names(tmp_path) == [f"0000000{number}.damaged" for number in (1, 2, 3)]
 
 
@@ -116,7 +127,7 @@ def test_many_small_segments_remember_as_one(tmp_path: Path) -> None:
     assert lived(tmp_path / "small", segment=1) == lived(tmp_path / "large")
     small = SegmentRing(tmp_path / "small").segments()
     assert len(small) == len(FACTS)
-    assert remembered(small, "b")[0] == lived(tmp_path / "again")
+    assert remembered(small, "b").state == lived(tmp_path / "again")
 
 
 def test_another_decision_than_then_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -109,12 +109,12 @@ async def test_only_starting_instances_that_answer_over_http_are_asked() -> None
     starting = {"phase": Phase.STARTING}
     asked = node(
         "a",
-        instance("a.1", address="unix:/a1", **starting),
-        instance("a.2", address="unix:/a2"),
-        instance("a.3", address="unix:/a3", process=None, **starting),
+        instance("a.1", listen="unix:/a1", **starting),
+        instance("a.2", listen="unix:/a2"),
+        instance("a.3", listen="unix:/a3", process=None, **starting),
         spec=spec("a", health=http),
     )
-    held = Held(host(asked, node("b", instance("b.1", address="unix:/b1", **starting))))
+    held = Held(host(asked, node("b", instance("b.1", listen="unix:/b1", **starting))))
     probes = FakeProbes()
     async with held.watching(monitors.probe_readiness, probes):
         await wait(lambda: len(probes.asked) > 1, "questions")
@@ -132,7 +132,7 @@ async def test_a_canary_is_asked_as_its_own_manifest_says() -> None:
         digest=NEXT,
         role=Role.CANARY,
         phase=Phase.STARTING,
-        address="unix:/c",
+        listen="unix:/c",
         process=process(12),
     )
     rolling = rollout(spec=spec(version="1.5.0", health=Health(Probe.HTTP, "/new")))

@@ -88,7 +88,7 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
         stop=Stop("TERM", 12.5),
         resources=Resources(2**28, 0.5, 64, 256),
     )
-    await bench.perform(replace(start(), address="unix:/run/s", active=False))
+    await bench.perform(replace(start(), listen="unix:/run/s", active=False))
     (launch,) = bench.processes.launched
     assert launch.argv == ("python3", "-m", "catalog", "--bind=unix:/run/s", "unix:/run/s")
     assert launch.cwd == str(bench.releases.path(DIGEST))
@@ -152,7 +152,7 @@ async def test_a_release_that_is_not_here_is_told() -> None:
 @looped
 async def test_an_adopted_instance_is_believed_and_watched() -> None:
     bench = Bench()
-    await bench.perform(a.AdoptInstance(*ONE, DIGEST, process(), "unix:/s", True, "it lived on"))
+    await bench.perform(a.AdoptInstance(*ONE, DIGEST, process(), True, "it lived on"))
     assert bench.nodes.lines["catalog.1"].uid == process().uid
     assert [type(fact) for fact in bench.inbox.facts] == [InstanceExited]  # there is none of that number
 
@@ -214,6 +214,42 @@ async def test_routes_go_to_the_proxy() -> None:
     bench.proxy.is_away = True
     await bench.perform(a.RemoveRoute("catalog", 8100, "removed"))
     assert (bench.failure().action, bench.failure().kind) == ("RemoveRoute", "Unavailable")
+
+
+@looped
+async def test_a_route_leads_only_to_sockets_that_were_published() -> None:
+    bench = Bench()
+    for number in (1, 2):
+        await bench.perform(start(number=number))
+        bench.processes.sockets.add(f"catalog.{number}")
+    bench.inbox.facts.clear()
+    wanted = route("catalog", "catalog.1", "catalog.2")
+    for _ in range(2):
+        await bench.perform(a.InstallRoute("catalog", wanted, (), "new"))
+    assert bench.proxy.installed == [wanted, wanted]
+    assert bench.processes.published == ["catalog.1", "catalog.2"]  # once is enough
+    assert bench.inbox.facts == []
+
+
+@looped
+async def test_a_server_that_cannot_be_published_is_left_out_and_told() -> None:
+    bench = Bench()
+    for number in (1, 2):
+        await bench.perform(start(number=number))
+    bench.processes.sockets.add("catalog.1")
+    bench.inbox.facts.clear()
+    await bench.perform(a.InstallRoute("catalog", route("catalog", "catalog.1", "catalog.2"), (), "new"))
+    assert bench.proxy.installed == [route("catalog", "catalog.1")]
+    failed = bench.failure()
+    assert (failed.action, failed.instance, failed.kind) == ("PublishSocket", "catalog.2", "Refused")
+
+
+@looped
+async def test_a_server_that_is_not_there_yet_is_asked_for_again() -> None:
+    bench = Bench()
+    await bench.perform(a.InstallRoute("catalog", route("catalog", "catalog.1"), (), "new"))
+    assert bench.proxy.installed == [route("catalog")]
+    assert (bench.failure().action, bench.failure().kind) == ("InstallRoute", "NotFound")
 
 
 @looped

@@ -1,22 +1,26 @@
 """Does a program answer over HTTP?"""
 
 import asyncio
+from pathlib import Path
+
+from noded.adapters.owned_socket import owned
 
 LONGEST_HEAD = 4096
 
 
 class HttpProbes:
-    async def answers(self, address: str, path: str, timeout: float) -> bool:
+    async def answers(self, address: str, uid: int, path: str, timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout):
-                return await _asked(address, path)
+                return await _asked(address, uid, path)
         except (OSError, ValueError, OverflowError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return False
 
 
-async def _asked(address: str, path: str) -> bool:
+async def _asked(address: str, uid: int, path: str) -> bool:
     if address.startswith("unix:"):
-        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"), limit=LONGEST_HEAD)
+        with owned(Path(address.removeprefix("unix:")), uid) as place:
+            reader, writer = await asyncio.open_unix_connection(place, limit=LONGEST_HEAD)
     else:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST_HEAD)

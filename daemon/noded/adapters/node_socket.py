@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from noded.adapters.owned_socket import owned
 from noded.model.inputs import InstanceReady
 from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut, Unavailable
 
@@ -76,7 +77,8 @@ class NodeSockets:
         line.asked[self._number] = waiting
         number = self._number
         try:
-            self._sender.sendto(json.dumps({"order": number, **order}).encode(), str(line.orders))
+            with owned(line.orders, -1 if line.uid is None else line.uid) as place:
+                self._sender.sendto(json.dumps({"order": number, **order}).encode(), place)
             async with asyncio.timeout(timeout):
                 return await waiting
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -86,7 +88,7 @@ class NodeSockets:
         except BlockingIOError as error:
             raise Unavailable(f"{what}: it has not read the orders before this one") from error
         except OSError as error:
-            raise Refused(f"{what}: {error.strerror}") from error
+            raise Refused(f"{what}: {error.strerror or error}") from error
         finally:
             line.asked.pop(number, None)
 

@@ -7,6 +7,7 @@ processes we adopted as well and needs nobody's help.
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 
 from noded.adapters.launcher_socket import LauncherSocket
@@ -87,6 +88,9 @@ class LauncherProcesses:
             node = instance.rpartition(".")[0]
             self._inbox.put(InstanceExited(self._clock.now(), node, instance, "killed before it was known"))
 
+    async def publish(self, instance: str) -> None:
+        await self._launcher.ask("publish", instance=instance)
+
     async def remove(self, instance: str) -> None:
         self._known.discard(instance)
         with contextlib.suppress(NotFound):
@@ -97,7 +101,9 @@ class LauncherProcesses:
         result = await self._launcher.ask("list")
         listed = result.get("instances")
         found = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
-        return tuple(Observed(str(i["instance"]), _process(i)) for i in found if i.get("running") is True)
+        return tuple(
+            Observed(str(i["instance"]), _process(i), _digest(i)) for i in found if i.get("running") is True
+        )
 
     async def hello(self) -> Mapping[str, object]:
         return await self._launcher.ask("hello", 2.0)
@@ -128,6 +134,12 @@ def _process(result: Mapping[str, object]) -> Process:
     memory = cgroup.get("memory", "") if isinstance(cgroup, Mapping) else ""
     pid, began, uid = (int(str(result.get(key, 0))) for key in ("pid", "start_time", "uid"))
     return Process(pid, began, uid, str(memory))
+
+
+def _digest(result: Mapping[str, object]) -> str:
+    """Of the release whose folder the process works in, as releases are named on disk."""
+    name = str(result.get("home", "")).rpartition("/")[2]
+    return f"sha256:{name}" if re.fullmatch("[0-9a-f]{64}", name) else ""
 
 
 def _status(result: Mapping[str, object]) -> str:

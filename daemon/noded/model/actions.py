@@ -14,7 +14,7 @@ class StartInstance:
     instance: str
     digest: str
     version: str
-    address: str
+    listen: str
     active: bool
     reason: str
 
@@ -27,7 +27,6 @@ class AdoptInstance:
     instance: str
     digest: str
     process: Process
-    address: str
     ready: bool
     reason: str
 

@@ -21,6 +21,8 @@ class Observed:
 
     instance: str
     process: Process
+    digest: str = ""
+    """Of the release it works in; empty when that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Booted:
     host: Host
     observed: tuple[Observed, ...] = ()
     known: tuple[Known, ...] = ()
+    intact: bool = True
+    """False when the end of our memory was damaged: then the registry knows better."""
 
 
 @dataclass(frozen=True, slots=True)

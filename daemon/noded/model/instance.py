@@ -68,7 +68,10 @@ class Instance:
     created_at: float
     since: float
     """When the phase was entered."""
+    listen: str = ""
+    """Where the program is told to listen; what lies there is the node's to change."""
     address: str = ""
+    """Where it is reached: the same socket by a path that only the launcher can change."""
     process: Process | None = None
     condemned: str = ""
     """Why it is to be replaced; empty while it is wanted."""

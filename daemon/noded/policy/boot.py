@@ -6,51 +6,112 @@ to the ordinary comparison of what is with what is wanted.
 
 from dataclasses import replace
 
-from noded.model.actions import Action, ActivateInstance, AdoptInstance, KillInstance, RemoveInstance
+from noded.model.actions import (
+    Action,
+    ActivateInstance,
+    AdoptInstance,
+    KillInstance,
+    RecordNode,
+    RemoveInstance,
+)
 from noded.model.incident import Stage
-from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Observed
+from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Known, Observed
 from noded.model.instance import Instance, Phase, Role
 from noded.model.state import Desired, HostState, NodeState
-from noded.policy import healing, lifecycle, rollout
+from noded.policy import healing, lifecycle, rollout, starting
 from nodespec.manifest import Rung
 
 
 def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, ...]]:
     state = replace(state, host=fact.host, proxy="", booted_at=fact.at)
-    state = _with_registry(state, fact)
-    alive = {o.instance: o for o in fact.observed}
     actions: list[Action] = []
+    state = _with_registry(state, fact, actions)
+    alive = {o.instance: o for o in fact.observed}
     for node in tuple(state.nodes.values()):
         node = replace(node, route=None, wake_at=0.0)
         for instance in tuple(node.instances.values()):
             node = _compare(node, instance, alive.pop(instance.id, None), fact.at, actions)
         state = state.holding(_healing_again(node, fact.at))
     for stray in alive.values():
-        name = stray.instance.rpartition(".")[0]
-        actions.append(
-            KillInstance(name, stray.instance, "noded does not know it: nobody may run what nobody watches")
-        )
-        actions.append(RemoveInstance(name, stray.instance, "it was unknown"))
+        state = _take_in(state, stray, fact.at, actions)
     return _beyond_strays(state, fact), tuple(actions)
 
 
-def _with_registry(state: HostState, fact: Booted) -> HostState:
-    """Nodes that the registry knows and we do not: our memory was lost, or they came while we were away."""
-    for known in fact.known:
-        name = known.spec.name
+def _take_in(state: HostState, stray: Observed, at: float, actions: list[Action]) -> HostState:
+    """Something runs that we do not remember: our memory has a gap.
+
+    An instance of a node that is to run goes on serving and is watched like any other: one too many, or one
+    of another version, leaves when its successors stand. What belongs to no node is ended.
+    """
+    name = stray.instance.rpartition(".")[0]
+    node = state.nodes.get(name)
+    if node is None or node.desired is not Desired.RUNNING:
+        actions.append(KillInstance(name, stray.instance, "no node that is to run has it"))
+        actions.append(RemoveInstance(name, stray.instance, "it belonged to no node"))
+        return state
+    full = len(node.of(Role.STABLE)) >= node.spec.instances and stray.digest == node.release.digest
+    version = next((r.version for r in node.releases if r.digest == stray.digest), "unknown")
+    listen, address = starting.places(node.spec, state.holding(node), stray.instance)
+    instance = Instance(
+        stray.instance,
+        stray.digest,
+        version,
+        Role.SPARE if full else Role.STABLE,
+        Phase.READY,
+        at,
+        at,
+        listen,
+        address,
+        stray.process,
+        ready_at=at,
+    )
+    actions.append(
+        AdoptInstance(name, stray.instance, stray.digest, stray.process, True, "it runs and was forgotten")
+    )
+    return state.holding(node.having(instance))
+
+
+def _with_registry(state: HostState, fact: Booted, actions: list[Action]) -> HostState:
+    """The registry owns what is to run. While our memory is whole it is the newer of the two: what we decided
+    and had no time to enter is entered again. When its end was lost, the registry is."""
+    known = {k.spec.name: k for k in fact.known}
+    for name, node in tuple(state.nodes.items()):
+        if name not in known and not fact.intact:
+            state = replace(state, nodes={n: held for n, held in state.nodes.items() if n != name})
+        elif name not in known or _differs(node, known[name]):
+            state = _settled(state, node, known.get(name), fact, actions)
+    for name, entry in known.items():
         if name in state.removed and name not in state.nodes:
             # We removed it and the registry was not told.
             numbers = replace(state.removed[name], recorded=False)
             state = replace(state, removed={**state.removed, name: numbers})
-        elif name not in state.nodes and known.desired != Desired.REMOVED:
+        elif name not in state.nodes and entry.desired != Desired.REMOVED:
+            desired = Desired(entry.desired)
             node = NodeState(
-                spec=known.spec,
-                release=known.release,
-                desired=Desired(known.desired),
-                releases=(known.release,),
+                spec=entry.spec, release=entry.release, desired=desired, releases=(entry.release,)
             )
             state = state.holding(node)
     return state
+
+
+def _differs(node: NodeState, known: Known) -> bool:
+    return (node.release.digest, node.desired) != (known.release.digest, known.desired)
+
+
+def _settled(
+    state: HostState, node: NodeState, known: Known | None, fact: Booted, actions: list[Action]
+) -> HostState:
+    if known is None or fact.intact:
+        release, why = node.release, "it was decided and not yet entered when noded ended"
+        actions.append(RecordNode(node.name, release.version, release.digest, node.desired, why))
+        return state
+    node, undone = rollout.roll_back(node, "its end is not remembered; what the registry says runs", fact.at)
+    actions += undone
+    heard = (*node.releases, known.release) if node.version(known.release.version) is None else node.releases
+    node = replace(
+        node, spec=known.spec, release=known.release, desired=Desired(known.desired), releases=heard
+    )
+    return state.holding(node)
 
 
 def _compare(
@@ -69,7 +130,6 @@ def _compare(
                 instance.id,
                 instance.digest,
                 found.process,
-                instance.address,
                 ready,
                 "it lived on without noded",
             )

@@ -138,6 +138,8 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
             node, undone = rollout.on_start_failed(node, fact)
             node, killed = lifecycle.on_start_failed(node, fact)
             return node, (*undone, *killed)
+        case "PublishSocket":
+            return lifecycle.on_unreachable(node, fact)
         case "ActivateInstance":
             return node, lifecycle.on_activate_failed(node, fact)
         case "RecordRelease" if node.rolling_out:

@@ -76,6 +76,17 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     return node, tuple(actions)
 
 
+def on_unreachable(node: NodeState, fact: ActionFailed) -> Outcome:
+    """Where it should listen lies something else: nobody may be sent there, so it cannot stay."""
+    instance = node.instances.get(fact.instance)
+    if instance is None or instance.leaving:
+        return node, ()
+    kill = KillInstance(node.name, instance.id, fact.cause)
+    gone = replace(instance, phase=Phase.STOPPING, since=fact.at, killed_at=fact.at, condemned=fact.cause)
+    node = node.having(gone)
+    return node if instance.role is Role.CANARY else _failed(node, instance, fact.cause, fact.at), (kill,)
+
+
 def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
     """A stable instance that never heard that it may act would serve and not work: tell it again."""
     instance = node.instances.get(fact.instance)

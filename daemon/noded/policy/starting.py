@@ -131,10 +131,10 @@ def _start(
 ) -> NodeState:
     spec, release = _of_role(node, role)
     name = f"{node.name}.{node.serial + 1}"
-    address = _address(spec, state.holding(node), name)
-    instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, address)
+    listen, address = places(spec, state.holding(node), name)
+    instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, listen, address)
     active = role is Role.STABLE
-    actions.append(StartInstance(node.name, name, release.digest, release.version, address, active, reason))
+    actions.append(StartInstance(node.name, name, release.digest, release.version, listen, active, reason))
     return replace(node.having(instance), serial=node.serial + 1)
 
 
@@ -144,15 +144,17 @@ def _of_role(node: NodeState, role: Role) -> tuple[NodeSpec, Release]:
     return node.spec, node.release
 
 
-def _address(spec: NodeSpec, state: HostState, name: str) -> str:
+def places(spec: NodeSpec, state: HostState, name: str) -> tuple[str, str]:
+    """Where it listens, and where it is reached."""
     if spec.serves is None:
-        return ""
+        return "", ""
     if spec.serves.listen is Listen.UNIX:
-        return f"unix:{state.host.run}/{name}/http.sock"
+        return f"unix:{state.host.run}/{name}/http.sock", f"unix:{state.host.run}/.listen/{name}.sock"
     taken = {i.address for n in state.nodes.values() for i in n.instances.values()}
     first, last = state.host.instance_ports
     # Start where the name points, so that a port is not reused the moment it is free.
     span = last - first + 1
     start = crc32(name.encode()) % span
     ports = (first + (start + step) % span for step in range(span))
-    return next((a for a in (f"127.0.0.1:{port}" for port in ports) if a not in taken), "")
+    free = next((a for a in (f"127.0.0.1:{port}" for port in ports) if a not in taken), "")
+    return free, free

@@ -6,7 +6,7 @@ any segment can be replayed alone. The chronicle holds what a person wants to re
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noded.model.actions import ROUTINE, Action, Answer, Note
 from noded.model.inputs import ApplyRequested, Input, Sampled, TrafficCounted, Woken
@@ -53,6 +53,15 @@ class Segment:
     at: float
     state: HostState
     lines: tuple[str, ...]
+
+    def until_damage(self) -> "Segment":
+        """Without the first line that cannot be read and all after it."""
+        for number, line in enumerate(self.lines):
+            try:
+                codec.load_tagged(Input if line[:1] == INPUT else Action, line[2:])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                return replace(self, lines=self.lines[:number])
+        return self
 
     @property
     def last_at(self) -> float:

@@ -1,34 +1,64 @@
 """What did noded know when it stopped, however it stopped?"""
 
 import logging
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from noded.model.state import HostState
-from noded.runtime.journal import read_segment
+from noded.runtime.journal import Segment, read_segment
 from noded.runtime.reactor import replay
 
 log = logging.getLogger("noded")
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError, OSError)
 
 
-def remembered(segments: Sequence[Path], build: str) -> tuple[HostState, float]:
-    """The state at the end of the newest readable segment, and the time of its last input.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    state: HostState
+    last_at: float
+    """Time of the last input it holds."""
+    intact: bool
+    """False when something after that was lost."""
 
-    A segment that cannot be read is put aside, never deleted, and the one before it is tried: its
-    end is what the unreadable one began with. With none left noded begins with an empty memory and
-    what the registry knows.
+
+def remembered(segments: Sequence[Path], build: str) -> Memory:
+    """What the newest segment leads to, as far as it can be read.
+
+    A damaged segment is used up to the damage and a copy of it kept. One without a whole snapshot is put
+    aside, and the one before it is used: its end is what the lost one began with. With none left noded
+    begins with an empty memory and what the registry and the running instances tell.
     """
+    intact = True
     for path in reversed(segments):
         try:
-            segment = read_segment(path.read_text("utf-8"))
-            state, differences = replay(segment.lines, segment.state)
-        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            segment = read_segment(path.read_text("utf-8", "replace"))
+        except UNREADABLE as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)
             log.error("cannot read %s, kept as %s: %s", path.name, aside.name, error)
+            intact = False
             continue
-        if differences:
-            known = "the same build" if segment.build == build else f"build {segment.build}"
-            log.warning("%s by %s replays with %d differences", path.name, known, len(differences))
-        return state, segment.last_at
-    return HostState(), 0.0
+        state, whole = _replayed(path, segment, build)
+        return Memory(state, whole.last_at, intact and whole is segment)
+    return Memory(HostState(), 0.0, not segments)
+
+
+def _replayed(path: Path, segment: Segment, build: str) -> tuple[HostState, Segment]:
+    """The state at the end, or at the last input before a damaged line; and the part that was used."""
+    try:
+        state, differences = replay(segment.lines, segment.state)
+    except UNREADABLE as error:
+        used = segment.until_damage()
+        aside = path.with_suffix(".damaged")
+        shutil.copyfile(path, aside)
+        left = len(segment.lines) - len(used.lines)
+        log.error(
+            "%s is damaged, its last %d lines are lost, kept as %s: %s", path.name, left, aside.name, error
+        )
+        return replay(used.lines, used.state)[0], used
+    if differences:
+        known = "the same build" if segment.build == build else f"build {segment.build}"
+        log.warning("%s by %s replays with %d differences", path.name, known, len(differences))
+    return state, segment

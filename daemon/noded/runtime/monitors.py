@@ -56,7 +56,8 @@ async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes
     while True:
         for node, instance in _starting(view()):
             health = _health(node, instance)
-            if await probes.answers(instance.address, health.path, health.timeout):
+            uid = instance.process.uid if instance.process else -1
+            if await probes.answers(instance.listen, uid, health.path, health.timeout):
                 inbox.put(InstanceReady(clock.now(), node.name, instance.id, f"GET {health.path}"))
         await asyncio.sleep(PROBE)
 

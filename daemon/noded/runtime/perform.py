@@ -1,7 +1,7 @@
 """How is each action done? One case per action; what comes of it goes back through the inbox."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noded.model.actions import (
     Action,
@@ -29,15 +29,18 @@ from noded.model.actions import (
     WakeAt,
 )
 from noded.model.inputs import ActionFailed, InstanceStarted
+from noded.model.route import Route, Server
 from noded.ports import (
     Answers,
     Clock,
     Inbox,
     Launch,
     Nodes,
+    NotFound,
     PortError,
     Processes,
     Proxy,
+    Refused,
     Registry,
     Releases,
     Workshop,
@@ -70,6 +73,7 @@ class World:
 class Perform:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._published: set[str] = set()
 
     async def __call__(self, action: Action) -> None:
         try:
@@ -98,11 +102,12 @@ class Perform:
                 await world.processes.kill(action.instance)
             case RemoveInstance():
                 world.nodes.forget(action.instance)
+                self._published.discard(action.instance)
                 await world.processes.remove(action.instance)
             case ActivateInstance():
                 await orders.activate(world.nodes, action)
             case InstallRoute() | RenewShare():
-                await world.proxy.install(action.route)
+                await self._install(action.route)
             case RemoveRoute():
                 await world.proxy.remove(action.port)
             case BeginProfile():
@@ -132,6 +137,29 @@ class Perform:
             case Note():
                 pass
 
+    async def _install(self, route: Route) -> None:
+        """A server that cannot be published yet is left out, and the whole asked for again."""
+        servers: list[Server] = []
+        later: NotFound | None = None
+        for server in route.servers:
+            try:
+                await self._publish(server)
+                servers.append(server)
+            except NotFound as error:
+                later = error
+            except Refused as error:
+                now = self._world.clock.now()
+                told = ActionFailed(now, "PublishSocket", route.node, server.instance, "Refused", str(error))
+                self._world.inbox.put(told)
+        await self._world.proxy.install(replace(route, servers=tuple(servers)))
+        if later is not None:
+            raise later
+
+    async def _publish(self, server: Server) -> None:
+        if server.address.startswith("unix:") and server.instance not in self._published:
+            await self._world.processes.publish(server.instance)
+            self._published.add(server.instance)
+
     async def _start(self, action: StartInstance) -> None:
         world = self._world
         spec = world.releases.spec(action.digest)
@@ -150,16 +178,15 @@ class Perform:
             "NODED_NODE": action.node,
             "NODED_INSTANCE": action.instance,
             "NODED_VERSION": action.version,
-            "NODED_LISTEN": action.address,
+            "NODED_LISTEN": action.listen,
             "NODED_ACTIVE": "1" if action.active else "0",
             "NODED_STOP_TIMEOUT": f"{spec.stop.timeout:g}",
             "NOTIFY_SOCKET": notify,
         }
-        listen = action.address
         return Launch(
             node=action.node,
             instance=action.instance,
-            argv=tuple(word.replace(LISTEN, listen) for word in spec.run),
+            argv=tuple(word.replace(LISTEN, action.listen) for word in spec.run),
             cwd=str(self._world.releases.path(action.digest)),
             env=tuple({**dict(self._world.env), **dict(spec.env), **own}.items()),
             user=spec.user,
