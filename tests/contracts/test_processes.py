@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as AnySocket
 from typing import TypeAlias
 
 import pytest
@@ -29,6 +32,25 @@ SLEEP = ("/bin/sleep", "300")
 class World:
     processes: Processes
     inbox: FakeInbox
+    run: Path | None
+    """Where instances have their folders; None when there are none."""
+
+    def lay(self, instance: str, *, socket: bool) -> None:
+        """Put a socket of the instance's user, or something else, where it should listen."""
+        if isinstance(self.processes, FakeProcesses):
+            self.processes.sockets.add(instance)
+            (self.processes.imposters.discard if socket else self.processes.imposters.add)(instance)
+            return
+        assert self.run is not None
+        place = self.run / instance / "http.sock"
+        place.unlink(missing_ok=True)
+        if not socket:
+            place.symlink_to("/dev/log")
+            return
+        with closing(AnySocket(AF_UNIX)) as made:
+            made.bind(str(place))
+        owner = place.parent.stat()
+        os.chown(place, owner.st_uid, owner.st_gid)
 
     def ends(self, instance: str) -> list[str]:
         return [fact.status for fact in self.inbox.all(InstanceExited) if fact.instance == instance]
@@ -65,10 +87,10 @@ def world(request: pytest.FixtureRequest) -> Make:
         inbox, clock = FakeInbox(), BootClock()
         async with asyncio.TaskGroup() as group:
             if path is None:
-                yield World(FakeProcesses(inbox, clock), inbox)
+                yield World(FakeProcesses(inbox, clock), inbox, None)
                 return
             socket = LauncherSocket(path, group)
-            yield World(LauncherProcesses(socket, inbox, clock, group), inbox)
+            yield World(LauncherProcesses(socket, inbox, clock, group), inbox, path.with_name("i"))
             socket.close()
 
     return made
@@ -135,6 +157,23 @@ async def test_one_that_lives_is_not_started_again(world: Make) -> None:
             await here.processes.start(order)
         await here.processes.remove(order.instance)
         assert order.instance not in await here.alive()
+
+
+@looped
+async def test_a_socket_is_published_and_nothing_else(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        await here.processes.start(order)
+        here.lay(order.instance, socket=False)
+        with pytest.raises(Refused, match=f"cannot publish {order.instance}"):
+            await here.processes.publish(order.instance)
+        here.lay(order.instance, socket=True)
+        for _ in range(2):
+            await here.processes.publish(order.instance)
+        if here.run is not None:
+            published = here.run / ".listen" / f"{order.instance}.sock"
+            assert published.samefile(here.run / order.instance / "http.sock")
+        await here.processes.remove(order.instance)
 
 
 @looped

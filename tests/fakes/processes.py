@@ -28,6 +28,8 @@ class FakeProcesses:
         self.degraded: tuple[str, ...] = ()
         self.sockets: set[str] = set()
         """Those that have made their listening socket."""
+        self.imposters: set[str] = set()
+        """Those of them where something else lies in its place."""
         self.published: list[str] = []
         self._inbox = inbox
         self._clock = clock
@@ -74,6 +76,8 @@ class FakeProcesses:
             raise NotFound(f"cannot publish {instance}: no instance {instance} is known here")
         if instance not in self.sockets:
             raise NotFound(f"cannot publish {instance}: http.sock is not there yet")
+        if instance in self.imposters:
+            raise Refused(f"cannot publish {instance}: http.sock is not a socket that its user made")
         self.published.append(instance)
 
     async def remove(self, instance: str) -> None:

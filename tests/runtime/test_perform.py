@@ -236,7 +236,8 @@ async def test_a_server_that_cannot_be_published_is_left_out_and_told() -> None:
     bench = Bench()
     for number in (1, 2):
         await bench.perform(start(number=number))
-    bench.processes.sockets.add("catalog.1")
+        bench.processes.sockets.add(f"catalog.{number}")
+    bench.processes.imposters.add("catalog.2")
     bench.inbox.facts.clear()
     await bench.perform(a.InstallRoute("catalog", route("catalog", "catalog.1", "catalog.2"), (), "new"))
     assert bench.proxy.installed == [route("catalog", "catalog.1")]
