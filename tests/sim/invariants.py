@@ -1,0 +1,170 @@
+"""What must be so after every single decision, whatever happened?"""
+
+from collections.abc import Iterator, Mapping
+
+from noded.model.actions import Actions, Answer, StartInstance
+from noded.model.incident import CLOSED
+from noded.model.inputs import Booted, Input
+from noded.model.instance import Instance, Phase, Role
+from noded.model.state import Desired, HostState, NodeState
+from noded.policy.routing import route_of
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+def check(before: HostState, fact: Input, after: HostState, actions: Actions) -> None:
+    for offence in offences(before, fact, after, actions):
+        raise Broken(f"at {fact.at:.3f} after {type(fact).__name__}: {offence}")
+
+
+def offences(before: HostState, fact: Input, after: HostState, actions: Actions) -> Iterator[str]:
+    for name, node in after.nodes.items():
+        old = before.nodes.get(name)
+        if old is node:
+            continue
+        yield from capacity(old, node)
+        yield from healing(node)
+        yield from shares(after, node)
+        yield from numbers(old, node)
+    yield from ports(after)
+    yield from reasons(actions)
+    yield from starts(before, after, actions, isinstance(fact, Booted))
+
+
+def _ready(node: NodeState) -> list[Instance]:
+    return [i for i in node.instances.values() if i.role is Role.STABLE and i.phase is Phase.READY]
+
+
+def capacity(old: NodeState | None, node: NodeState) -> Iterator[str]:
+    """Rules 2 and 3: nobody is sent away while the wanted capacity would be missed."""
+    if old is None or node.desired is not Desired.RUNNING:
+        return
+    sent = [i.id for i in _ready(old) if i.id in node.instances and node.instances[i.id].leaving]
+    if not sent:
+        return
+    left, wanted = len(_ready(node)), node.spec.instances
+    if node.spec.serves is None:
+        others = sum(1 for i in node.instances.values() if i.leaving and i.id not in sent)
+        if len(sent) + others > 1:
+            yield f"{', '.join(sent)} leaves with {others} others: what cannot run twice goes one at a time"
+    elif left < wanted:
+        yield f"{', '.join(sent)} of {node.name} leaves and only {left} of {wanted} stay ready"
+
+
+def healing(node: NodeState) -> Iterator[str]:
+    """Rule 3: one healing action at a time, within its budget."""
+    now = node.healing.now
+    marked = [i.id for i in node.of(Role.STABLE) if i.condemned.startswith(f"{node.name}-")]
+    if len(marked) > 1:
+        yield f"{', '.join(marked)} are condemned by healing at once"
+    if now is None:
+        return
+    if now.stage in CLOSED:
+        yield f"{now.id} is closed and still open"
+    if len(now.tried) > 40:
+        yield f"{now.id} tries without end: {len(now.tried)} rungs"
+    for rung, most in (
+        ("replace", node.spec.healing.budget.replace),
+        ("regenerate", node.spec.healing.budget.regenerate),
+    ):
+        # A new manifest may bring a smaller budget than what was spent before it.
+        spent = sum(1 for s in node.healing.spent if s.rung == rung and s.at >= now.opened_at)
+        if spent > most:
+            yield f"{rung} was done {spent} times for {now.id}, {most} are allowed a day"
+
+
+def shares(state: HostState, node: NodeState) -> Iterator[str]:
+    """A share is a step of the plan, only while a canary serves, and what the proxy is told."""
+    rollout, route = node.rollout, node.route
+    share = rollout.share if rollout and node.rolling_out else 0.0
+    if rollout and share and share not in rollout.spec.rollout.steps:
+        yield f"share {share} of {node.name} is no step of {rollout.spec.rollout.steps}"
+    if route is None or not state.proxy:
+        return
+    canary = any(i.role is Role.CANARY and i.phase is Phase.READY for i in node.instances.values())
+    if route.share and not canary:
+        yield f"{node.name} gives {route.share} to a canary that does not serve"
+    if route.share and not route.lease:
+        yield f"{node.name} has a share without a lease"
+    if route != route_of(node):
+        yield f"the proxy was told something else of {node.name} than what is: {route}"
+
+
+def numbers(old: NodeState | None, node: NodeState) -> Iterator[str]:
+    if any(int(name.rpartition(".")[2]) > node.serial for name in node.instances):
+        yield f"{node.name} has an instance beyond its number {node.serial}"
+    if old is not None and node.serial < old.serial:
+        yield f"{node.name} counts back from {old.serial} to {node.serial}"
+    if len(node.instances) > 3 * (node.spec.instances + node.spec.spares) + 12:
+        yield f"{node.name} has {len(node.instances)} instances: {', '.join(node.instances)}"
+    addresses = [i.address for i in node.instances.values() if i.address]
+    if len(addresses) != len(set(addresses)):
+        yield f"two instances of {node.name} have one address: {sorted(addresses)}"
+
+
+def ports(state: HostState) -> Iterator[str]:
+    held: dict[int, str] = {}
+    for node in state.nodes.values():
+        if node.route is None:
+            continue
+        if node.route.port in held:
+            yield f"port {node.route.port} belongs to {held[node.route.port]} and {node.name}"
+        held[node.route.port] = node.name
+
+
+def reasons(actions: Actions) -> Iterator[str]:
+    """Rule 8: every action has a reason a person can read."""
+    for action in actions:
+        text = action.text if isinstance(action, Answer) else action.reason
+        if len(text.split()) < 2:
+            yield f"{type(action).__name__} without a reason: {text!r}"
+
+
+def starts(before: HostState, after: HostState, actions: Actions, booted: bool) -> Iterator[str]:
+    """No name is given twice, and what is started is known."""
+    for action in actions:
+        if not isinstance(action, StartInstance):
+            continue
+        old = before.nodes.get(action.node)
+        if old is not None and not booted and int(action.instance.rpartition(".")[2]) <= old.serial:
+            yield f"{action.instance} is started again"
+        if action.instance not in after.nodes[action.node].instances:
+            yield f"{action.instance} is started and not known"
+
+
+def orphans(state: HostState, alive: Mapping[str, object], dying: set[str]) -> Iterator[str]:
+    """Every process is known, or is being ended."""
+    known = {name for node in state.nodes.values() for name in node.instances}
+    for name in alive:
+        if name not in known and name not in dying:
+            yield f"{name} runs and nobody knows it"
+
+
+def settled(state: HostState) -> Iterator[str]:
+    """When nothing goes wrong any more, every node has what it should have."""
+    for node in state.nodes.values():
+        stuck = [f"{i.id} {i.role} {i.phase}" for i in node.instances.values() if i.phase is not Phase.READY]
+        if stuck:
+            yield f"{node.name}: {', '.join(stuck)}"
+        if node.desired is not Desired.RUNNING:
+            if node.instances or node.desired is Desired.REMOVED:
+                yield f"{node.name} is to be {node.desired} and has {list(node.instances)}"
+            continue
+        ready = [i for i in _ready(node) if i.digest == node.release.digest and not i.condemned]
+        spares = [i for i in node.of(Role.SPARE) if i.serves and i.digest == node.release.digest]
+        if (len(ready), len(spares)) != (node.spec.instances, node.spec.spares):
+            wanted = f"{node.spec.instances} and {node.spec.spares}"
+            yield f"{node.name} has {len(ready)} instances and {len(spares)} spares ready, not {wanted}"
+        if node.rolling_out:
+            yield f"{node.name} is still rolling out: {node.rollout}"
+        now = node.healing.now
+        if now is not None and now.stage.name in (
+            "EVIDENCE",
+            "CHOOSING",
+            "ACTING",
+            "WATCHING",
+            "ROLLING_OUT",
+        ):
+            yield f"{node.name} is still healing: {now}"

@@ -1,0 +1,123 @@
+"""What does a process of a simulated node do by itself, and how is a version's character made up?"""
+
+from dataclasses import dataclass
+from random import Random
+
+from nodespec.manifest import (
+    Autonomy,
+    Budget,
+    Healing,
+    Health,
+    Levels,
+    Listen,
+    NodeSpec,
+    Probe,
+    Resources,
+    RolloutPlan,
+    Rung,
+    Serves,
+    Stop,
+)
+from tests.policy.build import MB
+
+LIMIT = 256 * MB
+BEGIN = 30 * MB
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """The character of one version."""
+
+    start: float = 0.5
+    """Seconds until it is ready; 0 means never."""
+    life: float = 0.0
+    """Mean seconds until it crashes; 0 means it does not."""
+    leak: float = 0.0
+    """Bytes a second while it takes requests."""
+    cached: bool = False
+    """What leaks is a registered cache: shrinking it helps for good."""
+    deaf: bool = False
+    """Does not hear SIGTERM."""
+    errors: float = 0.0
+    """Share of requests that fail."""
+    silent: bool = False
+    """Has no SDK: no orders, no profile."""
+
+
+@dataclass(slots=True)
+class Living:
+    """One process tree."""
+
+    instance: str
+    node: str
+    digest: str
+    traits: Traits
+    since: float
+    ready_at: float = 0.0
+    memory: float = BEGIN
+    leaking: bool = True
+    asked: float = 0.0
+    bad: float = 0.0
+    up: bool = True
+
+    def grow(self, seconds: float, serving: bool) -> None:
+        if serving and self.leaking:
+            self.memory += self.traits.leak * seconds
+
+    def shrink(self) -> tuple[int, int]:
+        before = int(self.memory)
+        if self.traits.cached:
+            self.memory, self.leaking = BEGIN + (self.memory - BEGIN) / 2, False
+        return before, int(self.memory)
+
+
+def some_traits(dice: Random) -> Traits:
+    """Mostly good; every kind of bad now and then."""
+    kind = dice.choices(
+        ("good", "leaking", "caching", "crashing", "slow", "never", "failing", "deaf", "silent"),
+        (10, 5, 2, 2, 2, 1, 2, 2, 2),
+    )[0]
+    start = dice.uniform(0.05, 3.0)
+    match kind:
+        case "leaking" | "caching":
+            return Traits(start, leak=dice.uniform(0.3, 4.0) * MB, cached=kind == "caching")
+        case "crashing":
+            return Traits(start, life=dice.uniform(0.2, 200.0))
+        case "slow" | "never":
+            return Traits(dice.uniform(5.0, 25.0) if kind == "slow" else 0.0)
+        case "failing":
+            return Traits(start, errors=dice.choice((0.002, 0.05, 0.5, 1.0)))
+        case "deaf":
+            return Traits(start, deaf=True, leak=dice.choice((0.0, 2.0 * MB)))
+        case "silent":
+            return Traits(start, silent=True, leak=dice.choice((0.0, 2.0 * MB)))
+        case _:
+            return Traits(start)
+
+
+def some_spec(dice: Random, name: str, version: str, port: int | None) -> NodeSpec:
+    levels = [dice.choice([Autonomy.ACT, Autonomy.ACT, Autonomy.APPROVE, *Autonomy]) for _ in range(3)]
+    readiness = dice.choice(
+        (Probe.SDK, Probe.NOTIFY, Probe.HTTP, Probe.NONE) if port else (Probe.SDK, Probe.NONE)
+    )
+    return NodeSpec(
+        name=name,
+        version=version,
+        run=("python3", "-m", name),
+        start_timeout=10.0,
+        stop=Stop("TERM", dice.choice((1.0, 5.0))),
+        instances=dice.choice((1, 1, 2, 3)),
+        spares=dice.choice((0, 1, 1, 2)) if port else 0,
+        serves=Serves(port, listen=dice.choice(tuple(Listen))) if port else None,
+        health=Health(readiness=readiness),
+        resources=Resources(memory=LIMIT),
+        healing=Healing(
+            ladder=tuple(rung for rung in Rung if dice.random() < 0.85),
+            settle=20.0,
+            budget=Budget(dice.choice((1, 6)), dice.choice((1, 3))),
+            autonomy=Levels(tune=levels[0], replace=levels[1], regenerate=levels[2]),
+        ),
+        rollout=RolloutPlan(
+            dice.choice(((0.1, 0.5, 1.0), (0.25, 1.0), (1.0,))), 5.0, dice.choice((10.0, 30.0))
+        ),
+    )

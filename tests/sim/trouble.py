@@ -1,0 +1,123 @@
+"""What goes wrong in the simulated world, and what do its administrators order?"""
+
+from collections.abc import Callable
+
+from noded.model.inputs import ApplyRequested, CommandRequested
+from noded.model.release import Release
+from tests.sim.living import some_spec, some_traits
+from tests.sim.world import World
+
+NAMES = {"shop": 8100, "till": 8101, "stock": 8102, "ticker": None}
+VERBS = (
+    *("restart", "stop", "start", "start", "remove", "pause", "resume", "resume"),
+    *("abort", "promote", "finish", "approve", "approve", "approve", "explode"),
+)
+
+
+class Trouble:
+    """Everything that happens to a world from outside, at random times, until it is called off."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._dice = world.dice
+        self._versions = dict.fromkeys(NAMES, 0)
+        self._over = False
+        for call, every in (
+            (self._apply, 90.0),
+            (self._command, 45.0),
+            (self._crash, 60.0),
+            (self._kill_noded, 120.0),
+            (self._restart_proxy, 200.0),
+            (self._lose_proxy, 200.0),
+            (self._lose_launcher, 300.0),
+            (self._lose_registry, 300.0),
+        ):
+            self._often(call, every)
+
+    def end(self) -> None:
+        """No more trouble; whatever a person paused is resumed."""
+        self._over = True
+        self._world.calm_down()
+        for name in ("", *self._world.state.nodes):
+            self._order("resume", name)
+
+    def _often(self, call: Callable[[], None], every: float) -> None:
+        def again() -> None:
+            if not self._over:
+                call()
+                self._often(call, every)
+
+        self._world.later(self._dice.expovariate(1.0 / every), again)
+
+    # People
+
+    def _apply(self) -> None:
+        name = self._dice.choice(tuple(NAMES))
+        self.apply(name)
+
+    def apply(self, name: str) -> None:
+        world, dice = self._world, self._dice
+        again = dice.random() < 0.1
+        self._versions[name] += not again
+        version = f"1.{self._versions[name]}"
+        port = NAMES[name]
+        if port is not None and dice.random() < 0.1:
+            port = dice.choice((8100, 8103, 8104, 9000))
+        spec = some_spec(dice, name, version, port)
+        release = Release(name, version, world.digest(spec), "uid 1000")
+        world.register(spec, release, some_traits(dice))
+        taken = world.registry.get(f"{name} {version}", "")
+        world.hear(ApplyRequested(world.now, 1, spec, release, taken, dice.random() < 0.1))
+
+    def _command(self) -> None:
+        names = (*NAMES, *NAMES, "", "ghost")
+        self._order(self._dice.choice(VERBS), self._dice.choice(names))
+
+    def _order(self, verb: str, name: str) -> None:
+        self._world.hear(CommandRequested(self._world.now, 2, verb, name, "uid 0"))
+
+    # Things
+
+    def _crash(self) -> None:
+        alive = sorted(self._world.living)
+        if alive:
+            self._world.die(self._dice.choice(alive), "signal 9")
+
+    def _kill_noded(self) -> None:
+        world = self._world
+        if world.up:
+            world.kill()
+            world.later(self._dice.choice((0.1, 2.0, 30.0)), world.boot)
+
+    def _restart_proxy(self) -> None:
+        proxy = self._world.proxy
+        proxy.restart()
+        for one in self._world.living.values():
+            one.asked = one.bad = 0.0
+            one.up = True
+        proxy.up = False
+
+        def back() -> None:
+            proxy.up = True
+
+        self._world.later(self._dice.uniform(0.1, 5.0), back)
+
+    def _lose_proxy(self) -> None:
+        proxy = self._world.proxy
+        proxy.reachable = False
+
+        def back() -> None:
+            proxy.reachable = True
+
+        self._world.later(self._dice.uniform(0.1, 20.0), back)
+
+    def _lose_launcher(self) -> None:
+        self._lose("launcher_up")
+
+    def _lose_registry(self) -> None:
+        self._lose("registry_up")
+
+    def _lose(self, what: str) -> None:
+        world = self._world
+        setattr(world, what, False)
+        world.later(self._dice.uniform(0.1, 20.0), lambda: setattr(world, what, True))
