@@ -50,7 +50,7 @@ from noded.runtime.reactor import Reactor
 from nodespec.tables import ManifestError
 
 VERSION = "0.1.0"
-LOOKS = ("Apply", "GetStatus", "WatchStatus", "Explain", "ReadLogs", "GetVersion")
+LOOKS = ("Apply", "GetStatus", "WatchStatus", "Explain", "GetVersion")
 """Calls open to everybody on the host: they change nothing, or look themselves who asks (Apply)."""
 LAUNCHER_WAIT = 0.5
 
@@ -59,6 +59,8 @@ log = logging.getLogger("noded")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    # What noded writes is its own and its group's: settings and logs of one node are no other node's to read.
+    os.umask(0o027)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         settings = read_settings(options.config)
@@ -130,8 +132,10 @@ async def _run(settings: Settings) -> None:
 
 
 async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
-    for name in ("notify", "evidence", "releases"):
-        places[name].mkdir(mode=0o755, parents=True, exist_ok=True)
+    # Nodes' users go through the first two to what is theirs, and cannot list what else is there.
+    for name, mode in (("notify", 0o711), ("releases", 0o711), ("evidence", 0o700)):
+        places[name].mkdir(parents=True, exist_ok=True)
+        places[name].chmod(mode)
     releases = FolderReleases(places["releases"])
     await releases.sweep()
     return Storage(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NODED_UID = 64101
+PROXY_UID = 64102
 DYNAMIC = (64200, 64999)
 PORTS = 16
 _given: set[int] = set()
@@ -58,7 +59,7 @@ class Host:
         self._spawn(
             "launcher",
             [self.python, "-m", "launcher", "--config", str(self.folder / "etc/launcher.toml")],
-            root=True,
+            uid=0,
         )
         wait_for(lambda: connects(self.folder / "launcher.sock"), "the launcher's socket")
 
@@ -76,7 +77,7 @@ class Host:
                 ]
             )
             config.write_text(made.stdout)
-        self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)])
+        self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)], uid=PROXY_UID)
         wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
 
     def begin_noded(self) -> None:
@@ -213,7 +214,7 @@ class Host:
                 if int(entry.name) != os.getpid() and mark in (entry / "environ").read_bytes():
                     os.kill(int(entry.name), signal.SIGKILL)
 
-    def _spawn(self, name: str, command: Sequence[str], *, root: bool = False) -> None:
+    def _spawn(self, name: str, command: Sequence[str], *, uid: int = NODED_UID) -> None:
         out = self.folder / f"out/{name}.log"
         with out.open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -224,7 +225,7 @@ class Host:
                 env=self.env(),
                 cwd=self.folder,
                 start_new_session=True,
-                **self._as_noded(root),
+                **self._as(uid),
             )
 
     def _run(
@@ -239,13 +240,14 @@ class Host:
             cwd=self.folder,
             check=check,
             timeout=timeout,
-            **(self._as_noded(False) if own else {}),
+            **(self._as(NODED_UID) if own else {}),
         )
 
-    def _as_noded(self, root: bool) -> dict[str, int | list[int]]:
-        if root or os.geteuid() != 0:
+    def _as(self, uid: int) -> dict[str, int | list[int]]:
+        """The group is noded's for all: it may reach the sockets that nodes make."""
+        if uid == 0 or os.geteuid() != 0:
             return {}
-        return {"user": NODED_UID, "group": NODED_UID, "extra_groups": []}
+        return {"user": uid, "group": NODED_UID, "extra_groups": []}
 
     def env(self) -> dict[str, str]:
         return {
@@ -275,6 +277,10 @@ def make(prefix: str = "nd") -> Host:
         if os.geteuid() == 0:
             os.chown(folder / name, 0, NODED_UID)
             (folder / name).chmod(0o751)
+    for name in ("proxy", "proxy/maps"):
+        if os.geteuid() == 0:
+            os.chown(folder / name, PROXY_UID, NODED_UID)
+            (folder / name).chmod(0o770)
     shutil.copytree(
         ROOT / "nodes/nodekit", folder / "sdk/nodekit", ignore=shutil.ignore_patterns("__pycache__")
     )

@@ -147,7 +147,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         if request.node and request.node not in state.nodes:
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
         return pb.GetStatusResponse(
-            host=self._host(state), nodes=self._nodes(state, request.node, whole=True)
+            host=self._host(state),
+            nodes=self._nodes(state, request.node, whole=self._desk.admin(caller(context))),
         )
 
     async def WatchStatus(
@@ -167,13 +168,13 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> AsyncIterator[pb.ExplainResponse]:
         limit = min(request.limit or 200, MOST_ENTRIES)
-        last = 0
+        last, whole = 0, self._desk.admin(caller(context))
         while True:
             reading = self._desk.chronicle.read(request.node, request.incident, last, limit)
             entries = await _read(context, reading)
             for entry in entries:
                 last = entry.sequence
-                yield _entry(entry)
+                yield _entry(entry, whole)
             if not request.follow:
                 return
             limit = MOST_ENTRIES
@@ -286,7 +287,8 @@ def _digest_of(value: bytes) -> str:
     return str(json.loads(value)["digest"])
 
 
-def _entry(entry: Entry) -> pb.ExplainResponse:
+def _entry(entry: Entry, whole: bool) -> pb.ExplainResponse:
+    """The body holds settings of nodes: it is for those who may give orders."""
     return pb.ExplainResponse(
         sequence=entry.sequence,
         at=entry.at,
@@ -294,5 +296,5 @@ def _entry(entry: Entry) -> pb.ExplainResponse:
         kind=entry.kind,
         name=entry.name,
         text=entry.text,
-        body=entry.body,
+        body=entry.body if whole else "",
     )

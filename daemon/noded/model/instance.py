@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from noded.model.trend import Trend
 
+HUNG = 5.0
+"""Seconds of stillness after which an instance counts as hung."""
+
 
 class Role(StrEnum):
     STABLE = "stable"
@@ -45,6 +48,11 @@ class Vitals:
     """Lateness of the event loop in seconds, told by nodekit; 0 when not told."""
     heartbeat_age: float = -1.0
     """Seconds since nodekit's last word; negative when it never spoke."""
+
+    @property
+    def still(self) -> float:
+        """Seconds without a sign that the event loop turns; 0 for programs that never gave one."""
+        return max(self.loop_lag, self.heartbeat_age, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

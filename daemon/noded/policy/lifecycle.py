@@ -15,7 +15,7 @@ from noded.model.actions import (
     StopInstance,
 )
 from noded.model.inputs import ActionFailed, InstanceExited, InstanceReady, InstanceStarted
-from noded.model.instance import Instance, Phase, Role
+from noded.model.instance import HUNG, Instance, Phase, Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from noded.policy import starting
 from nodespec.manifest import Probe
@@ -163,7 +163,13 @@ def _least(instances: tuple[Instance, ...], surplus: int) -> Instance | None:
 
 
 def dismiss(node: NodeState, instance: Instance, reason: str, actions: list[Action], at: float) -> NodeState:
-    """Begin the way out: drain first when requests may be running, otherwise stop at once."""
+    """Begin the way out: drain first when requests may be running, otherwise stop at once.
+
+    A hung canary is killed: the proxy then sends what waits there to stable, where it can be done again.
+    """
+    if instance.role is Role.CANARY and instance.vitals.still > HUNG:
+        actions.append(KillInstance(node.name, instance.id, reason))
+        return node.having(replace(instance, phase=Phase.STOPPING, since=at, condemned=reason, killed_at=at))
     if instance.phase is Phase.READY and node.spec.serves is not None:
         return node.having(replace(instance, phase=Phase.DRAINING, since=at, condemned=reason))
     return _stop(node, instance, reason, actions, at)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
-from noded.model.instance import Instance, Phase, Role
+from noded.model.instance import HUNG, Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Seen, Stage, Step
 from noded.model.state import HostState, NodeState
@@ -95,6 +95,9 @@ def _fault(node: NodeState, rollout: Rollout, at: float) -> str:
     cut = next((i for i in canaries if i.serves and not i.load.up and i.load.bad), None)
     if cut is not None:
         return f"the proxy holds {cut.id} down after {cut.load.bad} failed requests"
+    hung = _hung(node)
+    if hung:
+        return hung
     gone = [i for i in node.instances.values() if i.role is Role.CANARY and i.phase is Phase.STOPPING]
     if gone:
         return gone[0].condemned or f"its canary {gone[0].id} is stopping"
@@ -102,6 +105,14 @@ def _fault(node: NodeState, rollout: Rollout, at: float) -> str:
     if rollout.stage is Stage.PREPARING and late:
         return _unprepared(node, rollout, f"within {at - rollout.since:.0f} s")
     return ""
+
+
+def _hung(node: NodeState) -> str:
+    """Its event loop stands still while stable's turns: requests wait there for nothing."""
+    if any(i.vitals.still > HUNG / 2 for i in node.of(Role.STABLE)):
+        return ""
+    still = next((i for i in node.of(Role.CANARY) if i.serves and i.vitals.still > HUNG), None)
+    return f"the event loop of {still.id} has stood still for {still.vitals.still:.0f} s" if still else ""
 
 
 def _unprepared(node: NodeState, rollout: Rollout, when: str) -> str:

@@ -12,6 +12,7 @@ from nodespec.manifest import Health, Probe
 TICK = 1.0
 TRAFFIC = 0.5
 TRAFFIC_IN_ROLLOUT = 0.2
+TRAFFIC_LOST = 0.05
 PROBE = 0.05
 """How often a starting instance is asked over HTTP whether it is ready."""
 
@@ -48,7 +49,7 @@ async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) ->
             if view().proxy:
                 inbox.put(ProxyLost(clock.now(), str(error)))
             generation = ""
-        await asyncio.sleep(TRAFFIC_IN_ROLLOUT if _hurry(view()) else TRAFFIC)
+        await asyncio.sleep(_pause(view()))
 
 
 async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes) -> None:
@@ -77,6 +78,13 @@ def _health(node: NodeState, instance: Instance) -> Health:
     rollout = node.rollout
     of_candidate = rollout is not None and rollout.release.digest == instance.digest
     return rollout.spec.health if rollout is not None and of_candidate else node.spec.health
+
+
+def _pause(state: HostState) -> float:
+    if not state.proxy:
+        # A proxy that comes back knows no route and refuses every request until it is told.
+        return TRAFFIC_LOST
+    return TRAFFIC_IN_ROLLOUT if _hurry(state) else TRAFFIC
 
 
 def _hurry(state: HostState) -> bool:
