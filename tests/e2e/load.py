@@ -66,8 +66,7 @@ class Load:
             workers = [group.create_task(self._client()) for _ in range(self.clients)]
             teller = group.create_task(self._tell(out))
             await self._pace()
-            while self.due.qsize():
-                await asyncio.sleep(0.01)
+            await self.due.join()
             for worker in workers:
                 worker.cancel()
             teller.cancel()
@@ -99,6 +98,7 @@ class Load:
                 connection[1].close()
                 connection = None
             self._count(target, fault, (time.monotonic() - began) * 1000)
+            self.due.task_done()
 
     def _count(self, target: str, fault: str, took_ms: float) -> None:
         self.tally.total += 1

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from nodespec.manifest import Autonomy, Healing, Levels, NodeSpec
 from noded.model.actions import Action, StartInstance
 from noded.model.inputs import (
     ApplyRequested,
@@ -18,6 +17,7 @@ from noded.model.instance import Process
 from noded.model.release import Release
 from noded.model.state import Host, HostState
 from noded.policy.decide import decide
+from nodespec.manifest import Autonomy, Healing, Levels, NodeSpec
 
 SPEC = NodeSpec(name="shop", version="1.0.0", run=("true",))
 

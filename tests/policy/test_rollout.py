@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noded.model.actions import ActivateInstance, InstallRoute, RecordNode
-from noded.model.inputs import ActionFailed, Input, TrafficCounted
+from noded.model.actions import ActivateInstance, InstallRoute, KillInstance, RecordNode
+from noded.model.inputs import ActionFailed, Input, Reading, Sampled, TrafficCounted
+from noded.model.instance import Vitals
 from noded.model.rollout import Stage
 from noded.model.route import Traffic
 from noded.policy.rollout import KEPT
@@ -296,3 +297,24 @@ def test_a_second_apply_never_disturbs_the_first(version: int, ticks: int) -> No
         core.tick(1.0)
     core.tell(applied(core.at, spec(f"1.{version + 1}")))
     assert (core.rollout.id, core.rollout.release) == (before.id, before.release)
+
+
+def still(core: Core, name: str, **vitals: float) -> Reading:
+    return Reading(name, "shop", Vitals(**vitals))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("vitals", [{"loop_lag": 6.0}, {"heartbeat_age": 6.0}], ids=str)
+def test_a_canary_that_stands_still_is_killed_and_loses_its_share(vitals: dict[str, float]) -> None:
+    core = rolling()
+    actions = core.tell(Sampled(core.at + 1, (still(core, "shop.1"), still(core, "shop.2", **vitals))))
+    assert core.rollout.stage is Stage.ROLLED_BACK
+    assert "stood still" in core.rollout.reason
+    assert only(actions, KillInstance).instance == "shop.2"
+    assert share(core) == 0.0
+
+
+def test_what_stands_still_with_stable_is_the_hosts_fault() -> None:
+    core = rolling()
+    both = (still(core, "shop.1", loop_lag=4.0), still(core, "shop.2", loop_lag=6.0))
+    core.tell(Sampled(core.at + 1, both))
+    assert core.rollout.stage is Stage.STEP
