@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e import host as hosts
-from tests.e2e.follow import Follower
+from tests.e2e.follow import Follower, Node
 from tests.e2e.host import Host
 from tests.e2e.programs import FORGETFUL, lay
 from tests.e2e.traffic import Traffic
 
 
 class Story:
-    """A host with something going on; `begin` runs in a thread and only starts it."""
+    """A host with something going on, in a thread: `begin` only starts it."""
 
     def __init__(self) -> None:
         self.host: Host = hosts.make()
@@ -27,11 +27,15 @@ class Story:
             self.follower = Follower(self.host)
             self.begin()
             self.began = time.monotonic()
+            self.go_on(self.follower)
         except (OSError, RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
             self.error = error
 
     def begin(self) -> None:
         raise NotImplementedError
+
+    def go_on(self, follower: Follower) -> None:
+        """What has to be done at its time, not when a test comes to it."""
 
     def ready(self, timeout: float = 60.0) -> None:
         """Raises what went wrong at the beginning."""
@@ -56,6 +60,18 @@ class Leaks(Story):
         "rests": '[healing.autonomy]\ntune = "act"\n',
     }
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: Node = {}
+        """The node whose step waited for approval, and what `explain` told then."""
+        self.told_before = ""
+        self.approved = ""
+
+    def go_on(self, follower: Follower) -> None:
+        self.waiting = follower.until("approves", waits, "a step that waits", 150.0)
+        self.told_before = self.host.nodectl("explain", "approves").stdout
+        self.approved = self.host.nodectl("incidents", "approve", "approves").stdout
+
     def begin(self) -> None:
         for name, tables in self.LEVELS.items():
             limit = '[resources]\nmemory = "256M"\n'
@@ -63,6 +79,10 @@ class Leaks(Story):
                 "apply", "--no-wait", str(lay(self.host, name, program=FORGETFUL, tables=limit + tables))
             )
         self.host.nodectl("pause", "rests")
+
+
+def waits(node: Node) -> bool:
+    return bool(node.get("incident")) and node["incident"]["state"] == "waiting for approval"
 
 
 class Quiet(Story):

@@ -12,20 +12,28 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.e2e.ground import (
+    ROOT,
+    connects,
+    free_ports,
+    inline,
+    node_python,
+    paths,
+    program,
+    reachable_programs,
+    readable,
+    wait_for,
+)
+
 NODED_UID = 64101
 PROXY_UID = 64102
 DYNAMIC = (64200, 64999)
 PORTS = 16
-_given: set[int] = set()
-"""First ports of the hosts of this process: a host that is not started yet holds its ports by this."""
 
 
 @dataclass
@@ -265,7 +273,7 @@ def make(prefix: str = "nd") -> Host:
     """A host that is laid out and not started."""
     folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir="/tmp"))
     folder.chmod(0o755)
-    programs = _programs(folder)
+    programs = reachable_programs(folder)
     python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
     first = free_ports(PORTS + 1)
     host = Host(folder, first, first + PORTS, python, programs, node_python())
@@ -322,109 +330,12 @@ def _noded_toml(host: Host) -> str:
         f'launcher = "{folder}/launcher.sock"\n\n'
         f'[proxy]\nsocket = "{folder}/proxy/admin.sock"\nmaps = "{folder}/proxy/maps"\n'
         f'ports = ["{host.first_port}-{host.first_port + PORTS - 1}"]\n\n'
-        f"[nodes]\nenv = {_inline(node_env)}\n\n"
+        f"[nodes]\nenv = {inline(node_env)}\n\n"
         f'[metrics]\nlisten = "127.0.0.1:{host.metrics_port}"\n\n'
         f"[control]\nadmins = [{os.geteuid()}]\n\n"
         f"[regenerate]\ncommand = {json.dumps([host.python, '-m', 'regenerator'])}\n"
-        f'python = "{host.node_python}"\nenv = {_inline(host.env())}\n'.replace(
-            "NODED_TEST_HOST", "TEST_HOST"
-        )
+        f'python = "{host.node_python}"\nenv = {inline(host.env())}\n'.replace("NODED_TEST_HOST", "TEST_HOST")
     )
-
-
-def _inline(table: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{name} = {json.dumps(text)}" for name, text in table.items()) + " }"
-
-
-def _programs(folder: Path) -> Path:
-    """Where the programs' code is for noded's user: the checkout, or a copy when it cannot go in there."""
-    if os.geteuid() != 0 or (open_to_all(ROOT) and open_to_all((ROOT / ".venv/bin/python").resolve())):
-        return ROOT
-    copy = folder / "programs"
-    for name in ("daemon", "proto", "nodes"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    site = next((ROOT / ".venv/lib").glob("python3*/site-packages"))
-    shutil.copytree(site, copy / "site", ignore=shutil.ignore_patterns("__pycache__", "*.pth"))
-    shutil.copytree(ROOT / ".tools", copy / ".tools", symlinks=True)
-    readable(copy)
-    return copy
-
-
-def paths(programs: Path) -> tuple[Path, ...]:
-    roots = tuple(programs / name for name in ("daemon", "proto", "nodes"))
-    return roots if programs == ROOT else (*roots, programs / "site")
-
-
-def node_python() -> str:
-    """An interpreter that every user of the machine can start."""
-    for path in ("/usr/bin/python3", "/usr/local/bin/python3"):
-        if os.path.exists(path):
-            wanted = "import sys; sys.exit(sys.version_info < (3, 11))"
-            if subprocess.run([path, "-c", wanted], check=False).returncode == 0:
-                return path
-    return os.path.realpath(sys.executable)
-
-
-def program(name: str) -> Path:
-    found = ROOT / ".tools/bin" / name
-    if found.exists():
-        return found
-    installed = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if installed is None:
-        raise RuntimeError(f"no {name}: run make setup")
-    return Path(installed)
-
-
-def open_to_all(path: Path) -> bool:
-    """Every user can go into this folder or read this file."""
-    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
-
-
-def readable(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free on loopback now."""
-    start = 21000 + os.getpid() % 400 * 20
-    for first in range(start, start + 20_000, count):
-        first = 21000 + first % 10_000
-        if first not in _given and all(_free(first + offset) for offset in range(count)):
-            _given.add(first)
-            return first
-    raise RuntimeError("no free ports on loopback")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def connects(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
-
-
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 20.0, step: float = 0.05) -> object:
-    deadline = time.monotonic() + timeout
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come within {timeout:.0f} s")
-        time.sleep(step)
 
 
 def _reply(stream: object, number: int) -> dict[str, dict[str, list[dict[str, str]]]]:

@@ -79,7 +79,7 @@ def test_a_node_that_serves_nothing_is_replaced_and_nodectl_says_so(host: Host, 
 
 
 def test_all_mistakes_of_a_manifest_are_told_at_once(host: Host, follower: Follower) -> None:
-    folder = lay(host, "wrong", program=SLEEPS, tables='[health]\nreadiness = "psychic"\nperoid = "1s"\n')
+    folder = lay(host, "wrong", program=SLEEPS, tables='[health]\nreadiness = "psychic"\ntimeuot = "1s"\n')
     change(folder, r"version = .*", 'version = "no good"\nspares = -1\nsingleton = true')
     for verb in ("validate", "plan", "apply"):
         code, text = refused(host, folder, verb)
@@ -89,7 +89,7 @@ def test_all_mistakes_of_a_manifest_are_told_at_once(host: Host, follower: Follo
             "node.spares: expected a whole number from 0 to 2, got -1",
             "node.singleton: not yet supported",
             "health.readiness: expected one of sdk, notify, http, none",
-            "health.peroid: unknown key; nearest known key: health.period",
+            "health.timeuot: unknown key; nearest known key: health.timeout",
         ):
             assert told in text, f"{verb}: {told} not in\n{text}"
     assert not follower.now("wrong")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.background import Leaks, Story
 from tests.e2e.follow import Follower, Node, stable, whole
-from tests.e2e.host import Host
+from tests.e2e.host import Host, wait_for
 
 pytestmark = pytest.mark.e2e
 FOUND_WITHIN = 120.0
@@ -81,16 +81,13 @@ def test_evidence_names_the_line_that_leaks(leaks: Leaks, follower: Follower) ->
 
 
 def test_a_step_waits_for_approval_and_goes_on_with_it(leaks: Leaks, host: Host, follower: Follower) -> None:
-    def waits(node: Node) -> bool:
-        return incident(node).get("state") == "waiting for approval"
-
-    node = follower.until("approves", waits, "a step that waits", left(leaks, FOUND_WITHIN))
-    assert rungs(node) == []
-    assert incident(node)["outcome"] == "collect waits for approval"
-    assert "CollectGarbage" not in host.nodectl("explain", "approves").stdout
-    assert "approved: collect" in host.nodectl("incidents", "approve", "approves").stdout
-    follower.until("approves", lambda n: not waits(n), "the step", 20)
-    assert "CollectGarbage" in host.nodectl("explain", "approves").stdout
+    wait_for(lambda: leaks.approved or leaks.error, "the approval", left(leaks, FOUND_WITHIN))
+    assert leaks.error is None
+    assert rungs(leaks.waiting) == []
+    assert incident(leaks.waiting)["outcome"] == "collect waits for approval"
+    assert "CollectGarbage" not in leaks.told_before
+    assert "approved: collect" in leaks.approved
+    wait_for(lambda: "CollectGarbage" in host.nodectl("explain", "approves").stdout, "the step", 20)
     none = host.nodectl("incidents", "approve", "advises", check=False)
     assert (none.returncode, "nothing of advises waits for approval" in none.stderr) == (1, True)
 
