@@ -1,6 +1,7 @@
 """Does the class that is put into nodes behave as the dict it replaces, only bounded?"""
 
 import asyncio
+import contextlib
 import copy
 import json
 import pickle
@@ -101,6 +102,85 @@ def test_what_was_removed_on_purpose_is_gone_at_once() -> None:
         del cache[0]
     with pytest.raises(KeyError):
         cache.pop(0)
+
+
+@pytest.mark.parametrize("base", ["dict", "OrderedDict"])
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (lambda c: c.pop(0), None),
+        (lambda c: c.__delitem__(0), None),
+        (lambda c: c.clear(), None),
+        (lambda c: c.__setitem__(0, "new"), "new"),
+        (lambda c: (c.pop(0), c.setdefault(0, "new")), "new"),
+        (lambda c: (c.update({n: n for n in range(1000, 1300)}), c.__setitem__(0, "new")), "new"),
+        (lambda c: (c.update({n: n for n in range(1000, 1300)}), c.pop(0, None)), None),
+    ],
+)
+@pytest.mark.parametrize("pushed_out", [False, True])
+def test_what_another_thread_invalidates_is_stale_for_nobody(
+    base: str, change: Any, seen: str | None, pushed_out: bool
+) -> None:
+    cache = made(base)(128, {n: "old" for n in range(128)})
+    assert 0 in cache
+
+    def work() -> None:
+        change(cache)
+        if pushed_out:
+            cache.update({n: n for n in range(2000, 2500)})
+
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
+    if seen is None:
+        with pytest.raises(KeyError):
+            cache[0]
+    else:
+        assert cache[0] == seen
+
+
+def test_a_removed_value_is_never_read_again_while_others_drop() -> None:
+    cache = Bounded(128)
+    faults: list[object] = []
+    end = time.monotonic() + 0.5
+
+    def change() -> None:
+        version = 0
+        while time.monotonic() < end and not faults:
+            version += 1
+            cache["k"] = version
+            cache.pop("k", None)
+            with contextlib.suppress(KeyError):
+                faults.append(cache["k"])
+
+    def write(seed: int) -> None:
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            cache[seed, number] = number
+
+    threads = [threading.Thread(target=change), *(threading.Thread(target=write, args=(n,)) for n in range(3))]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    finally:
+        sys.setswitchinterval(interval)
+    assert faults == []
+
+
+def test_threads_that_ended_leave_nothing_behind() -> None:
+    cache = Bounded(128)
+    for n in range(200):
+        thread = threading.Thread(target=cache.__setitem__, args=(n, n))
+        thread.start()
+        thread.join()
+    cache.update({n: n for n in range(1000, 1200)})
+    assert len(cache._found) <= threading.active_count()
+    assert len(cache._dropped) <= 128 // 8 + threading.active_count()
 
 
 def test_it_is_a_dict_to_everybody_else() -> None:
