@@ -48,14 +48,20 @@ def publish(run: str, instance: str, uid: int) -> str | None:
             _make(top, PUBLISHED)
             with folder(instance, top) as own, folder(PUBLISHED, top) as listed:
                 os.fchmod(listed, 0o755)
+                new = f"{name}.new"
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=listed)
-                os.link(SOCKET, name, src_dir_fd=own, dst_dir_fd=listed, follow_symlinks=False)
-                found = os.stat(name, dir_fd=listed, follow_symlinks=False)
-                if stat.S_ISSOCK(found.st_mode) and found.st_uid == uid:
+                    os.unlink(new, dir_fd=listed)
+                os.link(SOCKET, new, src_dir_fd=own, dst_dir_fd=listed, follow_symlinks=False)
+                try:
+                    found = os.stat(new, dir_fd=listed, follow_symlinks=False)
+                    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != uid:
+                        return f"{run}/{instance}/{SOCKET} is not a socket that its user {uid} made"
+                    os.rename(new, name, src_dir_fd=listed, dst_dir_fd=listed)
                     return None
-                os.unlink(name, dir_fd=listed)
-                return f"{run}/{instance}/{SOCKET} is not a socket that its user {uid} made"
+                finally:
+                    # A rename onto another name of the same file does nothing and leaves both names.
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(new, dir_fd=listed)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -102,6 +102,10 @@ def _write_proxy_config(settings: Settings) -> int:
     return 0
 
 
+class Stopped(Exception):
+    """Ends the group of tasks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """Everything in the state folder."""
@@ -127,6 +131,10 @@ async def _run(settings: Settings) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             await _serve(settings, places, storage, group, stopping)
+            # Whatever is under way is left as a crash would leave it: at the next start we look and go on.
+            raise Stopped
+    except* Stopped:
+        pass
     finally:
         await storage.close()
 
@@ -191,20 +199,16 @@ async def _serve(
     desk = _desk(settings, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
     async with peercred.serve(places["control"], _server(desk), group):
-        tasks = [
+        for work in (
+            reactor.run(),
+            monitors.sample(desk.view, clock, inbox, ProcSensors(sockets)),
+            monitors.count_traffic(desk.view, clock, inbox, proxy),
+            monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
+        ):
             group.create_task(work)
-            for work in (
-                reactor.run(),
-                monitors.sample(desk.view, clock, inbox, ProcSensors(sockets)),
-                monitors.count_traffic(desk.view, clock, inbox, proxy),
-                monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
-            )
-        ]
         log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
         await stopping.wait()
     # Nodes go on without us: nothing is stopped, nothing is drained.
-    for task in tasks:
-        task.cancel()
     launcher.close()
 
 

@@ -40,6 +40,12 @@ def full() -> HostState:
         rollout=rollout(),
         past_rollouts=(rollout(stage=Stage.PROMOTED), rollout(stage=Stage.ROLLED_BACK)),
         healing=Record(incident(tried=steps), past),
+        totals={
+            "collect/did not hold": 2,
+            "replace/bought time": 1,
+            "rollout/promoted": 1,
+            "rollout/rolled back": 1,
+        },
         restarts=4,
     )
     return host(catalog, node("basket"))
@@ -87,7 +93,7 @@ def test_what_is_told() -> None:
     assert found["noded_proxy_up"] == 1
 
 
-def test_skipped_steps_are_not_counted() -> None:
+def test_steps_are_counted_by_how_they_ended() -> None:
     steps = {name: value for name, value in values(text_of(full())).items() if "healing_steps" in name}
     assert steps == {
         'noded_healing_steps_total{node="catalog",step="collect",verdict="did_not_hold"}': 2,

@@ -16,6 +16,8 @@ from noded.ports import Nodes
 ANONYMOUS = (b"anon", b"total_rss")
 """Of memory.stat: cgroup v2, and v1 with all below."""
 DEEPEST = 4
+KEPT = 10_000
+"""Readings remembered; those of ended instances are forgotten with all others when there are more."""
 
 
 class ProcSensors:
@@ -40,6 +42,8 @@ class ProcSensors:
 
     def _cpu(self, instance: str, at: float, used: float) -> float:
         before = self._before.get(instance)
+        if len(self._before) > KEPT:
+            self._before.clear()
         self._before[instance] = (at, used)
         if before is None or at <= before[0]:
             return 0.0

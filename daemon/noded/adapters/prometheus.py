@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from noded.model.incident import Verdict
 from noded.model.instance import Role
 from noded.model.rollout import Stage
 from noded.model.state import HostState, NodeState
 from noded.ports import Refused
 
 View = Callable[[], HostState]
+ROLLOUT = "rollout"
 
 
 def serve(view: View, version: str, listen: str) -> tuple[WSGIServer, Thread] | None:
@@ -92,19 +92,17 @@ def _of_nodes(nodes: list[NodeState]) -> Iterator[Metric]:
         restarts.add_metric([node.name], node.restarts)
         open_.add_metric([node.name], float(node.healing.now is not None))
         limit.add_metric([node.name], node.spec.resources.memory)
-        for (rung, verdict), count in _steps(node).items():
-            rungs.add_metric([node.name, rung, verdict], count)
+        for what, how, count in _ends(node):
+            if what != ROLLOUT:
+                rungs.add_metric([node.name, what, how], count)
     yield from (wanted, ready, restarts, open_, limit, rungs)
 
 
-def _steps(node: NodeState) -> dict[tuple[str, str], int]:
-    counts: dict[tuple[str, str], int] = {}
-    incidents = (*node.healing.past, *((node.healing.now,) if node.healing.now else ()))
-    for tried in (t for incident in incidents for t in incident.tried):
-        if tried.verdict is not Verdict.SKIPPED:
-            key = (str(tried.rung), str(tried.verdict).replace(" ", "_"))
-            counts[key] = counts.get(key, 0) + 1
-    return counts
+def _ends(node: NodeState) -> Iterator[tuple[str, str, int]]:
+    """What ended, how, and how often."""
+    for key, count in sorted(node.totals.items()):
+        what, _, how = key.partition("/")
+        yield what, how.replace(" ", "_"), count
 
 
 def _of_rollouts(nodes: list[NodeState]) -> Iterator[Metric]:
@@ -121,7 +119,7 @@ def _of_rollouts(nodes: list[NodeState]) -> Iterator[Metric]:
         rollout = node.rollout if node.rolling_out else None
         share.add_metric([node.name], rollout.share if rollout else 0.0)
         worse.add_metric([node.name], rollout.rollback_evidence if rollout else 0.0)
-        for outcome in (Stage.PROMOTED, Stage.ROLLED_BACK):
-            count = sum(1 for past in node.past_rollouts if past.stage is outcome)
-            ended.add_metric([node.name, outcome.replace(" ", "_")], count)
+        for how in (Stage.PROMOTED, Stage.ROLLED_BACK):
+            count = node.totals.get(f"{ROLLOUT}/{how}", 0)
+            ended.add_metric([node.name, how.replace(" ", "_")], count)
     yield from (share, worse, ended)

@@ -7,9 +7,12 @@ with the evidence and leaves a report and perhaps a tree; both are untrusted and
 import asyncio
 import contextlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
@@ -152,13 +155,21 @@ class LauncherWorkshop:
 def _read_report(out: Path) -> Report | None:
     """None when there is none; ValueError when it is not what a report is."""
     try:
-        with (out / "report.json").open("rb") as file:
-            text = file.read(LARGEST_REPORT + 1)
+        # The worker owns the folder: a link or pipe in the report's place is not followed or waited for.
+        handle = os.open(out / "report.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    with os.fdopen(handle, "rb") as file:
+        text = file.read(LARGEST_REPORT + 1) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
     if len(text) > LARGEST_REPORT:
         raise ValueError(f"the worker's report is larger than {LARGEST_REPORT} bytes")
-    raw = json.loads(text)
+    try:
+        return _report(json.loads(text))
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"the worker's report has another shape than expected: {error}") from error
+
+
+def _report(raw: Any) -> Report:
     gates = tuple(
         Gate(_text(gate, "name"), gate.get("passed") is True, _text(gate, "detail"))
         for gate in raw.get("gates", ())[:50]
@@ -170,7 +181,7 @@ def _read_report(out: Path) -> Report | None:
         version=_text(raw, "version"),
         gates=gates,
         diff_lines=int(raw.get("diff_lines", 0)),
-        diff=str(raw.get("diff", ""))[: 64 * 1024],
+        diff=str(raw.get("diff", "")).encode(errors="replace").decode()[: 64 * 1024],
         seconds=float(raw.get("seconds", 0.0)),
     )
 

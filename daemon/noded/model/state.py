@@ -48,6 +48,8 @@ class NodeState:
     healing: Record = field(default_factory=Record)
     route: Route | None = None
     """What the proxy was last told."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Ends of healing steps and rollouts by `what/how`, since the node was created."""
     wake_at: float = 0.0
     """The alarm that was last asked for; 0 when none is set."""
     unrecorded: bool = False

@@ -41,6 +41,7 @@ from noded.policy import (
     release,
     rollout,
     routing,
+    totals,
     vitals,
 )
 
@@ -52,8 +53,17 @@ def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
     state, actions = _note(state, fact)
     names = tuple(_touched(state, fact))
     state, more = _converge(state, names, fact.at)
+    state = _counted(before, state, names)
     concluded = [note for name in names if name in state.nodes for note in _told(before, state, name)]
     return state, (*concluded, *actions, *more)
+
+
+def _counted(before: Mapping[str, NodeState], after: HostState, names: Iterable[str]) -> HostState:
+    for name in names:
+        node = after.nodes.get(name)
+        if node is not None and node is not before.get(name):
+            after = after.holding(totals.counted(before.get(name), node))
+    return after
 
 
 def _told(before: Mapping[str, NodeState], after: HostState, name: str) -> Actions:

@@ -6,13 +6,16 @@ something to do. What a traffic action makes pointless is dropped from the work 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from noded.model.actions import TRAFFIC, Action, InstallRoute, StartInstance
+from noded.model.actions import TRAFFIC, Action, Answer, InstallRoute, Note, StartInstance, WakeAt
 
-Perform = Callable[[Action], Awaitable[None]]
+Perform = Callable[[Action], Coroutine[Any, Any, None]]
 Drop = Callable[[Action, str], None]
 Key = tuple[str, bool]
+AT_ONCE = (Answer, WakeAt, Note)
+"""They touch nothing of the node, so they wait for nobody."""
 
 
 class Lanes:
@@ -23,6 +26,9 @@ class Lanes:
         self._waiting: dict[Key, deque[Action]] = {}
 
     def submit(self, action: Action) -> None:
+        if isinstance(action, AT_ONCE):
+            self._group.create_task(self._perform(action))
+            return
         if isinstance(action, InstallRoute):
             self._cancel(action)
         key = (action.node, isinstance(action, TRAFFIC))
