@@ -32,16 +32,20 @@ class Follower:
 
     def until(self, name: str, wanted: Condition, what: str, timeout: float = 30.0) -> Node:
         """The first picture from now on that is as wanted. A node that is not known is shown as {}."""
+        return self.until_all({name: wanted}, what, timeout)[name]
+
+    def until_all(self, wanted: Mapping[str, Condition], what: str, timeout: float = 30.0) -> dict[str, Node]:
+        """The first picture from now on in which every node is as wanted."""
         asked = time.monotonic()
         with self._news:
             while True:
-                node = self._nodes.get(name, {})
-                if self._at > asked and wanted(node):
-                    return node
+                nodes = {name: self._nodes.get(name, {}) for name in wanted}
+                if self._at > asked and all(wanted[name](node) for name, node in nodes.items()):
+                    return nodes
                 left = asked + timeout - time.monotonic()
                 if left <= 0:
-                    shown = {key: value for key, value in node.items() if key != "manifest"}
-                    text = f"{name}: {what} did not come within {timeout:.0f} s; it is {json.dumps(shown)}"
+                    shown = {name: node for name, node in nodes.items() if not wanted[name](node)}
+                    text = f"{what} did not come within {timeout:.0f} s; it is {json.dumps(shown)}"
                     raise TimeoutError(f"{text}; this picture is {time.monotonic() - self._at:.1f} s old")
                 self._news.wait(min(left, 0.5))
 

@@ -98,7 +98,7 @@ class Host:
 
     def _answers(self) -> bool:
         self.check("noded")
-        return self.nodectl("version", check=False).returncode == 0
+        return connects(self.control) and self.nodectl("version", check=False).returncode == 0
 
     def kill(self, name: str) -> int:
         """End a program without warning; returns the pid it had."""

@@ -81,8 +81,9 @@ def test_each_kind_of_readiness(host: Host, follower: Follower) -> None:
     apply(host, lay(host, "by-notify", program=SAYS_READY, tables=NOTIFY))
     apply(host, lay(host, "by-http", program=PLAIN_HTTP, run=LISTENS, port=2, tables=HTTP))
     apply(host, lay(host, "by-nothing", program=SLEEPS, tables=NONE))
-    for name in ("by-sdk", "by-notify", "by-http", "by-nothing"):
-        follower.until(name, lambda n: whole()(n) and n["condition"] == "running", "its instance")
+    names = ("by-sdk", "by-notify", "by-http", "by-nothing")
+    nodes = follower.until_all(dict.fromkeys(names, whole()), "their instances")
+    assert {node["condition"] for node in nodes.values()} == {"running"}
     assert texts(host, "by-notify", "InstanceReady") == ["by-notify.1 is ready (it said so)"]
     assert texts(host, "by-http", "InstanceReady") == ["by-http.1 is ready (GET /healthz)"]
     wait_for(lambda: get(host, 1)[0] == 200, "an answer of by-sdk")
