@@ -142,6 +142,8 @@ class Perform:
     def _recipe(self, order: Start, uid: int, gid: int, files: int) -> spawn.Recipe:
         run = self._settings.run
         marks = {proc.MARK: order.instance, proc.PLACE: f"{run}/{order.instance}/orders.sock"}
+        if order.data:
+            marks["NODED_DATA"] = f"{self._settings.data}/{order.node}"
         return spawn.Recipe(
             instance=order.instance,
             node=order.node,

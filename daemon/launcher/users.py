@@ -30,7 +30,11 @@ def user_of(node: str, user: str, settings: Settings, table: Table) -> tuple[int
 
 
 def dynamic_uid(node: str, settings: Settings, table: Table) -> int:
-    """The same uid for a node each time; the next free one if another node has it."""
+    """The same uid for a node each time; the next free one if another node has it.
+
+    What a node has written tells whose it is, also after a restart of the launcher: the owner of its data
+    folder is its uid, and the owners of others' folders are never given away.
+    """
     if settings.dynamic is None:
         raise Refusal("refused", "user dynamic: `dynamic` is not set in the launcher's settings")
     if node in table.uids:
@@ -39,7 +43,12 @@ def dynamic_uid(node: str, settings: Settings, table: Table) -> int:
     size = high - low + 1
     if len(table.uids) >= size:
         table.forget_idle_uids()
+    owners = data_owners(settings.data, low, high)
     taken = set(table.uids.values())
+    if node in owners and owners[node] not in taken:
+        table.uids[node] = owners.pop(node)
+        return table.uids[node]
+    taken |= set(owners.values())
     first = int.from_bytes(hashlib.sha256(node.encode()).digest()[:8], "big") % size
     for step in range(size):
         uid = low + (first + step) % size
@@ -47,6 +56,20 @@ def dynamic_uid(node: str, settings: Settings, table: Table) -> int:
             table.uids[node] = uid
             return uid
     raise Refusal("unavailable", f"user dynamic: all {size} uids from {low} to {high} are in use")
+
+
+def data_owners(folder: str, low: int, high: int) -> dict[str, int]:
+    """Which nodes have a data folder, and which dynamic uid owns it."""
+    owners = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                uid = entry.stat(follow_symlinks=False).st_uid
+                if low <= uid <= high:
+                    owners[entry.name] = uid
+    except OSError:
+        return owners
+    return owners
 
 
 def _ids(user: str) -> tuple[int, int]:

@@ -84,3 +84,15 @@ def test_anything_else_in_its_place_is_refused(room: Lab, client: Client, script
 
 def test_an_unknown_instance_is_not_found(client: Client) -> None:
     assert client.refused("publish", instance="nobody.1")[0] == "not_found"
+
+
+def test_a_node_is_told_where_its_data_lies(room: Lab, client: Client) -> None:
+    name = f"listener.{next(NUMBERS)}"
+    order = room.order(
+        name, "/bin/sh", "-c", "echo $NODED_DATA; echo mine > $NODED_DATA/x; sleep 1000", data=True
+    )
+    client.do("start", **order)
+    folder = f"{room.settings['data']}/listener"
+    until(lambda: room.output(name) == f"{folder}\n", "the folder's name in the log")
+    until(lambda: Path(folder, "x").exists(), "what the node wrote")
+    end(client, name)

@@ -132,3 +132,24 @@ def test_nothing_stays_of_a_launcher_without_instances(room: Lab) -> None:
     assert bool(room.groups()) == (room.settings["cgroups"] != "none")
     assert room.end("terminate") == 0
     assert room.groups() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="dynamic users need root")
+def test_a_stopped_nodes_uid_is_never_given_to_another(room: Lab) -> None:
+    """Its data folder is its own: two uids, three names, and a launcher that remembers nothing."""
+    room.end()
+    room.settings["dynamic"] = [64200, 64201]
+    first = room.start().client()
+    owners = {}
+    for node in ("alpha", "beta"):
+        order = room.order(f"{node}.1", "/bin/sleep", "1000", data=True)
+        owners[node] = first.do("start", **order)["uid"]
+        first.do("kill", instance=f"{node}.1")
+        first.do("remove", instance=f"{node}.1")
+    room.end()
+    again = room.start().client()
+    kind, text = again.refused("start", **room.order("gamma.1", "/bin/sleep", "1000", data=True))
+    assert (kind, "all 2 uids" in text) == ("unavailable", True)
+    for node in ("beta", "alpha"):
+        order = room.order(f"{node}.2", "/bin/sleep", "1000", data=True)
+        assert again.do("start", **order)["uid"] == owners[node]

@@ -303,7 +303,7 @@ def still(core: Core, name: str, **vitals: float) -> Reading:
     return Reading(name, "shop", Vitals(**vitals))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("vitals", [{"loop_lag": 6.0}, {"heartbeat_age": 6.0}], ids=str)
+@pytest.mark.parametrize("vitals", [{"loop_lag": 4.0}, {"heartbeat_age": 4.0}], ids=str)
 def test_a_canary_that_stands_still_is_killed_and_loses_its_share(vitals: dict[str, float]) -> None:
     core = rolling()
     actions = core.tell(Sampled(core.at + 1, (still(core, "shop.1"), still(core, "shop.2", **vitals))))
@@ -315,6 +315,6 @@ def test_a_canary_that_stands_still_is_killed_and_loses_its_share(vitals: dict[s
 
 def test_what_stands_still_with_stable_is_the_hosts_fault() -> None:
     core = rolling()
-    both = (still(core, "shop.1", loop_lag=4.0), still(core, "shop.2", loop_lag=6.0))
+    both = (still(core, "shop.1", loop_lag=2.0), still(core, "shop.2", loop_lag=4.0))
     core.tell(Sampled(core.at + 1, both))
     assert core.rollout.stage is Stage.STEP

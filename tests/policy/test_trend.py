@@ -158,7 +158,7 @@ def test_any_samples_leave_a_bounded_plain_state(steps: Samples, limit: int) -> 
 def test_a_finding_needs_three_agreeing_assessments() -> None:
     trend, seen = Trend(), set()
     for at, used in leak(60, 1.2 * MB):
-        before = trend.scales[0].streak
+        before = trend.scales[0].streak if trend.scales else 0
         trend, growth = step(trend, at, used, LIMIT)
         seen.add(trend.scales[0].streak)
         assert trend.scales[0].streak <= before + 1

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from noded.model.trend import Trend
 
-HUNG = 5.0
+HUNG = 3.0
 """Seconds of stillness after which an instance counts as hung."""
 
 

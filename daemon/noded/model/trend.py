@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-SCALES = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Growth:
@@ -19,7 +17,10 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Bucket numbers since the first sample and the least use in each; the last bucket is still open."""
+    """When each bucket held least, in milliseconds since the first sample, and how much that was.
+
+    The last bucket is still open.
+    """
 
     marks: tuple[int, ...] = ()
     lows: tuple[int, ...] = ()
@@ -33,4 +34,4 @@ class Trend:
 
     since: float | None = None
     last: float = -math.inf
-    scales: tuple[Scale, ...] = (Scale(),) * SCALES
+    scales: tuple[Scale, ...] = ()
