@@ -9,12 +9,13 @@ from regenerator.boundcache.propose import GENERATOR, bound, bytes_per_entry, pr
 from regenerator.gates import STATIC
 from regenerator.incident import Site
 from tests.regenerator.bench import incident, site, sources, split
+from tests.regenerator.cases.acting import ACTING
 from tests.regenerator.cases.caches import CACHES, Cache
 from tests.regenerator.cases.shared import SHARED
 from tests.regenerator.cases.stateful import STATEFUL
 from tests.regenerator.cases.unbounded import UNBOUNDED
 
-REFUSED = SHARED | STATEFUL | UNBOUNDED
+REFUSED = ACTING | SHARED | STATEFUL | UNBOUNDED
 
 
 def proposed(text: str, **others: str) -> tuple[str, str]:

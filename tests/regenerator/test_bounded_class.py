@@ -159,7 +159,10 @@ def test_a_removed_value_is_never_read_again_while_others_drop() -> None:
             number += 1
             cache[seed, number] = number
 
-    threads = [threading.Thread(target=change), *(threading.Thread(target=write, args=(n,)) for n in range(3))]
+    threads = [
+        threading.Thread(target=change),
+        *(threading.Thread(target=write, args=(n,)) for n in range(3)),
+    ]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:

@@ -66,11 +66,11 @@ def judge_cached(code: Code, cached: Cached) -> None:
             f"{function.name} is a generator: its cache holds generators, which a bound does not cure"
         )
     what = f"what {function.name} returns"
-    judge_making(code, function, what, function.node.body)
-    judge_callers(code, function, what)
     for node in function.own_nodes:
         if isinstance(node, ast.Return) and node.value is not None:
             judge_result(code, function, what, node.value)
+    judge_making(code, function, what, function.node.body)
+    judge_callers(code, function, what)
 
 
 def lru_cache_name(module: Module) -> str:

@@ -118,6 +118,20 @@ class Module:
         return names
 
     @cached_property
+    def imports(self) -> dict[str, str]:
+        """Bound name -> all of what it means: `urllib.parse.quote`, `.store.PRICES`."""
+        names: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom):
+                origin = "." * node.level + (f"{node.module}." if node.module else "")
+                names.update({alias.asname or alias.name: origin + alias.name for alias in node.names})
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    bound = alias.asname or alias.name.split(".")[0]
+                    names[bound] = alias.name if alias.asname else bound
+        return names
+
+    @cached_property
     def classes(self) -> dict[str, ast.ClassDef]:
         return {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
 

@@ -9,10 +9,12 @@ import ast
 from regenerator.boundcache.code import Code, Function, last_name
 from regenerator.boundcache.flow import made_of, uses_parameters
 from regenerator.boundcache.making import EFFECTS, FRESH, judge_making
+from regenerator.boundcache.outside import Outside
 from regenerator.boundcache.results import judge_callers, judge_result
-from regenerator.boundcache.state import depends_on_former, stays_unchanged
+from regenerator.boundcache.state import depends_on_former, holding, stays_unchanged
 from regenerator.boundcache.target import Target, Unfit, is_reference
-from regenerator.boundcache.uses import Kind, Use, uses_of
+from regenerator.boundcache.uses import Kind, Use, is_reported, uses_of
+from regenerator.sources import is_test
 
 REFUSED = (
     Kind.REBOUND, Kind.HANDED_OUT, Kind.GROWN, Kind.MERGED, Kind.TAKEN, Kind.ITERATED, Kind.SIZED,
@@ -31,6 +33,8 @@ def judge(code: Code, target: Target) -> None:
             raise Unfit(
                 f"{target.name} is expected to hold what is removed ({use.where}): state, not a cache"
             )
+        if use.kind is Kind.REPORTED:
+            _only_reported(code, target, use)
     _not_exported(target)
     stores = [use for use in uses if use.kind is Kind.STORED]
     reads = [use for use in uses if use.kind in (Kind.READ, Kind.TESTED)]
@@ -40,27 +44,65 @@ def judge(code: Code, target: Target) -> None:
         function = inside(target, store)
         _key(target, store, function)
         what = f"the value stored in {target.name}"
-        judge_making(code, function, what, _parts(target, store, function))
+        parts = _parts(target, store, function)
         assert store.value is not None
         judge_result(code, function, what, store.value)
+        judge_making(code, function, what, parts, target)
         judge_callers(code, function, what)
-        _alone(target, store)
+        _alone(code, target, store, function)
         stays_unchanged(target, store, function)
     _filled_on_miss(target, stores, reads)
 
 
-def _alone(target: Target, store: Use) -> None:
+def _only_reported(code: Code, target: Target, use: Use) -> None:
+    """A size may be told to somebody; nothing in the release may depend on it."""
+    assert use.function is not None
+    name = use.function.name
+    asked = [
+        (module, node)
+        for module in code.modules
+        if not is_test(module.path)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and last_name(node.func) == name
+    ]
+    special = name.startswith("__") or any(
+        "property" in last_name(d) for d in use.function.node.decorator_list
+    )
+    if special or not all(is_reported(module, call) for module, call in asked):
+        raise Unfit(f"{target.name} {Kind.SIZED.value} ({use.where})")
+
+
+def _alone(code: Code, target: Target, store: Use, function: Function) -> None:
     """Beside the store, nothing is done that must not be done again on a later miss."""
-    parent = store.module.parents.get(store.node)
-    blocks = [getattr(parent, field, []) for field in ("body", "orelse", "finalbody")]
-    block = next((block for block in blocks if isinstance(block, list) and store.node in block), [])
-    for statement in block:
-        inner = statement.value if isinstance(statement, (ast.Expr, ast.Assign)) else None
-        call = inner.value if isinstance(inner, ast.Await) else inner
-        if isinstance(call, ast.Call) and last_name(call.func) in EFFECTS:
+    block = _on_a_miss(target, store, function)
+    for node in (node for statement in block for node in ast.walk(statement)):
+        if isinstance(node, ast.Call) and last_name(node.func) in EFFECTS:
             raise Unfit(
-                f"{target.name} is written where {last_name(call.func)}() acts: it must not act twice"
+                f"{target.name} is written where {last_name(node.func)}() acts: it must not act twice"
             )
+    Outside(code, f"what is done when {target.name} misses", target, clocks=True).judge(function, block)
+
+
+def _on_a_miss(target: Target, store: Use, function: Function) -> list[ast.stmt]:
+    """The branch that runs when the key was not found, else the whole function."""
+    held = holding(target, function)
+
+    def asks(tests: list[ast.stmt] | list[ast.expr]) -> bool:
+        nodes = [node for test in tests for node in ast.walk(test)]
+        return any(
+            is_reference(target, store.module, n) or (isinstance(n, ast.Name) and n.id in held) for n in nodes
+        )
+
+    node: ast.AST | None = store.node
+    while node is not None and node is not function.node:
+        parent = store.module.parents.get(node)
+        if isinstance(parent, ast.If) and asks([parent.test]):
+            return parent.body if node in parent.body else parent.orelse
+        tried = store.module.parents.get(parent) if isinstance(parent, ast.ExceptHandler) else None
+        if isinstance(parent, ast.ExceptHandler) and isinstance(tried, ast.Try) and asks(tried.body):
+            return parent.body
+        node = parent
+    return function.node.body
 
 
 def inside(target: Target, use: Use) -> Function:

@@ -4,19 +4,24 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from regenerator.boundcache.code import Code, Function, last_name
-from regenerator.boundcache.target import Unfit
+from regenerator.boundcache.outside import Outside
+from regenerator.boundcache.target import Target, Unfit
 
 FRESH = frozenset(
     "uuid1 uuid4 urandom token_hex token_bytes token_urlsafe random randint randrange choice choices "
     "getrandbits randbytes shuffle SystemRandom".split()
 )
 EFFECTS = frozenset(
-    "commit publish send sendall sendto sendmsg post charge capture refund transfer pay enqueue".split()
+    "commit publish send sendall sendto sendmsg post charge capture refund transfer pay enqueue "
+    "sendmail send_message unlink urlretrieve executemany executescript".split()
 )
 
 
-def judge_making(code: Code, function: Function, what: str, parts: Iterable[ast.AST]) -> None:
-    """Raises Unfit when making the value again would give another one, or do something twice."""
+def judge_making(
+    code: Code, function: Function, what: str, parts: Iterable[ast.AST], target: Target | None = None
+) -> None:
+    """Raises Unfit when making the value again would give another one, or might do something twice."""
+    parts = list(parts)
     calls = [n for part in parts for n in ast.walk(part) if isinstance(n, ast.Call)]
     for call in calls:
         drawn = call.args[0] if last_name(call.func) == "next" and call.args else None
@@ -28,6 +33,7 @@ def judge_making(code: Code, function: Function, what: str, parts: Iterable[ast.
             raise Unfit(f"{what} comes from {name}(){via}: made again it would be another one")
         if name in EFFECTS:
             raise Unfit(f"{what} is made by calling {name}(){via}: made again it would act twice")
+    Outside(code, what, target).judge(function, parts)
 
 
 def _reachable(code: Code, called: set[str]) -> Iterator[tuple[str, int]]:

@@ -14,10 +14,10 @@ def depends_on_former(target: Target, store: Use, function: Function) -> bool:
     if isinstance(store.value, ast.Name):
         return False
     used = {node.id for node in ast.walk(store.value) if isinstance(node, ast.Name)}
-    return bool(used & _holding(target, function))
+    return bool(used & holding(target, function))
 
 
-def _holding(target: Target, function: Function) -> set[str]:
+def holding(target: Target, function: Function) -> set[str]:
     """Names that were assigned straight from the target."""
     module = function.module
     return {
@@ -33,7 +33,7 @@ def _holding(target: Target, function: Function) -> set[str]:
 
 def stays_unchanged(target: Target, store: Use, function: Function) -> None:
     """What was stored or read must not be changed afterwards: then it is state."""
-    read = _holding(target, function)
+    read = holding(target, function)
     stored = {store.value.id} if isinstance(store.value, ast.Name) else set()
     stored_at = getattr(store.node, "lineno", 0)
     for node in function.own_nodes:

@@ -33,6 +33,7 @@ class Kind(Enum):
     TAKEN = "gives entries away by pop: pending work, not a cache"
     ITERATED = "is iterated: its entries mean something together"
     SIZED = "has its size looked at"
+    REPORTED = "has its size reported"
     REBOUND = "is bound again"
     MERGED = "takes over whole mappings"
     HANDED_OUT = "is returned or handed out"
@@ -102,7 +103,8 @@ def _use(module: Module, target: Target, node: ast.Name | ast.Attribute) -> Use:
         case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[right], left=left) if right is node:
             return Use(Kind.TESTED, module, function, parent, key=left)
         case ast.Call(func=func) if last_name(func) in {"len", "bool"}:
-            return Use(Kind.SIZED, module, function, parent)
+            kind = Kind.REPORTED if function and is_reported(module, parent) else Kind.SIZED
+            return Use(kind, module, function, parent)
         case ast.If() | ast.While() | ast.IfExp() | ast.BoolOp() | ast.UnaryOp() | ast.Assert():
             return Use(Kind.SIZED, module, function, node)
         case ast.Call(func=func) if last_name(func) in ITERATING:
@@ -110,6 +112,15 @@ def _use(module: Module, target: Target, node: ast.Name | ast.Attribute) -> Use:
         case ast.For() | ast.AsyncFor() | ast.comprehension() | ast.Starred():
             return Use(Kind.ITERATED, module, function, node)
     return Use(Kind.HANDED_OUT, module, function, node)
+
+
+def is_reported(module: Module, number: ast.expr) -> bool:
+    """Is the number only returned, or put into something that is?"""
+    node: ast.AST = number
+    parent = module.parents.get(node)
+    while isinstance(parent, (ast.Dict, ast.Tuple, ast.List, ast.JoinedStr, ast.FormattedValue)):
+        node, parent = parent, module.parents.get(parent)
+    return isinstance(parent, ast.Return)
 
 
 def _subscript(module: Module, function: Function | None, node: ast.Subscript) -> Use:

@@ -377,6 +377,51 @@ def show(number):
         "show(n)",
         "len(PRICES)",
     ),
+    "read from a file and a database": Cache(
+        """
+import hashlib
+import sqlite3
+import urllib.parse
+from pathlib import Path
+
+TEXTS = {}
+DATABASE = sqlite3.connect(":memory:")
+
+
+def text_of(number):
+    if number not in TEXTS:
+        row = DATABASE.execute("select ?", (number,)).fetchone()
+        with open("/dev/null", "r") as file:
+            text = file.read() + Path("/dev/null").read_text()
+        parts = [str(row[0]), urllib.parse.quote(text)]
+        parts.append(hashlib.sha256(text.encode()).hexdigest())  # <site>
+        TEXTS[number] = f"{number} " + "".join(sorted(parts))
+    return TEXTS[number]
+""",
+        "text_of(n)",
+        "len(TEXTS)",
+    ),
+    "its size is reported": Cache(
+        """
+PAGES = {}
+
+
+def page(number):
+    if number not in PAGES:
+        PAGES[number] = str(number) * 9  # <site>
+    return PAGES[number]
+
+
+def size():
+    return len(PAGES)
+
+
+def report():
+    return {"pages": len(PAGES), "size": size()}
+""",
+        "page(n)",
+        "report()['size']",
+    ),
     "made by what the caller hands in": Cache(
         """
 ANSWERS = {}
@@ -388,8 +433,12 @@ def remembered(key, make):
     except KeyError:
         ANSWERS[key] = made = make(key)  # <site>
         return made
+
+
+def answer(number):
+    return remembered(number, str)
 """,
-        "remembered(n, str)",
+        "answer(n)",
         "len(ANSWERS)",
     ),
 }

@@ -83,8 +83,42 @@ def visit(name):
     return VISITORS[name]
 
 
+def prize():
+    return how_many() > 1000
+
+
 def how_many():
     return len(VISITORS)
+""",
+        "size looked at",
+    ),
+    "numbered by a function that counts": Refused(
+        """
+NUMBERS = {}
+
+
+def number_of(name):
+    if name not in NUMBERS:
+        NUMBERS[name] = f"{name} {how_many()}"  # <site>
+    return NUMBERS[name]
+
+
+def how_many():
+    return len(NUMBERS)
+""",
+        "size looked at",
+    ),
+    "asked whether full": Refused(
+        """
+TABLE = {}
+
+
+def look(name):
+    if len(TABLE) > 100:
+        return None
+    if name not in TABLE:
+        TABLE[name] = name * 2  # <site>
+    return TABLE[name]
 """,
         "size looked at",
     ),
