@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,6 +205,7 @@ async def _serve(
             monitors.sample(desk.view, clock, inbox, ProcSensors(sockets)),
             monitors.count_traffic(desk.view, clock, inbox, proxy),
             monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
+            _keep_in_touch(launcher, processes),
         ):
             group.create_task(work)
         log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
@@ -260,6 +262,15 @@ async def _found_launcher(processes: LauncherProcesses, stopping: asyncio.Event)
             told = True
         await asyncio.sleep(LAUNCHER_WAIT)
     raise Unavailable("stopped before a launcher was found")
+
+
+async def _keep_in_touch(launcher: LauncherSocket, processes: LauncherProcesses) -> None:
+    """A launcher that was restarted is found again also while there is nothing to ask of it."""
+    while True:
+        await asyncio.sleep(LAUNCHER_WAIT)
+        if not launcher.connected:
+            with suppress(PortError):
+                await processes.hello()
 
 
 async def _known(registry: Registry, releases: Releases) -> tuple[Known, ...]:
