@@ -151,6 +151,9 @@ def test_the_launcher_is_killed_and_nodes_live_on(
         wait_for(lambda: not follower.host_state()["launcher_up"], "noded noticing", 20)
         assert "noded-launcher is down" in host.nodectl("status").stdout
         assert {pid for pids in processes(host).values() for pid in pids} >= set(before.values())
+        host.start_launcher()
+        wait_for(lambda: follower.host_state()["launcher_up"], "noded finding it without an order", 10)
+        host.kill("launcher")
         victim = stable(follower.now("sleeper"))[0]
         os.kill(victim["pid"], signal.SIGKILL)
         wait_for(lambda: not of_node(host, "sleeper"), "its end")
