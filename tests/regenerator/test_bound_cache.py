@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+from pathlib import Path
 
 import pytest
 
@@ -222,3 +223,12 @@ def test_an_entry_spread_over_lines_and_libraries_is_counted_whole() -> None:
         Site("shop/case.py", 2, "", 100_000, 10),
     ]
     assert bytes_per_entry(incident(*lines), lines[1]) == 3100
+
+
+def test_the_quotes_of_the_catalogue_are_a_cache() -> None:
+    folder = Path(__file__).parents[2] / "nodes/catalog/catalog"
+    texts = {path.stem: path.read_text() for path in sorted(folder.glob("*.py"))}
+    number = 1 + next(n for n, line in enumerate(texts["quotes"].splitlines()) if "join(write(" in line)
+    found = propose(sources(**texts), incident(Site("shop/quotes.py", number)))
+    proposals, refusals = split(list(found))
+    assert [proposal.target for proposal in proposals] == ["shop/quotes.py:written_quotes"], refusals

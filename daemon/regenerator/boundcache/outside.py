@@ -83,9 +83,10 @@ class Outside:
         self._arguments(scope, call)
 
     def _name(self, scope: Scope, call: ast.Call, name: str) -> None:
-        if self._release(scope, name):
+        variable = scope.is_local(name) and not _nested(scope, name)
+        if not variable and self._release(scope, name):
             return
-        if scope.is_local(name):
+        if variable:
             self._variable(scope, call, name)
         elif name == "open":
             self._open(scope, call, 1)
@@ -200,8 +201,6 @@ class Outside:
 
     def _release(self, scope: Scope, name: str) -> bool:
         """Follow everything of that name in the release; False when there is nothing."""
-        if scope.is_local(name) and not _nested(scope, name):
-            return False
         functions = [f for f in self.code.functions_named(name) if not is_test(f.module.path)]
         classes = [(module, module.classes[name]) for module in self.code.modules if name in module.classes]
         for function in functions:

@@ -401,6 +401,31 @@ def text_of(number):
         "text_of(n)",
         "len(TEXTS)",
     ),
+    "a method with the name of a variable": Cache(
+        """
+class Product:
+    def __init__(self, euros):
+        self.euros = euros
+
+    def price(self, rate):
+        return self.euros * rate
+
+
+TEXTS = {}
+
+
+def text_of(number):
+    if number not in TEXTS:
+        product = Product(number)
+        lines = []
+        for price in (product.price(rate) for rate in (1, 2)):
+            lines.append(f"{price:>9}")  # <site>
+        TEXTS[number] = f"{number}:" + " ".join(lines)
+    return TEXTS[number]
+""",
+        "text_of(n)",
+        "len(TEXTS)",
+    ),
     "its size is reported": Cache(
         """
 PAGES = {}
