@@ -12,10 +12,12 @@ from regenerator.incident import Site
 from tests.regenerator.bench import incident, site, sources, split
 from tests.regenerator.cases.acting import ACTING
 from tests.regenerator.cases.caches import CACHES, Cache
+from tests.regenerator.cases.followed import FOLLOWED
 from tests.regenerator.cases.shared import SHARED
 from tests.regenerator.cases.stateful import STATEFUL
 from tests.regenerator.cases.unbounded import UNBOUNDED
 
+ALL = CACHES | FOLLOWED
 REFUSED = ACTING | SHARED | STATEFUL | UNBOUNDED
 
 
@@ -38,9 +40,9 @@ def answers(text: str, case: Cache, numbers: list[int]) -> tuple[list[object], i
     return [eval(case.ask, space, {"n": n}) for n in numbers], eval(case.kept, space)
 
 
-@pytest.mark.parametrize("name", CACHES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_cache_is_bounded_and_answers_as_before(name: str) -> None:
-    case = CACHES[name]
+    case = ALL[name]
     _, after = proposed(case.source)
     numbers = [*range(400), *range(100), *range(390, 400)]
     before, grown = answers(case.source, case, numbers)
@@ -50,10 +52,10 @@ def test_a_cache_is_bounded_and_answers_as_before(name: str) -> None:
     assert 100 <= kept <= 128
 
 
-@pytest.mark.parametrize("name", CACHES)
+@pytest.mark.parametrize("name", ALL)
 def test_everything_else_stays_as_it_was(name: str) -> None:
-    _, after = proposed(CACHES[name].source)
-    diff = difflib.ndiff(CACHES[name].source.splitlines(), after.splitlines())
+    _, after = proposed(ALL[name].source)
+    diff = difflib.ndiff(ALL[name].source.splitlines(), after.splitlines())
     removed = [line for line in diff if line.startswith("- ")]
     assert 1 <= len(removed) <= 2, "the definition or the decorator, and perhaps its import"
     assert all(any(word in line for word in ("{}", "dict()", "Dict()", "cache", "@")) for line in removed)
