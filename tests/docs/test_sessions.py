@@ -9,7 +9,8 @@ import pytest
 
 from tests.docs.session import Command, commands, pattern, run
 from tests.e2e import host as hosts
-from tests.e2e.host import ROOT, Host, readable
+from tests.e2e.ground import ROOT, readable
+from tests.e2e.host import Host
 
 SESSIONS = sorted((ROOT / "docs/sessions").glob("*.md"))
 

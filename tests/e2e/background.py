@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.e2e import host as hosts
 from tests.e2e.follow import Follower, Node
+from tests.e2e.ground import wait_for
 from tests.e2e.host import Host
 from tests.e2e.programs import FORGETFUL, lay
 from tests.e2e.traffic import Traffic
@@ -39,7 +40,7 @@ class Story:
 
     def ready(self, timeout: float = 60.0) -> None:
         """Raises what went wrong at the beginning."""
-        hosts.wait_for(lambda: self.began or self.error, "the beginning of the story", timeout)
+        wait_for(lambda: self.began or self.error, "the beginning of the story", timeout)
         if self.error is not None:
             raise self.error
 

@@ -5,7 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.e2e.host import Host, readable
+from tests.e2e.ground import readable
+from tests.e2e.host import Host
 
 WEB = """
 import os, signal

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.follow import Follower, ready, whole
-from tests.e2e.host import Host, wait_for
+from tests.e2e.ground import wait_for
+from tests.e2e.host import Host
 from tests.e2e.programs import SLEEPS, change, lay
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.follow import Follower
-from tests.e2e.host import Host, program, wait_for
+from tests.e2e.ground import program, wait_for
+from tests.e2e.host import Host
 from tests.e2e.programs import lay
 
 pytestmark = pytest.mark.e2e

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.host import ROOT, open_to_all, readable
+from tests.e2e.ground import ROOT, open_to_all, readable
 
 pytestmark = pytest.mark.e2e
 NOBODY_ELSE = 64102

@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e.background import Leaks, Story
 from tests.e2e.follow import Follower, Node, stable, whole
-from tests.e2e.host import Host, wait_for
+from tests.e2e.ground import wait_for
+from tests.e2e.host import Host
 
 pytestmark = pytest.mark.e2e
 FOUND_WITHIN = 120.0

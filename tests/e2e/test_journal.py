@@ -13,7 +13,8 @@ import pytest
 from tests.e2e.background import Story
 from tests.e2e.conftest import Rings
 from tests.e2e.follow import Follower
-from tests.e2e.host import ROOT, Host
+from tests.e2e.ground import ROOT
+from tests.e2e.host import Host
 from tests.e2e.programs import SLEEPS, lay
 
 pytestmark = pytest.mark.e2e

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.follow import Follower, Node, ready, stable, whole
-from tests.e2e.host import NODED_UID, Host, wait_for
+from tests.e2e.ground import wait_for
+from tests.e2e.host import NODED_UID, Host
 from tests.e2e.kernel import of_node, processes, uids
 from tests.e2e.programs import PLAIN_HTTP, SAYS_READY, SLEEPS, WEB, lay
 from tests.e2e.traffic import Traffic

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.e2e.background import Quiet, Story
-from tests.e2e.host import wait_for
+from tests.e2e.ground import wait_for
 
 pytestmark = pytest.mark.e2e
 A_MINUTE = 60.0

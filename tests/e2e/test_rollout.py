@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.follow import Follower, Node, last_rollout, ready, stable, whole
-from tests.e2e.host import Host, wait_for
+from tests.e2e.ground import wait_for
+from tests.e2e.host import Host
 from tests.e2e.kernel import of_node
 from tests.e2e.programs import FAILING, SLEEPS, WEB, lay
 from tests.e2e.traffic import Traffic

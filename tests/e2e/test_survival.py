@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.follow import Follower, Node, ready, stable, whole
-from tests.e2e.host import Host, wait_for
+from tests.e2e.ground import wait_for
+from tests.e2e.host import Host
 from tests.e2e.kernel import of_node, processes
 from tests.e2e.programs import PLAIN_HTTP, SLEEPS, WEB, lay
 from tests.e2e.traffic import Traffic

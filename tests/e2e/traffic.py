@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.host import ROOT, wait_for
+from tests.e2e.ground import ROOT, wait_for
 
 
 class Traffic:
