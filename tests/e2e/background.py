@@ -1,7 +1,8 @@
-"""What takes minutes by its nature: hosts that go on beside the other tests, and are judged at the end."""
+"""What takes long by its nature: stories that go on beside the other tests, and are judged at the end."""
 
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,36 +14,60 @@ from tests.e2e.programs import FORGETFUL, lay
 from tests.e2e.traffic import Traffic
 
 
-class Story:
-    """A host with something going on, in a thread: `begin` only starts it."""
+class Story(ABC):
+    """Something that goes on in a thread; a test waits for its end, or looks at what it has come to."""
 
     def __init__(self) -> None:
-        self.host: Host = hosts.make()
         self.error: BaseException | None = None
-        self.began = 0.0
-        self.follower: Follower | None = None
+        self.over = False
 
     def run(self) -> None:
         try:
-            self.host.start()
-            self.follower = Follower(self.host)
-            self.begin()
-            self.began = time.monotonic()
-            self.go_on(self.follower)
-        except (OSError, RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
+            self.tell()
+        except (AssertionError, OSError, RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
             self.error = error
+        self.over = True
 
-    def begin(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def tell(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def reaches(self, what: str, reached: Callable[[], object], timeout: float) -> None:
+        """Wait until the story has come so far. Raises what went wrong in it."""
+        wait_for(lambda: self.error is not None or reached(), what, timeout)
+        if self.error is not None:
+            raise self.error
+
+    def ends(self, timeout: float) -> None:
+        self.reaches("the end of the story", lambda: self.over, timeout)
+
+
+class Hosted(Story):
+    """On a host of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host: Host = hosts.make()
+        self.began = 0.0
+        self.follower: Follower | None = None
+
+    def tell(self) -> None:
+        self.host.start()
+        self.follower = Follower(self.host)
+        self.begin()
+        self.began = time.monotonic()
+        self.go_on(self.follower)
+
+    @abstractmethod
+    def begin(self) -> None: ...
 
     def go_on(self, follower: Follower) -> None:
         """What has to be done at its time, not when a test comes to it."""
 
-    def ready(self, timeout: float = 60.0) -> None:
-        """Raises what went wrong at the beginning."""
-        wait_for(lambda: self.began or self.error, "the beginning of the story", timeout)
-        if self.error is not None:
-            raise self.error
+    def ready(self, timeout: float = 90.0) -> None:
+        self.reaches("the beginning of the story", lambda: self.began, timeout)
 
     def close(self) -> None:
         if self.follower is not None:
@@ -50,7 +75,7 @@ class Story:
         self.host.close()
 
 
-class Leaks(Story):
+class Leaks(Hosted):
     """Four nodes whose memory grows by 3 MB a second, allowed different things."""
 
     LEVELS = {  # noqa: RUF012
@@ -86,7 +111,7 @@ def waits(node: Node) -> bool:
     return bool(node.get("incident")) and node["incident"]["state"] == "waiting for approval"
 
 
-class Quiet(Story):
+class Quiet(Hosted):
     """One node with a spare that answers requests."""
 
     def __init__(self) -> None:
@@ -100,6 +125,3 @@ class Quiet(Story):
     def close(self) -> None:
         self.traffic.__exit__(None, None, None)
         super().close()
-
-
-STORIES: dict[str, Callable[[], Story]] = {"healing": Leaks, "memory": Quiet}

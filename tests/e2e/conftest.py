@@ -1,7 +1,7 @@
-"""Hosts for end-to-end tests: one for each module, and two that go on beside all of them from the start.
+"""Hosts for end-to-end tests: one for each module, and stories that go on beside them from the start.
 
-What takes minutes by its nature (a leak, a minute of work) runs on hosts of its own from the first
-end-to-end test on, and is judged by the last modules.
+What takes long by its nature (a leak, a minute of work, a lease that ends) runs on hosts of its own
+from the first end-to-end test on, and is judged by the last modules.
 """
 
 import shutil
@@ -13,15 +13,25 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import background
 from tests.e2e import host as hosts
+from tests.e2e.background import Leaks, Quiet, Story
 from tests.e2e.follow import Follower
 from tests.e2e.host import Host
+from tests.e2e.orphans import Orphans
+from tests.e2e.rightless import Rightless
 from tests.e2e.traffic import Traffic
 
-EARLY = ("apply", "lifecycle", "control", "rollout", "survival", "degraded")
-LATE = ("healing", "memory", "journal")
+EARLY = ("apply", "lifecycle", "control", "rollout", "survival")
+LATE = ("orphans", "degraded", "healing", "memory", "journal")
 """Modules that judge what ran beside the others come last; the journal's look at everything is the end."""
+STORIES: dict[str, Callable[[], Story]] = {
+    "healing": Leaks,
+    "memory": Quiet,
+    "orphans": Orphans,
+    "degraded": Rightless,
+}
+LANES = (("healing",), ("memory",), ("orphans", "degraded"))
+"""Stories of one lane come one after the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,12 +86,13 @@ def rings(tmp_path_factory: pytest.TempPathFactory) -> Rings:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def beside(request: pytest.FixtureRequest, rings: Rings) -> Iterator[dict[str, background.Story]]:
+def beside(request: pytest.FixtureRequest, rings: Rings) -> Iterator[dict[str, Story]]:
     """The stories that the collected tests judge, begun before the first test."""
     judged = (item for item in request.session.items if item.get_closest_marker("e2e") is not None)
     subjects = {item.path.stem.removeprefix("test_") for item in judged}
-    stories = {name: story() for name, story in background.STORIES.items() if name in subjects}
-    threads = [threading.Thread(target=story.run, daemon=True) for story in stories.values()]
+    stories = {name: story() for name, story in STORIES.items() if name in subjects}
+    lanes = [[stories[name] for name in lane if name in stories] for lane in LANES]
+    threads = [threading.Thread(target=_tell, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()
     try:
@@ -91,6 +102,11 @@ def beside(request: pytest.FixtureRequest, rings: Rings) -> Iterator[dict[str, b
             story.close()
         for thread in threads:
             thread.join(30)
+
+
+def _tell(lane: list[Story]) -> None:
+    for story in lane:
+        story.run()
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,12 @@ def whole(spares: int = 0, instances: int = 1) -> Condition:
     return is_whole
 
 
+def ended(node: Node) -> bool:
+    """No rollout goes on and no canary is left."""
+    roles = {one["role"] for one in node.get("instances", ())}
+    return not node.get("rollout") and bool(node.get("past_rollouts")) and "canary" not in roles
+
+
 def last_rollout(node: Node) -> Node:
     past = node.get("past_rollouts") or [{}]
     found: Node = past[-1]

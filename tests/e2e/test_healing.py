@@ -82,8 +82,7 @@ def test_evidence_names_the_line_that_leaks(leaks: Leaks, follower: Follower) ->
 
 
 def test_a_step_waits_for_approval_and_goes_on_with_it(leaks: Leaks, host: Host, follower: Follower) -> None:
-    wait_for(lambda: leaks.approved or leaks.error, "the approval", left(leaks, FOUND_WITHIN))
-    assert leaks.error is None
+    leaks.reaches("the approval", lambda: leaks.approved, left(leaks, FOUND_WITHIN))
     assert rungs(leaks.waiting) == []
     assert incident(leaks.waiting)["outcome"] == "collect waits for approval"
     assert "CollectGarbage" not in leaks.told_before

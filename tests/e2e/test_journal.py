@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.background import Story
+from tests.e2e.background import Hosted, Story
 from tests.e2e.conftest import Rings
 from tests.e2e.follow import Follower
 from tests.e2e.ground import ROOT
@@ -44,7 +44,8 @@ def folders(
     host.kill("noded")
     host.start_noded()
     follower.now("sleeper")
-    living = {"journal": host, **{name: story.host for name, story in beside.items()}}
+    hosted = {name: story for name, story in beside.items() if isinstance(story, Hosted) and story.began}
+    living = {"journal": host, **{name: story.host for name, story in hosted.items()}}
     copies = tmp_path_factory.mktemp("living")
     for name, running in living.items():
         shutil.copytree(running.state / "ring", copies / name)

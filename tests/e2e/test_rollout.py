@@ -2,13 +2,11 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.follow import Follower, Node, last_rollout, ready, stable, whole
+from tests.e2e.follow import Follower, ended, last_rollout, ready, stable, whole
 from tests.e2e.ground import wait_for
 from tests.e2e.host import Host
 from tests.e2e.kernel import of_node
@@ -20,14 +18,6 @@ FAST = '[rollout]\nsteps = [50, 100]\ndwell = "1s"\nsoak = "2s"\n'
 CAREFUL = '[rollout]\nsteps = [10, 50, 100]\ndwell = "1s"\nsoak = "2s"\n'
 SLOW = '[rollout]\nsteps = [10, 50, 100]\ndwell = "10m"\nsoak = "10m"\n'
 MOST_USER_ERRORS = 6
-LEASE = 16.0
-"""Seconds after which a canary nobody renews has no share: 15, and up to one for whole seconds."""
-
-
-def ended(node: Node) -> bool:
-    """No rollout goes on and no canary is left."""
-    roles = {one["role"] for one in node.get("instances", ())}
-    return not node.get("rollout") and bool(node.get("past_rollouts")) and "canary" not in roles
 
 
 def rolled_back(follower: Follower, name: str, timeout: float = 30.0) -> str:
@@ -153,80 +143,3 @@ def test_stop_and_remove_end_a_rollout(host: Host, follower: Follower) -> None:
     host.nodectl("apply", str(lay(host, "halted", "1.2.0", port=7, tables=SLOW)))
     host.nodectl("remove", "-y", "halted")
     wait_for(lambda: not of_node(host, "halted"), "the end of its instances")
-
-
-WATCHED = WEB.replace(
-    "    return",
-    """    print("asked", flush=True)
-    if node.version == "1.1.0" and os.path.exists(FLAG):
-        raise RuntimeError("broken")
-    return""",
-)
-
-
-def asked(host: Host, instance: str) -> int:
-    log = host.folder / f"logs/{instance.partition('.')[0]}/{instance}.log"
-    return log.read_bytes().count(b"asked\n")
-
-
-def on_trial(host: Host, follower: Follower, name: str, port: int, plan: str) -> tuple[str, Path]:
-    """A rollout at half of the traffic: the canary's name, and the file that makes it fail."""
-    flag = host.folder / f"{name}-fails"
-    program = WATCHED.replace("FLAG", repr(str(flag)))
-    host.nodectl("apply", str(lay(host, name, program=program, port=port)))
-    host.nodectl("apply", str(lay(host, name, "1.1.0", program, port=port, tables=plan)))
-    node = follower.until(name, lambda n: n["rollout"]["share"] == 0.5, "half of the traffic", 40)
-    return ready(node, "canary")[0]["id"], flag
-
-
-def test_while_noded_is_dead_the_proxy_ends_a_share_and_cuts_what_fails(
-    host: Host, follower: Follower, traffic: Callable[..., Traffic], figures: dict[str, str]
-) -> None:
-    plan = '[rollout]\nsteps = [50, 100]\ndwell = "25s"\nsoak = "1s"\n'
-    leased, _ = on_trial(host, follower, "leased", 8, plan)
-    fused, flag = on_trial(host, follower, "fused", 9, plan)
-    with traffic(8, 60.0) as load, traffic(9, 60.0) as other:
-        wait_for(lambda: asked(host, leased) > 20 and asked(host, fused) > 20, "requests to the canaries")
-        pids = of_node(host, "leased") | of_node(host, "fused")
-        host.kill("noded")
-        killed = time.monotonic()
-        flag.touch()
-        before = asked(host, leased)
-        wait_for(lambda: asked(host, leased) > before + 20, "requests to the canary without noded", 10)
-        last = expired(host, leased, killed)
-        other.goes_on()
-        errors = other.tally()["failed"]
-        assert 1 <= errors <= MOST_USER_ERRORS, other.faults()
-        load.goes_on()
-        assert of_node(host, "leased") | of_node(host, "fused") == pids
-        host.start_noded()
-        count = asked(host, leased)
-        follower.until(
-            "leased",
-            lambda n: ended(n) or asked(host, leased) > count + 20,
-            "the rollout going on, or its end",
-            30,
-        )
-        assert "failed requests" in rolled_back(follower, "fused")
-        node = follower.until("leased", ended, "the end of the rollout", 60)
-        load.goes_on()
-    figures["share"] = f"expired {last:.1f} s after noded died, at most {LEASE:.0f} wanted"
-    assert last <= LEASE, f"the canary was asked {last:.1f} s after noded died"
-    assert (load.tally()["failed"], load.faults()) == (0, [])
-    assert other.tally()["failed"] == errors, "the cut canary was asked no more"
-    assert last_rollout(node)["phase"] == "promoted"
-
-
-def expired(host: Host, canary: str, since: float) -> float:
-    """Seconds after `since` at which the canary was last asked, once it is asked no more."""
-    count, at = asked(host, canary), time.monotonic()
-
-    def quiet() -> bool:
-        nonlocal count, at
-        now = asked(host, canary)
-        if now != count:
-            count, at = now, time.monotonic()
-        return time.monotonic() - at > 2.0
-
-    wait_for(quiet, "the end of the share", 40, 0.02)
-    return at - since
