@@ -27,7 +27,7 @@ from tests.launcher.lab import (
 
 NUMBERS = itertools.count(1)
 SETTABLE = (1 << 31) - 1
-"""Signals 1 to 31: of those above, whoever runs the tests may leave some ignored, and two are the C library's."""
+"""Signals 1 to 31; of those above, some are the C library's and cannot be set."""
 LOOK = """
 import json, os, resource, signal, sys
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
