@@ -120,6 +120,21 @@ def test_damage_that_shows_only_later_is_put_aside_too(tmp_path: Path) -> None:
     assert (tmp_path / "journal.damaged").exists()
 
 
+def test_damage_that_only_a_reader_finds_is_put_aside_and_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with opened(path) as chronicle:
+        chronicle.add([entry(number, "x" * 500) for number in range(1, 400)])
+    whole = path.read_bytes()
+    page = len(whole) // 2 // 4096 * 4096
+    path.write_bytes(whole[:page] + os.urandom(8 * 4096) + whole[page + 8 * 4096 :])
+    with opened(path) as chronicle:
+        with pytest.raises(Unavailable, match="malformed"):
+            asyncio.run(chronicle.read("", "", 0, 9999))
+        chronicle.add([entry(1)])
+        assert [e.text for e in asyncio.run(chronicle.read("", "", 0, 9999))] == ["text 1"]
+    assert (tmp_path / "journal.damaged").exists()
+
+
 def test_a_place_that_cannot_be_opened_is_told_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"cannot open .*unable to open database file"):
         SqliteChronicle(tmp_path / "missing/journal.db")

@@ -110,6 +110,9 @@ class SqliteChronicle:
         try:
             rows = self._base.execute(sql, (*values, limit)).fetchall()
         except sqlite3.Error as error:
+            if _damaged(error):
+                self._base.close()
+                self._base = self._anew(error)
             raise Unavailable(f"cannot read {self._path}: {error}") from error
         return tuple(Entry(*row) for row in reversed(rows))
 
