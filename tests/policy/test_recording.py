@@ -4,7 +4,7 @@ import pytest
 
 from noded.model.actions import ForgetNode, InstallRoute, RecordNode, RecordRelease
 from noded.model.inputs import ActionFailed, Booted, Known
-from tests.policy.build import HOST, Core, answer, none, only, release_of, rolling, running, spec
+from tests.policy.build import HOST, Core, answer, none, only, release_of, rolling, running, spec, starts
 
 KNOWN = Known(spec(), release_of(spec()), "running")
 
@@ -72,6 +72,13 @@ def test_a_removed_node_does_not_come_back_with_noded() -> None:
     core.tell(Booted(core.at, HOST, (), (KNOWN,)))
     assert core.state.nodes == {}
     assert only(core.tick(1.0), ForgetNode)
+
+
+def test_when_the_end_of_memory_was_lost_the_registry_may_have_it_again() -> None:
+    core = removed()
+    actions = core.tell(Booted(core.at, HOST, (), (KNOWN,), intact=False))
+    assert starts(actions) == ["shop.2"]
+    none(core.tick(1.0), ForgetNode)
 
 
 def test_a_node_that_was_applied_again_is_not_forgotten() -> None:

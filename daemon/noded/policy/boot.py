@@ -14,10 +14,10 @@ from noded.model.actions import (
     RecordNode,
     RemoveInstance,
 )
-from noded.model.incident import Stage
+from noded.model.incident import Record, Stage
 from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Known, Observed
 from noded.model.instance import Instance, Phase, Role
-from noded.model.state import Desired, HostState, NodeState
+from noded.model.state import Desired, HostState, NodeState, Numbers
 from noded.policy import healing, lifecycle, rollout, starting
 from nodespec.manifest import Rung
 
@@ -81,14 +81,21 @@ def _with_registry(state: HostState, fact: Booted, actions: list[Action]) -> Hos
         elif name not in known or _differs(node, known[name]):
             state = _settled(state, node, known.get(name), fact, actions)
     for name, entry in known.items():
-        if name in state.removed and name not in state.nodes:
+        if name in state.removed and name not in state.nodes and fact.intact:
             # We removed it and the registry was not told.
             numbers = replace(state.removed[name], recorded=False)
             state = replace(state, removed={**state.removed, name: numbers})
         elif name not in state.nodes and entry.desired != Desired.REMOVED:
             desired = Desired(entry.desired)
+            used = state.removed.get(name, Numbers())
             node = NodeState(
-                spec=entry.spec, release=entry.release, desired=desired, releases=(entry.release,)
+                spec=entry.spec,
+                release=entry.release,
+                desired=desired,
+                releases=(entry.release,),
+                serial=used.instance,
+                rollouts=used.rollout,
+                healing=Record(serial=used.incident),
             )
             state = state.holding(node)
     return state
