@@ -14,6 +14,7 @@ from noded.model.actions import (
     RemoveInstance,
     StartInstance,
     StopInstance,
+    WakeAt,
 )
 from noded.model.incident import Stage
 from noded.model.inputs import Booted, Known, Observed, ProxyFound
@@ -137,6 +138,14 @@ def test_one_without_any_sign_of_readiness_is_ready_when_it_is_found() -> None:
     core.apply(spec(readiness=Probe.NONE))
     core.restarts("shop.1")
     assert core.places() == {"shop.1": "stable ready"}
+
+
+def test_a_restart_delay_is_waited_for_again() -> None:
+    core = running()
+    core.exits("shop.1")
+    core.comes_up("shop.2")
+    wake = only(core.exits("shop.2"), WakeAt)
+    assert only(core.tell(Booted(core.at + 0.1, HOST)), WakeAt).at == wake.at
 
 
 def test_a_stop_that_was_under_way_goes_on() -> None:

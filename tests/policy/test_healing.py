@@ -164,6 +164,12 @@ def test_a_late_answer_to_the_rung_before_says_nothing_of_this_one() -> None:
     assert core.incident.stage is Stage.WATCHING
 
 
+def test_evidence_that_comes_late_does_not_stop_what_was_begun() -> None:
+    core = leaking()
+    core.tell(MemoryProfiled(core.at, "shop", "shop.1", ()))
+    assert core.incident.stage is Stage.ACTING and core.incident.sites == (SITE,)
+
+
 def test_an_answer_of_another_instance_says_nothing() -> None:
     core = leaking(spec(instances=2))
     core.tell(GarbageCollected(core.at, "shop", "shop.2", 90 * MB, 80 * MB, 1))

@@ -6,6 +6,7 @@ from noded.model.actions import Actions, Answer, StartInstance
 from noded.model.incident import CLOSED
 from noded.model.inputs import Booted, Input
 from noded.model.instance import Instance, Phase, Role
+from noded.model.route import Route
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy.routing import route_of
 
@@ -130,8 +131,11 @@ def starts(before: HostState, after: HostState, actions: Actions, booted: bool) 
         old = before.nodes.get(action.node)
         if old is not None and not booted and int(action.instance.rpartition(".")[2]) <= old.serial:
             yield f"{action.instance} is started again"
-        if action.instance not in after.nodes[action.node].instances:
+        node = after.nodes[action.node]
+        if action.instance not in node.instances:
             yield f"{action.instance} is started and not known"
+        if node.spec.serves is None and len(node.instances) > node.spec.instances:
+            yield f"{action.instance} starts while {', '.join(node.instances)} run: it cannot run twice"
 
 
 def orphans(state: HostState, alive: Mapping[str, object], dying: set[str]) -> Iterator[str]:
@@ -140,6 +144,14 @@ def orphans(state: HostState, alive: Mapping[str, object], dying: set[str]) -> I
     for name in alive:
         if name not in known and name not in dying:
             yield f"{name} runs and nobody knows it"
+
+
+def told(state: HostState, routes: Mapping[int, Route]) -> Iterator[str]:
+    """The proxy holds what noded believes it holds. (What a removed node left there leads nowhere.)"""
+    for node in state.nodes.values():
+        held = routes.get(node.route.port) if node.route is not None else None
+        if held != node.route:
+            yield f"{node.name} should have {node.route}, the proxy has {held}"
 
 
 def settled(state: HostState) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
+from noded.runtime import codec
 from tests.sim.living import some_spec, some_traits
 from tests.sim.world import World
 
@@ -17,8 +18,10 @@ VERBS = (
 class Trouble:
     """Everything that happens to a world from outside, at random times, until it is called off."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, forgetful: bool = False) -> None:
         self._world = world
+        self._forgetful = forgetful
+        self._memories = [codec.dump(world.state)]
         self._dice = world.dice
         self._versions = dict.fromkeys(NAMES, 0)
         self._over = False
@@ -27,6 +30,7 @@ class Trouble:
             (self._command, 45.0),
             (self._crash, 60.0),
             (self._kill_noded, 120.0),
+            (self._remember, 60.0),
             (self._restart_proxy, 200.0),
             (self._lose_proxy, 200.0),
             (self._lose_launcher, 300.0),
@@ -35,9 +39,12 @@ class Trouble:
             self._often(call, every)
 
     def end(self) -> None:
-        """No more trouble; whatever a person paused is resumed."""
+        """No more trouble; whatever a person paused is resumed, when noded is back if it is away."""
         self._over = True
         self._world.calm_down()
+        self._world.later(60.0, self._resume)
+
+    def _resume(self) -> None:
         for name in ("", *self._world.state.nodes):
             self._order("resume", name)
 
@@ -87,7 +94,13 @@ class Trouble:
         world = self._world
         if world.up:
             world.kill()
+            if self._forgetful and self._dice.random() < 0.3:
+                world.forget(self._dice.choice(self._memories))
             world.later(self._dice.choice((0.1, 2.0, 30.0)), world.boot)
+
+    def _remember(self) -> None:
+        """What a damaged journal may fall back to: nothing, or the state of some minutes ago."""
+        self._memories = [self._memories[0], *self._memories[1:][-3:], codec.dump(self._world.state)]
 
     def _restart_proxy(self) -> None:
         proxy = self._world.proxy

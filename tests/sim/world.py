@@ -63,6 +63,7 @@ class World:
         self.now = 0.0
         self.state = HostState()
         self.up = False
+        self.intact = True
         self.epoch = 0
         """How often noded has come up; what a former one began is lost with it."""
         self.heard: list[tuple[Input, Actions]] = []
@@ -110,8 +111,14 @@ class World:
         self._alarms.clear()
         self.watched.clear()
         self.dying.clear()
-        found = tuple(Observed(name, process(number_of(name))) for name in self.living)
-        self.hear(Booted(self.now, HOST, found, tuple(self.nodes.values())))
+        found = tuple(
+            Observed(name, process(number_of(name)), one.digest) for name, one in self.living.items()
+        )
+        if not self.intact:
+            # Names it has forgotten and does not find may come again: nobody else could tell.
+            self.given = set(self.living)
+        self.hear(Booted(self.now, HOST, found, tuple(self.nodes.values()), self.intact))
+        self.intact = True
         self.in_this_life(self.dice.uniform(0.0, SAMPLE), self._sample)
         self.in_this_life(self.dice.uniform(0.0, COUNT), self._count)
 
@@ -121,6 +128,11 @@ class World:
         self.state = codec.load(HostState, text)
         assert codec.dump(self.state) == text, "the state does not survive being written"
         self.up = False
+
+    def forget(self, text: str) -> None:
+        """The end of the memory is damaged: what was written earlier is all there is."""
+        self.state = codec.load(HostState, text)
+        self.intact = False
 
     def hear(self, fact: Input) -> None:
         if not self.up:
