@@ -129,4 +129,4 @@ def test_rule_10_a_bad_apply_changes_nothing_and_says_why() -> None:
 def test_rule_10_advice_is_no_act() -> None:
     core = leaking(spec(spares=1, level=Autonomy.ADVISE))
     grow(core, at_stage(Stage.NEEDS_PERSON))
-    assert [t.verdict for t in core.incident.tried] == ["advised"] * 4  # type: ignore[comparison-overlap]
+    assert [t.verdict for t in core.incident.tried] == ["advised"] * 4
