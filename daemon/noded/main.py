@@ -208,7 +208,7 @@ async def _serve(
             _keep_in_touch(launcher, processes),
         ):
             group.create_task(work)
-        log.info("noded %s is up: %d instances found alive", VERSION, len(observed))
+        log.info("noded %s is up: %d instances found alive", VERSION, sum(o.running for o in observed))
         await stopping.wait()
     # Nodes go on without us: nothing is stopped, nothing is drained.
     launcher.close()

@@ -153,9 +153,30 @@ def test_a_stop_that_was_under_way_goes_on() -> None:
     core.order("stop")
     core.tick(6.0)
     assert core.places() == {"shop.1": "stable stopping"}
-    core.restarts("shop.1")
+    told = only(core.restarts("shop.1"), StopInstance)
+    assert (told.instance, told.signal) == ("shop.1", "TERM"), "it may not have heard the first"
     assert core.places() == {"shop.1": "stable stopping"}
     assert only(core.tick(5.0), KillInstance)
+    none(core.restarts("shop.1"), StopInstance)
+
+
+def test_what_ended_and_was_not_cleared_up_is_cleared_up() -> None:
+    core = running()
+    ended = Observed("shop.7", process(7), running=False), Observed("other.1", process(8), running=False)
+    alive = Observed("shop.1", process(1))
+    actions = core.tell(Booted(core.at + 1.0, HOST, (alive, *ended), (known(),)))
+    removed = {a.instance: a.reason for a in actions if isinstance(a, RemoveInstance)}
+    assert removed == dict.fromkeys(("shop.7", "other.1"), "it ended and was not cleared up")
+    none(actions, KillInstance)
+    assert core.places() == {"shop.1": "stable ready"}
+    assert core.node.serial == 7, "no number is given twice"
+
+
+def test_an_instance_of_ours_that_ended_meanwhile_is_cleared_up_once() -> None:
+    core = running()
+    actions = core.tell(Booted(core.at + 1.0, HOST, (Observed("shop.1", process(1), running=False),)))
+    assert only(actions, RemoveInstance).instance == "shop.1"
+    assert core.places() == {"shop.2": "stable starting"}
 
 
 # The registry

@@ -102,7 +102,7 @@ class LauncherProcesses:
         listed = result.get("instances")
         found = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
         return tuple(
-            Observed(str(i["instance"]), _process(i), _digest(i)) for i in found if i.get("running") is True
+            Observed(str(i["instance"]), _process(i), _digest(i), i.get("running") is True) for i in found
         )
 
     async def hello(self) -> Mapping[str, object]:

@@ -17,12 +17,14 @@ from nodespec.manifest import NodeSpec
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """An instance that the launcher found alive."""
+    """An instance that the launcher knows."""
 
     instance: str
     process: Process
     digest: str = ""
     """Of the release it works in; empty when that cannot be told."""
+    running: bool = True
+    """False when its main process has ended; processes that it began may live on."""
 
 
 @dataclass(frozen=True, slots=True)

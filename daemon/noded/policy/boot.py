@@ -13,6 +13,7 @@ from noded.model.actions import (
     KillInstance,
     RecordNode,
     RemoveInstance,
+    StopInstance,
 )
 from noded.model.incident import Record, Stage
 from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Known, Observed
@@ -26,7 +27,7 @@ def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, 
     state = replace(state, host=fact.host, proxy="", booted_at=fact.at)
     actions: list[Action] = []
     state = _with_registry(state, fact, actions)
-    alive = {o.instance: o for o in fact.observed}
+    alive = {o.instance: o for o in fact.observed if o.running}
     for node in tuple(state.nodes.values()):
         node = replace(node, route=None, wake_at=0.0)
         for instance in tuple(node.instances.values()):
@@ -34,6 +35,9 @@ def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, 
         state = state.holding(_healing_again(node, fact.at))
     for stray in alive.values():
         state = _take_in(state, stray, fact.at, actions)
+    cleared = {action.instance for action in actions if isinstance(action, RemoveInstance)}
+    for left in (o.instance for o in fact.observed if not o.running and o.instance not in cleared):
+        actions.append(RemoveInstance(left.rpartition(".")[0], left, "it ended and was not cleared up"))
     return _beyond_strays(state, fact), tuple(actions)
 
 
@@ -141,8 +145,11 @@ def _compare(
                 "it lived on without noded",
             )
         )
-        if instance.role is Role.STABLE and ready:
-            # The order may have been under way when noded ended; being told twice is harmless.
+        # An order may have been under way when noded ended; being told twice is harmless.
+        if instance.phase is Phase.STOPPING and not instance.killed_at:
+            signal = node.spec.stop.signal
+            actions.append(StopInstance(node.name, instance.id, signal, instance.condemned))
+        elif instance.role is Role.STABLE and ready:
             actions.append(ActivateInstance(node.name, instance.id, "it is stable"))
         node, more = lifecycle.on_started(node, InstanceStarted(at, node.name, instance.id, found.process))
         actions += more
