@@ -25,7 +25,9 @@ from noded.model.inputs import (
 def words(fact: Input) -> str:
     match fact:
         case Booted():
-            found = f"{sum(o.running for o in fact.observed)} instances alive, {len(fact.known)} nodes on record"
+            found = (
+                f"{sum(o.running for o in fact.observed)} instances alive, {len(fact.known)} nodes on record"
+            )
             return f"noded started and found {found}"
         case ApplyRequested():
             did = "asked for a plan of" if fact.plan_only else "applied"
