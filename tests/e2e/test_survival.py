@@ -143,9 +143,64 @@ def test_a_start_under_way_when_noded_is_killed_is_taken_over(
     wait_for(lambda: of_node(host, name) == {stable(node)[0]["pid"]}, "one process and no other", 10)
 
 
+LEAVES_A_CHILD = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork() == 0:
+        while True:
+            time.sleep(60)
+    os._exit(0)
+os.wait()
+while True:
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def both_killed_before_it_is_done(host: Host, decided: str) -> Iterator[None]:
+    """What noded decides inside the block is journaled, and no launcher hears of it."""
+    launcher = host.running["launcher"]
+    launcher.send_signal(signal.SIGSTOP)
+    known = host.log("noded").count(decided)
+    yield
+    wait_for(lambda: host.log("noded").count(decided) > known, decided, 20, 0.01)
+    host.kill("noded")
+    host.kill("launcher")
+    host.start_launcher()
+    host.start_noded()
+
+
+def test_a_stop_that_was_decided_and_not_done_is_done_by_the_next_noded(
+    host: Host, follower: Follower
+) -> None:
+    host.nodectl("apply", str(lay(host, "halts", program=LEAVES_A_CHILD, tables=NONE)))
+    with both_killed_before_it_is_done(host, "StopInstance node=halts"):
+        host.nodectl("stop", "--no-wait", "halts")
+    follower.until("halts", lambda n: n["condition"] == "stopped" and not n["instances"], "its stop", 15)
+    assert not of_node(host, "halts")
+    assert "KillInstance" not in host.nodectl("explain", "halts").stdout, "it was asked, and had its time"
+
+
+def test_an_end_that_was_not_cleared_up_is_cleared_up_by_the_next_noded(
+    host: Host, follower: Follower
+) -> None:
+    host.nodectl("apply", str(lay(host, "leaves", program=LEAVES_A_CHILD, tables=NONE)))
+    main = stable(follower.now("leaves"))[0]["pid"]
+    wait_for(lambda: len(of_node(host, "leaves")) == 2, "its child")
+    left = of_node(host, "leaves") - {main}
+    with both_killed_before_it_is_done(host, "RemoveInstance node=leaves"):
+        os.kill(main, signal.SIGKILL)
+    follower.until("leaves", whole(), "its successor", 15)
+    wait_for(lambda: not left & of_node(host, "leaves"), "the end of what the first one left", 15)
+    assert len(of_node(host, "leaves")) == 2
+
+
 def test_the_launcher_is_killed_and_nodes_live_on(
     host: Host, follower: Follower, nodes: tuple[str, ...], traffic: Callable[..., Traffic]
 ) -> None:
+    host.nodectl("restart", "sleeper")  # Earlier tests killed it: no restart delay is left of that.
     before = agreed(host, follower)
     with served(traffic, 1, 2):
         host.kill("launcher")
