@@ -61,9 +61,11 @@ class Child:
             kill_family(self.pid)
 
     def exceeded(self) -> str:
-        if len(family(os.getpid())) > MAX_PROCESSES:  # also those that left their parent
+        # One look at its processes for both limits: between two, a fork bomb passes from one to the other.
+        own = family(self.pid)
+        if max(len(own), len(family(os.getpid()))) > MAX_PROCESSES:  # also those that left their parent
             return f"more than {MAX_PROCESSES} processes"
-        if self.resident > self.memory:
+        if resident(own) > self.memory:
             return f"more than {self.memory >> 20} MiB of memory"
         if self.printed > MAX_OUTPUT:
             return f"more than {MAX_OUTPUT >> 20} MiB of output"
