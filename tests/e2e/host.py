@@ -192,6 +192,9 @@ class Host:
             self.stop(name)
         self._kill_leftovers()
         if not keep:
+            # Releases are closed to everybody who is not root.
+            for path in (self.state / "releases").glob("**/"):
+                path.chmod(0o755)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end_nodes(self) -> None:

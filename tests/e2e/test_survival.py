@@ -112,7 +112,7 @@ def test_noded_is_killed_in_the_middle_of_what_it_does(
     dice: random.Random,
 ) -> None:
     with served(traffic, 1, 2, 3):
-        for _ in range(4):
+        for _ in range(3):
             for name in dice.sample(("backed", "alone", "plain"), 2):
                 host.nodectl("restart", "--no-wait", name)
             os.kill(stable(follower.now("sleeper"))[0]["pid"], signal.SIGKILL)
