@@ -181,7 +181,7 @@ class Processes(Protocol):
         ...
 
     async def observe(self) -> tuple[Observed, ...]:
-        """Every instance alive on this host."""
+        """Every instance the launcher knows, also those that ended and were not cleared up."""
         ...
 
 

@@ -67,7 +67,7 @@ class World:
         return status
 
     async def alive(self) -> set[str]:
-        return {observed.instance for observed in await self.processes.observe()}
+        return {observed.instance for observed in await self.processes.observe() if observed.running}
 
 
 Make: TypeAlias = Callable[[], AbstractAsyncContextManager[World]]

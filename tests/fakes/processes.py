@@ -86,7 +86,9 @@ class FakeProcesses:
             del self.running[instance]
 
     async def observe(self) -> tuple[Observed, ...]:
-        return tuple(Observed(name, held.process) for name, held in self.running.items() if not held.ended)
+        return tuple(
+            Observed(name, held.process, running=not held.ended) for name, held in self.running.items()
+        )
 
     def end(self, instance: str, status: str) -> None:
         """What a program that ends by itself does."""
