@@ -1,13 +1,16 @@
 """What does a host for tests need around its programs: an interpreter, free ports, readable code?"""
 
+import atexit
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,18 +22,28 @@ def inline(table: Mapping[str, str]) -> str:
     return "{ " + ", ".join(f"{name} = {json.dumps(text)}" for name, text in table.items()) + " }"
 
 
-def reachable_programs(folder: Path) -> Path:
-    """Where the programs' code is for noded's user: the checkout, or a copy when it cannot go in there."""
+@cache
+def reachable_programs() -> Path:
+    """Where the programs' code is for noded's user: the checkout, or one copy when it cannot go in there."""
     if os.geteuid() != 0 or (open_to_all(ROOT) and open_to_all((ROOT / ".venv/bin/python").resolve())):
         return ROOT
-    copy = folder / "programs"
+    copy = Path(tempfile.mkdtemp(prefix="ndp-", dir="/tmp"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
     for name in ("daemon", "proto", "nodes"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     site = next((ROOT / ".venv/lib").glob("python3*/site-packages"))
     shutil.copytree(site, copy / "site", ignore=shutil.ignore_patterns("__pycache__", "*.pth"))
-    shutil.copytree(ROOT / ".tools", copy / ".tools", symlinks=True)
+    copy_tools(copy)
     readable(copy)
     return copy
+
+
+def copy_tools(copy: Path) -> None:
+    """What starts a tool names the folder it was unpacked in."""
+    shutil.copytree(ROOT / ".tools", copy / ".tools", symlinks=True)
+    for starter in (copy / ".tools/bin").iterdir():
+        if starter.is_file() and not starter.is_symlink():
+            starter.write_bytes(starter.read_bytes().replace(bytes(ROOT), bytes(copy)))
 
 
 def paths(programs: Path) -> tuple[Path, ...]:
@@ -48,8 +61,8 @@ def node_python() -> str:
     return os.path.realpath(sys.executable)
 
 
-def program(name: str) -> Path:
-    found = ROOT / ".tools/bin" / name
+def program(name: str, programs: Path = ROOT) -> Path:
+    found = programs / ".tools/bin" / name
     if found.exists():
         return found
     installed = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")

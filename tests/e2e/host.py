@@ -85,7 +85,8 @@ class Host:
                 ]
             )
             config.write_text(made.stdout)
-        self._spawn("proxy", [str(program("haproxy")), "-db", "-f", str(config)], uid=PROXY_UID)
+        haproxy = str(program("haproxy", self.programs))
+        self._spawn("proxy", [haproxy, "-db", "-f", str(config)], uid=PROXY_UID)
         wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
 
     def begin_noded(self) -> None:
@@ -262,7 +263,7 @@ class Host:
 
     def env(self) -> dict[str, str]:
         return {
-            "PATH": f"{ROOT / '.tools/bin'}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/bin",
+            "PATH": f"{self.programs / '.tools/bin'}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/bin",
             "PYTHONPATH": ":".join(map(str, paths(self.programs))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
@@ -276,7 +277,7 @@ def make(prefix: str = "nd") -> Host:
     """A host that is laid out and not started."""
     folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir="/tmp"))
     folder.chmod(0o755)
-    programs = reachable_programs(folder)
+    programs = reachable_programs()
     python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
     first = free_ports(PORTS + 1)
     host = Host(folder, first, first + PORTS, python, programs, node_python())

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.background import Story
-from tests.e2e.ground import ROOT, open_to_all, readable
+from tests.e2e.ground import ROOT, copy_tools, open_to_all, readable
 
 SOMEBODY = 64102
 LONGEST = 200.0
@@ -61,9 +61,10 @@ class Rightless(Story):
         if os.geteuid() != 0 or (open_to_all(ROOT) and open_to_all(python(ROOT).resolve())):
             return ROOT
         copy = self._scratch / "checkout"
-        for name in ("daemon", "proto", "nodes", "tests/e2e", ".venv", ".tools"):
+        for name in ("daemon", "proto", "nodes", "tests/e2e", ".venv"):
             skip = shutil.ignore_patterns("__pycache__", ".pytest_cache")
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=skip)
+        copy_tools(copy)
         readable(copy)
         return copy
 
