@@ -32,6 +32,7 @@ from noded.adapters.proc_sensors import ProcSensors, host_memory
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
 from noded.adapters.segment_ring import SegmentRing
+from noded.adapters.service_notify import ServiceNotify
 from noded.adapters.sqlite_chronicle import SqliteChronicle
 from noded.adapters.sqlite_registry import SqliteRegistry
 from noded.adapters.workshop import Bench, LauncherWorkshop
@@ -199,6 +200,7 @@ async def _serve(
 
     desk = _desk(settings, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
+    service = ServiceNotify(os.environ)
     async with peercred.serve(places["control"], _server(desk), group):
         for work in (
             reactor.run(),
@@ -206,10 +208,13 @@ async def _serve(
             monitors.count_traffic(desk.view, clock, inbox, proxy),
             monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
             _keep_in_touch(launcher, processes),
+            service.keep_alive(),
         ):
             group.create_task(work)
         log.info("noded %s is up: %d instances found alive", VERSION, sum(o.running for o in observed))
+        service.ready()
         await stopping.wait()
+        service.stopping()
     # Nodes go on without us: nothing is stopped, nothing is drained.
     launcher.close()
 
