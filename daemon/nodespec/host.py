@@ -1,0 +1,206 @@
+"""What may stand in `noded.toml`: its sections, their defaults, and how each value is written."""
+
+import re
+import socket
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from itertools import combinations
+from typing import Annotated, Any
+
+from nodespec.tables import shape_of
+from nodespec.units import Form, Seconds, Size, a_string, a_whole_number, matching, whole
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    ranges = tuple(_range(item) for item in value)
+    if any(_overlap(one, other) for one, other in combinations(ranges, 2)):
+        raise ValueError
+    return ranges
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _range(value: Any) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", a_string(value), re.ASCII)
+    if not found:
+        raise ValueError
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 1 <= first <= last <= 65535:
+        raise ValueError
+    return first, last
+
+
+def _env(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(NAME.fullmatch(name) for name in value):
+        raise ValueError
+    if any(name.startswith("NODED_") or name == "NOTIFY_SOCKET" for name in value):
+        raise ValueError
+    return tuple((name, a_string(text)) for name, text in value.items())
+
+
+def _uids(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    uids = tuple(a_whole_number(item) for item in value)
+    if any(not 0 <= uid < 2**32 - 1 for uid in uids):
+        raise ValueError
+    return uids
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not value[0]:
+        raise ValueError
+    return tuple(a_string(word) for word in value)
+
+
+def _address(value: Any) -> str:
+    text = a_string(value)
+    if text == "off":
+        return text
+    host, _, port = text.rpartition(":")
+    ip_address(host)
+    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or not 1 <= int(port) <= 65535:
+        raise ValueError
+    return text
+
+
+def _bind(value: Any) -> str:
+    text = a_string(value)
+    if text != "*":
+        ip_address(text)
+    return text
+
+
+def _written(ports: tuple[int, int]) -> str:
+    first, last = ports
+    return f"{first}-{last}" if first != last else str(first)
+
+
+STRINGS = {"type": "array", "items": {"type": "string"}}
+AbsolutePath = Annotated[str, matching(r"/[^\0]{0,4000}", "an absolute path")]
+HostName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "a host name")]
+Ranges = Annotated[
+    tuple[tuple[int, int], ...],
+    Form(
+        'a list of port ranges such as ["8100-8163"], none overlapping',
+        _ranges,
+        {**STRINGS, "minItems": 1},
+        lambda ranges: [_written(one) for one in ranges],
+    ),
+]
+Range = Annotated[
+    tuple[int, int], Form('a port range such as "20000-20999"', _range, {"type": "string"}, _written)
+]
+Env = Annotated[
+    tuple[tuple[str, str], ...],
+    Form(
+        "a table of environment variables, none named NODED_* or NOTIFY_SOCKET",
+        _env,
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        dict,
+    ),
+]
+Uids = Annotated[
+    tuple[int, ...], Form("a list of uids", _uids, {"type": "array", "items": {"type": "integer"}})
+]
+Command = Annotated[
+    tuple[str, ...], Form("a command as a list of words", _command, {**STRINGS, "minItems": 1})
+]
+Address = Annotated[
+    str, Form('an IP address and a port such as "127.0.0.1:9464", or "off"', _address, {"type": "string"})
+]
+Bind = Annotated[str, Form('an IP address, or "*" for all', _bind, {"type": "string"})]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPart:
+    name: HostName = field(default_factory=lambda: socket.gethostname()[:63] or "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """`run` holds sockets, `state` what must survive, `logs` what nodes print."""
+
+    state: AbsolutePath = "/var/lib/noded"
+    run: AbsolutePath = "/run/noded"
+    logs: AbsolutePath = "/var/log/noded"
+    launcher: AbsolutePath = "/run/noded-launcher/launcher.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPart:
+    socket: AbsolutePath = "/run/noded-proxy/admin.sock"
+    maps: AbsolutePath = "/run/noded-proxy/maps"
+    ports: Ranges = ((8100, 8163),)
+    bind: Bind = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class NodesPart:
+    """`env` is the environment every node starts from; `ports` is for instances that listen on one."""
+
+    env: Env = (("PATH", "/usr/local/bin:/usr/bin:/bin"),)
+    ports: Range = (20000, 20999)
+
+
+@dataclass(frozen=True, slots=True)
+class RegeneratePart:
+    """How the worker is run. An empty user is noded's own."""
+
+    command: Command = ("noded-regenerate",)
+    env: Env = (("PATH", "/usr/local/bin:/usr/bin:/bin"),)
+    python: AbsolutePath = "/usr/bin/python3"
+    user: Annotated[str, matching(r"[a-z0-9_-]{0,32}", "a user name or uid")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsPart:
+    listen: Address = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPart:
+    """`admins` may give orders besides root and noded's own user; everybody on the host may look."""
+
+    admins: Uids = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPart:
+    age: Seconds = 30 * 86_400.0
+    entries: Annotated[int, whole(1000, 10**9)] = 200_000
+    ring: Size = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    host: HostPart = field(default_factory=HostPart)
+    paths: Paths = field(default_factory=Paths)
+    proxy: ProxyPart = field(default_factory=ProxyPart)
+    nodes: NodesPart = field(default_factory=NodesPart)
+    regenerate: RegeneratePart = field(default_factory=RegeneratePart)
+    metrics: MetricsPart = field(default_factory=MetricsPart)
+    control: ControlPart = field(default_factory=ControlPart)
+    journal: JournalPart = field(default_factory=JournalPart)
+
+    def __post_init__(self) -> None:
+        for first, last in self.proxy.ports:
+            if _overlap((first, last), self.nodes.ports):
+                raise ValueError(f"[nodes] ports and [proxy] ports share ports of {first}-{last}")
+
+
+LATER = ("registry", "mesh", "roles", "tls")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `noded.toml`, for editors; rules between keys are not in it."""
+    definitions: dict[str, Any] = {}
+    shape_of(Settings, {}).schema(definitions)
+    whole = definitions.pop(Settings.__name__)
+    return {**whole, "title": "noded.toml", "$defs": definitions}
