@@ -16,11 +16,13 @@ from noded.adapters.service_notify import ServiceNotify
 
 @pytest.fixture
 def ear() -> Iterator[socket.socket]:
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="nd") as folder:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-            bound.bind(f"{folder}/notify")
-            bound.settimeout(5.0)
-            yield bound
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", prefix="nd") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound,
+    ):
+        bound.bind(f"{folder}/notify")
+        bound.settimeout(5.0)
+        yield bound
 
 
 def heard(ear: socket.socket) -> str:
