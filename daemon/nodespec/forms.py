@@ -34,6 +34,10 @@ from nodespec.units import (
 
 MOST_ARGUMENTS = 512
 """As many as the launcher takes."""
+MOST_COMMANDS = 16
+MOST_FOLDERS = 16
+OURS = frozenset({"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
+"""Variables of the protocols we speak with a node, besides those that begin with NODED_."""
 
 
 def strings(value: Any) -> tuple[str, ...]:
@@ -73,9 +77,45 @@ def variable(value: Any) -> str:
     name = a_string(value)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name, re.ASCII):
         raise ValueError
-    if name.startswith("NODED_") or name == "NOTIFY_SOCKET":
+    if name.startswith("NODED_") or name in OURS:
         raise ValueError
     return name
+
+
+def reload_signal(value: Any) -> str:
+    # nobody can catch these two, so no program reads its settings again on them
+    if value in ("KILL", "STOP"):
+        raise ValueError
+    return signal_name(value) if value != "" else ""
+
+
+def absolute(value: Any) -> str:
+    path = PurePosixPath(a_string(value))
+    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or not value.isprintable():
+        raise ValueError
+    # POSIX leaves open what "//etc" is, and pathlib keeps it
+    return f"/{'/'.join(path.parts[1:])}"
+
+
+def absolute_or_none(value: Any) -> str:
+    return absolute(value) if value != "" else ""
+
+
+def inside_or_none(value: Any) -> str:
+    return str(PurePosixPath(glob(value))) if value != "" else ""
+
+
+def secret(value: Any) -> str:
+    scheme, _, path = a_string(value).partition(":")
+    if scheme != "file":
+        raise ValueError
+    return f"file:{absolute(path)}"
+
+
+def commands(value: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list) or len(value) > MOST_COMMANDS:
+        raise ValueError
+    return tuple(command(each) for each in value)
 
 
 def methods(value: Any) -> tuple[str, ...]:
@@ -103,6 +143,15 @@ def shares(value: Any) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in percents)
 
 
+def folders(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MOST_FOLDERS:
+        raise ValueError
+    found = tuple(absolute(each) for each in value)
+    if len({*found}) < len(found):
+        raise ValueError
+    return found
+
+
 def glob(value: Any) -> str:
     path = PurePosixPath(a_string(value))
     if not path.parts or path.is_absolute() or ".." in path.parts or not value.isprintable():
@@ -118,6 +167,33 @@ STRINGS = {"type": "array", "items": {"type": "string"}}
 A_COMMAND = 'a list of strings, the program first, such as ["python", "-m", "shop"]'
 Command = Annotated[tuple[str, ...], Form(A_COMMAND, command, {**STRINGS, "minItems": 1})]
 CommandOrNone = Annotated[tuple[str, ...], Form(A_COMMAND, command_or_none, STRINGS)]
+Commands = Annotated[
+    tuple[tuple[str, ...], ...],
+    Form(
+        f'a list of at most {MOST_COMMANDS} commands such as [["python", "-m", "shop.migrate"]]',
+        commands,
+        {"type": "array", "items": {**STRINGS, "minItems": 1}, "maxItems": MOST_COMMANDS},
+    ),
+]
+AbsolutePath = Annotated[
+    str, Form('an absolute path such as "/etc/shop/env"', absolute_or_none, {"type": "string"})
+]
+Folders = Annotated[
+    tuple[str, ...],
+    Form(
+        f'a list of at most {MOST_FOLDERS} different absolute paths such as ["/srv/shop"]', folders, STRINGS
+    ),
+]
+InsidePath = Annotated[
+    str,
+    Form('a file inside the release such as "requirements.txt"', inside_or_none, {"type": "string"}),
+]
+Signal = Annotated[str, Form('a signal name such as "TERM" or "INT"', signal_name, {"type": "string"})]
+ReloadSignal = Annotated[
+    str,
+    Form('a signal name such as "HUP" or "USR1" that a program can catch', reload_signal, {"type": "string"}),
+]
+Secret = Annotated[str, Form('where the value is, such as "file:/etc/shop/key"', secret, {"type": "string"})]
 Name = Annotated[
     str,
     matching(
@@ -133,14 +209,22 @@ Version = Annotated[
 User = Annotated[
     str, Form('"dynamic", or the name or number of a user other than root', user, {"type": "string"})
 ]
+A_VARIABLE = f"a variable name of letters, digits and _; not NODED_* and none of {', '.join(sorted(OURS))}"
 Variables = Annotated[
     dict[str, Text],
     Form(
-        "a variable name of letters, digits and _ that is not NOTIFY_SOCKET and does not begin with NODED_",
+        A_VARIABLE,
         variable,
     ),
 ]
 """The form is that of the names."""
+Secrets = Annotated[
+    dict[str, Secret],
+    Form(
+        A_VARIABLE,
+        variable,
+    ),
+]
 Glob = Annotated[
     str,
     Form(
@@ -154,16 +238,20 @@ FORMS: dict[type, dict[str, Any]] = {
         "name": Name,
         "version": Version,
         "run": Command,
+        "before": Commands,
+        "requirements": InsidePath,
         "user": User,
         "env": Variables,
+        "env_file": AbsolutePath,
+        "secrets": Secrets,
+        "write": Folders,
         "start_timeout": Timeout,
+        "reload": ReloadSignal,
         "instances": Annotated[int, whole(1, 64)],
         "spares": Annotated[int, whole(0, 2)],
     },
     Stop: {
-        "signal": Annotated[
-            str, Form('a signal name such as "TERM" or "INT"', signal_name, {"type": "string"})
-        ],
+        "signal": Signal,
         "timeout": Timeout,
     },
     Serves: {
@@ -172,11 +260,19 @@ FORMS: dict[type, dict[str, Any]] = {
             tuple[str, ...], Form('a list of HTTP methods such as ["GET", "HEAD"]', methods, STRINGS)
         ],
     },
-    Health: {"path": UrlPath, "timeout": Timeout},
+    Health: {
+        "path": UrlPath,
+        "command": CommandOrNone,
+        "period": Seconds,
+        "timeout": Timeout,
+        "failures": Annotated[int, whole(1, 100)],
+    },
     Resources: {
         "memory": Size,
+        "memory_high": Size,
         "cpu": Annotated[float, number(0, 4096, "a number of cores")],
         "pids": Annotated[int, whole(0, 4194304)],
+        "io": Annotated[int, whole(0, 10000, "a weight")],
         "files": Annotated[int, whole(0, 1048576)],
     },
     Budget: {"replace": Annotated[int, whole(0, 1000)], "regenerate": Annotated[int, whole(0, 1000)]},
@@ -205,12 +301,6 @@ FORMS: dict[type, dict[str, Any]] = {
 
 LATER = frozenset(
     {
-        "node.before",
-        "node.requirements",
-        "node.env_file",
-        "node.secrets",
-        "node.write",
-        "node.reload",
         "node.hosts",
         "node.singleton",
         "node.instances=every-host",
@@ -219,17 +309,6 @@ LATER = frozenset(
         "metrics",
         "objectives",
         "serves.protocol=grpc",
-        "serves.protocol=tcp",
-        "resources.memory_high",
-        "resources.io",
-        "health.liveness",
-        "health.period",
-        "health.failures",
-        "health.command",
-        "health.exec",
-        "health.tcp",
-        "health.readiness=tcp",
-        "health.readiness=exec",
         "healing.quiet_hours",
         "healing.quiet",
         "rollout.on_inconclusive",

@@ -10,19 +10,27 @@ from enum import StrEnum
 
 class Protocol(StrEnum):
     HTTP = "http"
+    TCP = "tcp"
 
 
 class Listen(StrEnum):
+    """How the program gets its place: a unix socket or a port it opens itself, or an open socket as
+    descriptor 3 (sd_listen_fds(3)) that outlives the instance."""
+
     UNIX = "unix"
     PORT = "port"
+    FD = "fd"
 
 
 class Probe(StrEnum):
-    """How readiness is told: nodekit's message, sd_notify's READY=1, or an answered HTTP request."""
+    """How readiness or liveness is told: nodekit's messages, sd_notify's READY=1, an answered HTTP request,
+    a connection, or a program that ends with 0."""
 
     SDK = "sdk"
     NOTIFY = "notify"
     HTTP = "http"
+    TCP = "tcp"
+    EXEC = "exec"
     NONE = "none"
 
 
@@ -59,9 +67,35 @@ class Serves:
 
 @dataclass(frozen=True, slots=True)
 class Health:
+    """Ready: an instance may take requests. Alive: it answers at all; one that is silent for `patience`
+    seconds is ended and replaced, unless its host is what is slow."""
+
     readiness: Probe = Probe.SDK
+    liveness: Probe | None = None
+    """As readiness when not given, and none for notify."""
     path: str = "/healthz"
-    timeout: float = 2.0
+    command: tuple[str, ...] = ()
+    """For exec: run inside the instance."""
+    period: float = 0.0
+    """Seconds between questions; 0 for half a second, five for exec."""
+    timeout: float = 0.5
+    """Longest time for one answer."""
+    failures: int = 4
+    """Questions in a row without an answer."""
+
+    @property
+    def alive_by(self) -> Probe:
+        chosen = self.liveness if self.liveness is not None else self.readiness
+        return Probe.NONE if chosen is Probe.NOTIFY else chosen
+
+    @property
+    def every(self) -> float:
+        return self.period or (5.0 if self.alive_by is Probe.EXEC else 0.5)
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which an instance counts as dead."""
+        return self.failures * max(self.every, self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +103,12 @@ class Resources:
     """Zero means no limit of the node's own."""
 
     memory: int = 0
+    memory_high: int = 0
+    """Above it the kernel slows the node down and takes pages back."""
     cpu: float = 0.0
     pids: int = 0
+    io: int = 0
+    """Weight from 1 to 10000 beside others that want the disk; 0 for the kernel's 100."""
     files: int = 0
 
 
@@ -83,6 +121,25 @@ class Levels:
     tune: Autonomy = Autonomy.ADVISE
     replace: Autonomy = Autonomy.ADVISE
     regenerate: Autonomy = Autonomy.OFF
+
+
+LIMITLESS = Levels(Autonomy.ACT, Autonomy.ACT, Autonomy.ACT, Autonomy.ACT, Autonomy.ACT)
+
+
+def lower(one: Levels, other: Levels) -> Levels:
+    """Of each kind the more careful of the two."""
+    order = list(Autonomy)
+
+    def least(a: Autonomy, b: Autonomy) -> Autonomy:
+        return min(a, b, key=order.index)
+
+    return Levels(
+        least(one.restart, other.restart),
+        least(one.rollback, other.rollback),
+        least(one.tune, other.tune),
+        least(one.replace, other.replace),
+        least(one.regenerate, other.regenerate),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +188,21 @@ class NodeSpec:
     name: str
     version: str
     run: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    """Run to their end, one after the other, once before a release's first instance."""
+    requirements: str = ""
+    """A file in the release: wheels by hash, unpacked once into the release."""
     user: str = "dynamic"
     env: tuple[tuple[str, str], ...] = ()
+    env_file: str = ""
+    secrets: tuple[tuple[str, str], ...] = ()
+    """Variables and the files their values are read from, by the launcher alone."""
+    write: tuple[str, ...] = ()
+    """Folders besides its data folder that are made and given to the node's user."""
     start_timeout: float = 30.0
     stop: Stop = field(default_factory=Stop)
+    reload: str = ""
+    """Signal on which the program reads its settings again; empty when it has none."""
     instances: int = 1
     spares: int = 0
     serves: Serves | None = None
@@ -144,3 +212,13 @@ class NodeSpec:
     rollout: RolloutPlan = field(default_factory=RolloutPlan)
     tests: Tests = field(default_factory=Tests)
     regeneration: Regeneration = field(default_factory=Regeneration)
+
+    @property
+    def proxied(self) -> bool:
+        """Whether its requests come through the proxy."""
+        return self.serves is not None and self.serves.protocol is Protocol.HTTP
+
+    @property
+    def holds_socket(self) -> bool:
+        """Whether its listening socket is held open for it from instance to instance."""
+        return self.serves is not None and self.serves.listen is Listen.FD

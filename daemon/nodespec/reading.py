@@ -17,16 +17,37 @@ from nodespec.tables import (
     Mistake,
     Refused,
     decode,
+    dotted,
     keys_of,
     read,
     read_shape,
     shown,
 )
+from nodespec.units import size
 
 __all__ = ["LONGEST_TEXT", "ManifestError", "Mistake", "Refused", "decode", "read", "read_node", "schema"]
 
-HEAD = ("name", "version", "run", "user", "env", "start_timeout", "stop", "instances", "spares")
+HEAD = (
+    "name",
+    "version",
+    "run",
+    "before",
+    "requirements",
+    "user",
+    "env",
+    "env_file",
+    "secrets",
+    "write",
+    "start_timeout",
+    "stop",
+    "reload",
+    "instances",
+    "spares",
+)
 """The fields of NodeSpec that stand in [node]; the others are tables of their own."""
+
+LOCAL = {"readiness": "sdk, notify, exec or none", "liveness": "sdk, exec or none"}
+"""What can be told without a connection."""
 
 
 def read_node(text: str, where: str) -> NodeSpec:
@@ -54,21 +75,96 @@ def _document() -> Table:
 
 def together(raw: Mapping[str, Any]) -> Iterable[Mistake]:
     """Keys that are right alone and wrong together."""
-    if "serves" in raw:
-        return
+    yield from _served(raw) if "serves" in raw else _unserved(raw)
+    yield from _watched(raw)
+    yield from _run(_table(raw, "node"))
+    resources = _table(raw, "resources")
+    high, most = (_size(resources.get(key)) for key in ("memory_high", "memory"))
+    if high and most and high > most:
+        yield Mistake("resources.memory_high", "at most resources.memory", shown(resources["memory_high"]))
+
+
+def _run(node: Mapping[str, Any]) -> Iterable[Mistake]:
+    """How the program and what goes before it are started."""
+    env, secrets = _table(node, "env"), _table(node, "secrets")
+    for name in sorted(env.keys() & secrets.keys()):
+        yield Mistake(dotted(("node", "secrets", name)), hint="also stands in node.env: keep one of the two")
+    before = node.get("before")
+    for place, words in enumerate(before if isinstance(before, list) else []):
+        if _names_listen(words):
+            hint = "it is run before anything listens"
+            yield Mistake(f"node.before[{place}]", 'no "{listen}"', shown(words), hint)
+    reload = node.get("reload")
+    if reload and reload == _table(node, "stop").get("signal", "TERM"):
+        yield Mistake(
+            "node.reload", "another signal than that of node.stop", shown(reload), "it would end it"
+        )
+
+
+def _names_listen(words: Any) -> bool:
+    return isinstance(words, list) and any(isinstance(word, str) and "{listen}" in word for word in words)
+
+
+def _unserved(raw: Mapping[str, Any]) -> Iterable[Mistake]:
     node, health = _table(raw, "node"), _table(raw, "health")
-    spares, run = node.get("spares"), node.get("run")
+    spares = node.get("spares")
     if isinstance(spares, int) and spares > 0:
         yield Mistake(
             "node.spares",
             "0 for a node without [serves]",
             shown(spares),
-            "only the proxy can turn to a spare",
+            "nothing could turn to a spare",
         )
-    if health.get("readiness") == "http":
-        yield Mistake("health.readiness", "sdk, notify or none for a node without [serves]", '"http"')
-    if isinstance(run, list) and any(isinstance(part, str) and "{listen}" in part for part in run):
-        yield Mistake("node.run", 'no "{listen}" in a node without [serves]', shown(run))
+    for key in ("readiness", "liveness"):
+        if health.get(key) in ("http", "tcp"):
+            expected = f"{LOCAL[key]} for a node without [serves]"
+            yield Mistake(f"health.{key}", expected, shown(health[key]))
+    if _names_listen(node.get("run")):
+        yield Mistake("node.run", 'no "{listen}" in a node without [serves]', shown(node["run"]))
+
+
+def _served(raw: Mapping[str, Any]) -> Iterable[Mistake]:
+    serves, health, node = _table(raw, "serves"), _table(raw, "health"), _table(raw, "node")
+    tcp, held = serves.get("protocol") == "tcp", serves.get("listen") == "fd"
+    if tcp != held:
+        expected = '"fd" for protocol = "tcp"' if tcp else 'unix or port for protocol = "http"'
+        got = shown(serves["listen"]) if "listen" in serves else "nothing"
+        yield Mistake("serves.listen", expected, got)
+    if tcp and "idempotent" in serves:
+        hint = 'only for protocol = "http": noded does not read what goes through a held socket'
+        yield Mistake("serves.idempotent", hint=hint)
+    if tcp or held:
+        yield from _held(node, health)
+
+
+def _held(node: Mapping[str, Any], health: Mapping[str, Any]) -> Iterable[Mistake]:
+    for key in ("readiness", "liveness"):
+        if health.get(key) in ("http", "tcp"):
+            hint = "a connection waits in the held socket whether the node lives or not"
+            yield Mistake(f"health.{key}", f'{LOCAL[key]} for listen = "fd"', shown(health[key]), hint)
+    spares = node.get("spares")
+    if isinstance(spares, int) and spares > 0 and health.get("readiness", "sdk") != "sdk":
+        hint = "without the SDK a spare cannot be told to leave connections alone"
+        yield Mistake("node.spares", '0 for listen = "fd" without readiness = "sdk"', shown(spares), hint)
+
+
+def _watched(raw: Mapping[str, Any]) -> Iterable[Mistake]:
+    health = _table(raw, "health")
+    used = [key for key in ("readiness", "liveness") if health.get(key) == "exec"]
+    command = health.get("command")
+    if used and not command:
+        yield Mistake("health.command", f'a command, as {used[0]} = "exec"', "nothing")
+    if command and not used:
+        yield Mistake("health.command", hint='used by nobody: readiness or liveness = "exec" is missing')
+    if health.get("liveness") == "notify":
+        yield Mistake("health.liveness", "sdk, http, tcp, exec or none", '"notify"')
+
+
+def _size(value: Any) -> int:
+    try:
+        return size(value)
+    except ValueError:
+        return 0
 
 
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

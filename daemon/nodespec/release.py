@@ -119,7 +119,16 @@ def _manifest(tree: Tree, content: bytes) -> tuple[NodeSpec | None, list[Mistake
     if entry is None or entry.kind is not Kind.FILE:
         return None, [Mistake(MANIFEST, "the node's manifest", "no such file" if entry is None else "a link")]
     try:
-        return read_node(decode(content, MANIFEST), MANIFEST), []
+        spec = read_node(decode(content, MANIFEST), MANIFEST)
+        return spec, _missing(tree, spec)
     except ManifestError as refusal:
         place = [": ".join(filter(None, (MANIFEST, wrong.key))) for wrong in refusal.mistakes]
         return None, [replace(wrong, key=key) for wrong, key in zip(refusal.mistakes, place, strict=True)]
+
+
+def _missing(tree: Tree, spec: NodeSpec) -> list[Mistake]:
+    named = tree.get(spec.requirements)
+    if not spec.requirements or (named and named.kind is Kind.FILE):
+        return []
+    got = f"a link at {spec.requirements}" if named else f"no file {spec.requirements}"
+    return [Mistake(f"{MANIFEST}: node.requirements", "a file of the release", got)]

@@ -42,10 +42,16 @@ WHOLE = """
 name = "payment"
 version = "1.4.0+heal.1"
 run = ["python", "-m", "payment", "--bind", "{listen}"]
+before = [["python", "-m", "payment.migrate", "--check"], ["./warm"]]
+requirements = "./locked/requirements.txt"
 user = "payment"
 env = { LOG_LEVEL = "info", A = "" }
+env_file = "/etc/payment/env"
+secrets = { GATEWAY_KEY = "file:/etc/payment/key", B = "file:/etc/b" }
+write = ["/srv/payment", "//srv/other/"]
 start_timeout = "10s"
 stop = { signal = "INT", timeout = "500ms" }
+reload = "HUP"
 instances = 2
 spares = 1
 
@@ -57,13 +63,19 @@ idempotent = ["GET"]
 
 [health]
 readiness = "http"
+liveness = "exec"
 path = "/ready?full=1"
+command = ["./alive", "--quick"]
+period = "2s"
 timeout = 1
+failures = 3
 
 [resources]
 memory = "256M"
+memory_high = "200M"
 cpu = 1.5
 pids = 64
+io = 50
 files = 1024
 
 [healing]
@@ -116,15 +128,31 @@ def test_every_key_is_read() -> None:
         name="payment",
         version="1.4.0+heal.1",
         run=("python", "-m", "payment", "--bind", "{listen}"),
+        before=(("python", "-m", "payment.migrate", "--check"), ("./warm",)),
+        requirements="locked/requirements.txt",
         user="payment",
         env=(("A", ""), ("LOG_LEVEL", "info")),
+        env_file="/etc/payment/env",
+        secrets=(("B", "file:/etc/b"), ("GATEWAY_KEY", "file:/etc/payment/key")),
+        write=("/srv/payment", "/srv/other"),
         start_timeout=10.0,
         stop=Stop("INT", 0.5),
+        reload="HUP",
         instances=2,
         spares=1,
         serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",)),
-        health=Health(Probe.HTTP, "/ready?full=1", 1.0),
-        resources=Resources(256 * 1024**2, 1.5, 64, 1024),
+        health=Health(
+            readiness=Probe.HTTP,
+            liveness=Probe.EXEC,
+            path="/ready?full=1",
+            command=("./alive", "--quick"),
+            period=2.0,
+            timeout=1.0,
+            failures=3,
+        ),
+        resources=Resources(
+            memory=256 * 1024**2, memory_high=200 * 1024**2, cpu=1.5, pids=64, io=50, files=1024
+        ),
         healing=Healing(
             (Rung.COLLECT, Rung.REPLACE),
             60.0,
@@ -135,6 +163,12 @@ def test_every_key_is_read() -> None:
         tests=Trials(("python", "-m", "pytest"), 60.0, ("python", "soak.py")),
         regeneration=Regeneration(("payment/*.py", "payment/**/*.sql"), ("Keep the API as it is.",)),
     )
+
+
+@pytest.mark.parametrize("line", ['env_file = ""', 'requirements = ""', 'reload = ""', "before = []",
+                                  "write = []", "secrets = {}"])  # fmt: skip
+def test_the_empty_defaults_may_be_written(line: str) -> None:
+    assert read_node(in_table("node", line), "node.toml") == read_node(SMALL, "node.toml")
 
 
 def test_every_field_of_the_manifest_has_been_written_above() -> None:
@@ -155,7 +189,7 @@ def test_the_example_of_the_issue() -> None:
         'resources.memory: expected a size such as "256M", "1G" or a number of bytes, got "lots"'
     ]
     assert mistakes(SMALL + "[healthh]") == ["healthh: unknown key; nearest known key: health"]
-    assert mistakes(in_table("node", "before = []")) == ["node.before: not yet supported"]
+    assert mistakes(in_table("node", "hosts = {}")) == ["node.hosts: not yet supported"]
 
 
 BAD = [
@@ -174,6 +208,46 @@ BAD = [
     ("node", 'env = { A = "a\\u0000b" }', "node.env.A"),
     ("node", 'env = { A = { B = "1" } }', "node.env.A"),
     ("node", 'env = ["A=1"]', "node.env"),
+    ("node", 'env = { LISTEN_FDS = "1" }', "node.env.LISTEN_FDS"),
+    ("node", 'before = "migrate"', "node.before"),
+    ("node", 'before = ["migrate", "--check"]', "node.before"),
+    ("node", "before = [[]]", "node.before"),
+    ("node", 'before = [[""]]', "node.before"),
+    ("node", 'before = [["migrate", 1]]', "node.before"),
+    ("node", f"before = {json.dumps([['migrate']] * 17)}", "node.before"),
+    ("node", 'before = [["migrate"], ["warm", "--at={listen}"]]', "node.before[1]"),
+    ("node", 'requirements = "/etc/requirements.txt"', "node.requirements"),
+    ("node", 'requirements = "../requirements.txt"', "node.requirements"),
+    ("node", 'requirements = "."', "node.requirements"),
+    ("node", 'requirements = ["flask"]', "node.requirements"),
+    ("node", 'env_file = "etc/env"', "node.env_file"),
+    ("node", 'env_file = "/"', "node.env_file"),
+    ("node", 'env_file = "/etc/../root/env"', "node.env_file"),
+    ("node", 'env_file = "/etc/a\\nb"', "node.env_file"),
+    ("node", "env_file = 1", "node.env_file"),
+    ("node", 'secrets = { KEY = "/etc/key" }', "node.secrets.KEY"),
+    ("node", 'secrets = { KEY = "env:KEY" }', "node.secrets.KEY"),
+    ("node", 'secrets = { KEY = "file:etc/key" }', "node.secrets.KEY"),
+    ("node", 'secrets = { KEY = "file:" }', "node.secrets.KEY"),
+    ("node", 'secrets = { KEY = "file:/etc/../root/key" }', "node.secrets.KEY"),
+    ("node", "secrets = { KEY = 1 }", "node.secrets.KEY"),
+    ("node", 'secrets = { NODED_KEY = "file:/etc/key" }', "node.secrets.NODED_KEY"),
+    ("node", 'secrets = { LISTEN_PID = "file:/etc/key" }', "node.secrets.LISTEN_PID"),
+    ("node", 'secrets = { "A B" = "file:/etc/key" }', 'node.secrets."A B"'),
+    ("node", 'secrets = ["KEY"]', "node.secrets"),
+    ("node", 'env = { KEY = "1" }\nsecrets = { KEY = "file:/etc/key" }', "node.secrets.KEY"),
+    ("node", 'write = "/srv/a"', "node.write"),
+    ("node", 'write = ["srv/a"]', "node.write"),
+    ("node", 'write = ["/srv/a/../b"]', "node.write"),
+    ("node", 'write = ["/"]', "node.write"),
+    ("node", 'write = ["/srv/a", "/srv/a/"]', "node.write"),
+    ("node", f"write = {json.dumps([f'/srv/{n}' for n in range(17)])}", "node.write"),
+    ("node", 'reload = "SIGHUP"', "node.reload"),
+    ("node", 'reload = "KILL"', "node.reload"),
+    ("node", 'reload = "STOP"', "node.reload"),
+    ("node", "reload = 1", "node.reload"),
+    ("node", 'reload = "TERM"', "node.reload"),
+    ("node", 'reload = "INT"\nstop = { signal = "INT" }', "node.reload"),
     ("node", "start_timeout = 0", "node.start_timeout"),
     ("node", 'start_timeout = "soon"', "node.start_timeout"),
     ("node", 'stop = "TERM"', "node.stop"),
@@ -200,7 +274,26 @@ BAD = [
     ("serves", 'port = 80\nidempotent = ["GET", "GET"]', "serves.idempotent"),
     ("serves", 'port = 80\nidempotent = ["GET", 1]', "serves.idempotent"),
     ("serves", 'port = 80\nidempotent = "GET"', "serves.idempotent"),
+    ("serves", 'port = 80\nprotocol = "tcp"', "serves.listen"),
+    ("serves", 'port = 80\nprotocol = "tcp"\nlisten = "port"', "serves.listen"),
+    ("serves", 'port = 80\nlisten = "fd"', "serves.listen"),
+    ("serves", 'port = 80\nprotocol = "tcp"\nlisten = "fd"\nidempotent = ["GET"]', "serves.idempotent"),
     ("health", 'readiness = "http"', "health.readiness"),
+    ("health", 'readiness = "tcp"', "health.readiness"),
+    ("health", 'liveness = "http"', "health.liveness"),
+    ("health", 'liveness = "tcp"', "health.liveness"),
+    ("health", 'liveness = "notify"', "health.liveness"),
+    ("health", 'liveness = "ping"', "health.liveness"),
+    ("health", 'readiness = "exec"', "health.command"),
+    ("health", 'liveness = "exec"', "health.command"),
+    ("health", 'liveness = "exec"\ncommand = []', "health.command"),
+    ("health", 'command = ["./alive"]', "health.command"),
+    ("health", 'liveness = "exec"\ncommand = "./alive"', "health.command"),
+    ("health", "period = -1", "health.period"),
+    ("health", 'period = "often"', "health.period"),
+    ("health", "failures = 0", "health.failures"),
+    ("health", "failures = 101", "health.failures"),
+    ("health", "failures = 1.5", "health.failures"),
     ("health", 'readiness = "ping"', "health.readiness"),
     ("health", 'path = "healthz"', "health.path"),
     ("health", 'path = "/a b"', "health.path"),
@@ -209,6 +302,11 @@ BAD = [
     ("health", "timeout = -1", "health.timeout"),
     ("resources", "memory = -1", "resources.memory"),
     ("resources", "memory = 1.5", "resources.memory"),
+    ("resources", "memory_high = -1", "resources.memory_high"),
+    ("resources", 'memory = "1M"\nmemory_high = "2M"', "resources.memory_high"),
+    ("resources", "io = -1", "resources.io"),
+    ("resources", "io = 10001", "resources.io"),
+    ("resources", 'io = "10M"', "resources.io"),
     ("resources", 'cpu = "1"', "resources.cpu"),
     ("resources", "cpu = -0.5", "resources.cpu"),
     ("resources", "cpu = inf", "resources.cpu"),
@@ -301,15 +399,15 @@ def test_mistakes_of_every_kind_come_together() -> None:
         memory = "1G"
         instances = "every-host"
         spares = 1
-        secrets = {}
+        hosts = {}
         [health]
         readiness = "http"
         [metrics]
         path = "/metrics"
     """)
     assert sorted(line.partition(": ")[0] for line in got) == [
-        "health.readiness", "helth", "metrics", "node.instances", "node.memory", "node.name", "node.run",
-        "node.secrets", "node.spares", "node.version",
+        "health.readiness", "helth", "metrics", "node.hosts", "node.instances", "node.memory", "node.name",
+        "node.run", "node.spares", "node.version",
     ]  # fmt: skip
     assert "node.memory: unknown key; nearest known key: resources.memory" in got
     assert 'node.instances: "every-host" is not yet supported' in got
@@ -331,6 +429,56 @@ def test_lists_of_tables_that_are_planned() -> None:
         "publishes: not yet supported",
         "consumes: not yet supported",
     ]
+
+
+HELD = 'port = 80\nprotocol = "tcp"\nlisten = "fd"\n'
+
+
+def test_a_node_whose_socket_is_held() -> None:
+    got = read_node(in_table("serves", HELD), "node.toml")
+    assert (got.holds_socket, got.proxied) == (True, False)
+    got = read_node(in_table("serves", "port = 80"), "node.toml")
+    assert (got.holds_socket, got.proxied) == (False, True)
+    got = read_node(SMALL, "node.toml")
+    assert (got.holds_socket, got.proxied) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("health", "key"),
+    [('readiness = "http"', "health.readiness"), ('liveness = "tcp"', "health.liveness")],
+)
+def test_a_held_socket_answers_for_the_dead(health: str, key: str) -> None:
+    (got,) = mistakes(in_table("serves", f"{HELD}[health]\n{health}"))
+    assert got.startswith(f"{key}: ")
+    assert got.endswith("a connection waits in the held socket whether the node lives or not")
+
+
+def test_a_spare_beside_a_held_socket_must_hear_that_it_is_one() -> None:
+    spare = SMALL + f"spares = 1\n[serves]\n{HELD}"
+    assert read_node(spare, "node.toml").spares == 1
+    (got,) = mistakes(spare + '[health]\nreadiness = "notify"\n')
+    assert got.startswith("node.spares: ")
+
+
+@pytest.mark.parametrize(
+    ("health", "alive_by", "every", "patience"),
+    [
+        ("", Probe.SDK, 0.5, 2.0),
+        ('readiness = "notify"', Probe.NONE, 0.5, 2.0),
+        ('readiness = "none"', Probe.NONE, 0.5, 2.0),
+        ('readiness = "http"\ntimeout = 2', Probe.HTTP, 0.5, 8.0),
+        ('readiness = "http"\nliveness = "tcp"\nperiod = 3\nfailures = 2', Probe.TCP, 3.0, 6.0),
+        ('liveness = "exec"\ncommand = ["./alive"]', Probe.EXEC, 5.0, 20.0),
+    ],
+)
+def test_how_life_is_asked_after(health: str, alive_by: Probe, every: float, patience: float) -> None:
+    got = read_node(in_table("serves", f"port = 80\n[health]\n{health}"), "node.toml").health
+    assert (got.alive_by, got.every, got.patience) == (alive_by, every, patience)
+
+
+def test_the_limit_that_slows_down_may_stand_alone() -> None:
+    got = read_node(in_table("resources", 'memory_high = "1M"'), "node.toml")
+    assert got.resources == Resources(memory_high=1024**2)
 
 
 def test_the_default_test_command_may_be_written() -> None:

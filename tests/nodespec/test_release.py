@@ -145,7 +145,7 @@ def test_a_thousand_files_take_well_under_a_second(source: Path, tmp_path: Path)
 
 
 def test_everything_wrong_is_told_at_once(source: Path) -> None:
-    (source / "node.toml").write_text('[node]\nname = "Shop"\nversion = "1"\nbefore = []\nrun = ["x"]\n')
+    (source / "node.toml").write_text('[node]\nname = "Shop"\nversion = "1"\nhosts = {}\nrun = ["x"]\n')
     (source / "absolute").symlink_to("/etc/passwd")
     (source / "shop/out").symlink_to("../../other")
     (source / "circle").symlink_to("circle")
@@ -167,7 +167,7 @@ def test_everything_wrong_is_told_at_once(source: Path) -> None:
     assert sorted(refused(lambda: pack(source))) == sorted([
         'node.toml: node.name: expected a name of a-z, 0-9 and "-" that begins with a letter, '
         'at most 32 characters, got "Shop"',
-        "node.toml: node.before: not yet supported",
+        "node.toml: node.hosts: not yet supported",
         f"absolute: {inside} /etc/passwd; it leads out",
         f"shop/out: {inside} ../../other; it leads out",
         f"circle: {inside} circle; it leads in a circle, or through more than 255 steps",
@@ -211,6 +211,16 @@ def test_a_bad_manifest(source: Path, tmp_path: Path, content: bytes, reason: st
     assert refused(lambda: pack(source)) == [reason]
     assert refused(lambda: unpack(archive({"node.toml": content}), tmp_path / "target")) == [reason]
     assert os.listdir(tmp_path) == ["source"]
+
+
+def test_requirements_that_are_not_there(source: Path, tmp_path: Path) -> None:
+    named = MANIFEST + b'requirements = "requirements.txt"\n'
+    (source / "node.toml").write_bytes(named)
+    reason = "node.toml: node.requirements: expected a file of the release, got no file requirements.txt"
+    assert refused(lambda: pack(source)) == [reason]
+    assert refused(lambda: unpack(archive({"node.toml": named}), tmp_path / "target")) == [reason]
+    (source / "requirements.txt").symlink_to("start")
+    assert refused(lambda: pack(source))[0].endswith("got a link at requirements.txt")
 
 
 def test_no_folder(source: Path, tmp_path: Path) -> None:
