@@ -11,10 +11,10 @@ export PYTHONPATH := $(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo sim soak proto format lock tox clean
+.PHONY: help setup check test demo sim soak proto format lock deb tox clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
 
 setup: ## make .venv and .tools; the other targets do it themselves
 	@python="$$(sh packaging/setup/find-python)" && exec "$$python" packaging/setup
@@ -54,9 +54,12 @@ lock: setup ## resolve requirements/*.in to hashed lock files (ARGS="-U" for new
 	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
+deb: setup ## build the packages for Debian 12 into dist/ (ARGS="--version 0.1.1~rc1" for another version)
+	@$(PYTHON) packaging/deb/build.py $(ARGS)
+
 tox: setup ## unit tests under every Python there is
 	$(PYTHON) -m tox $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf .venv .tools .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .setup.lock
+	rm -rf .venv .tools .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .setup.lock build dist
 	find daemon proto nodes tests packaging -name __pycache__ -prune -exec rm -rf {} +
