@@ -159,6 +159,7 @@ class Node:
         if any(self._sockets):
             orders = Orders(self._caches, self._profile, self._on_loop, self._activate, self._describe)
             self._session = Session(*self._sockets, self._report, orders.obey, self._period)
+            self._pulse.on_late = self._session.beat_soon
         try:
             for hook in self._starts:
                 await called(hook)
@@ -213,6 +214,8 @@ class Node:
             self._profile.abandon()
         return {
             "lag": round(self._pulse.lag(), 6),
+            "stuck": round(self._pulse.overdue(), 6),
+            "oldest": round(self._server.oldest(), 3) if self._server else 0.0,
             "progress": self._work_done(),
             "rss": memory.rss(),
             "caches": self._caches.report(),

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 PERIOD = 0.1
+# Lateness that is news: a loop that stood still for so long says at once that it turns again.
+LATE = 0.5
 
 
 class Pulse:
@@ -13,14 +16,19 @@ class Pulse:
         self.due = 0.0
         self.worst = 0.0
         self.timer: asyncio.TimerHandle | None = None
+        self.on_late: Callable[[], object] = lambda: None
+        """Called on the loop when it turns again after it was late."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.due = time.monotonic() + PERIOD
         self.timer = loop.call_later(PERIOD, self.tick, loop)
 
     def tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.worst = max(self.worst, time.monotonic() - self.due)
+        late = time.monotonic() - self.due
+        self.worst = max(self.worst, late)
         self.start(loop)
+        if late > LATE:
+            self.on_late()
 
     def stop(self) -> None:
         if self.timer:
@@ -33,4 +41,5 @@ class Pulse:
         return max(worst, self.overdue())
 
     def overdue(self) -> float:
+        """How long the loop has stood still now: what a thread may say of it."""
         return max(0.0, time.monotonic() - self.due) if self.due else 0.0

@@ -115,7 +115,11 @@ class Connection(asyncio.Protocol):
         return body
 
     async def answer(self, request: Request, head: Head) -> None:
-        response = await self.server.application(request)
+        self.server.running[self] = time.monotonic()
+        try:
+            response = await self.server.application(request)
+        finally:
+            self.server.running.pop(self, None)
         keep = head.keep and not self.ended and not self.server.draining
         self.server.answered += 1
         if not self.transport.is_closing():
@@ -163,6 +167,8 @@ class Server:
     def __init__(self, application: Application, limits: Limits | None = None) -> None:
         self.application, self.limits = application, limits or Limits()
         self.connections: set[Connection] = set()
+        self.running: dict[Connection, float] = {}
+        """Since when each request is worked on, oldest first."""
         self.answered = 0
         self.draining = False
         self.empty = asyncio.Event()
@@ -180,6 +186,12 @@ class Server:
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expired()
         self.sweeper = self.loop.call_later(SWEEP, self.sweep)
+
+    def oldest(self) -> float:
+        """Seconds that the oldest unanswered request has taken; any thread may ask."""
+        # One call that copies: the loop goes on adding and taking away.
+        began = list(self.running.values())[:1]
+        return max(0.0, time.monotonic() - began[0]) if began else 0.0
 
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)

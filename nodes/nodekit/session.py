@@ -1,7 +1,9 @@
 """How does the node talk with noded? Datagrams both ways, in a thread of its own.
 
-A thread, so that a node whose event loop is stuck still beats (with its lateness) and still answers orders.
-noded may be away at any time: what cannot be sent is dropped and counted, and never an error of the node.
+A thread, so that a node whose event loop is stuck still answers orders and says where it hangs. That the
+thread beats proves nothing of the loop: each heartbeat tells how long the loop stands still now, and noded
+counts from the loop's last turn. noded may be away at any time: what cannot be sent is dropped and counted,
+and never an error of the node.
 """
 
 import json
@@ -70,6 +72,12 @@ class Session:
         self.send("READY=1")
         self.next_beat = time.monotonic()
         self.wake()
+
+    def beat_soon(self) -> None:
+        """Not before the node is ready. Any thread may call this."""
+        if self.next_beat < float("inf"):
+            self.next_beat = time.monotonic()
+            self.wake()
 
     def send(self, text: str) -> bool:
         """Any thread may call this; it never blocks."""

@@ -1,17 +1,23 @@
 """Is NODED_LISTEN read strictly, and does the socket get the right mode?"""
 
+import http.client
 import os
 import socket
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from nodekit import Listen
 from nodekit.listen import unlink_socket
-from tests.nodekit.noded_side import NodedSide
+from tests.nodekit.noded_side import DEADLINE, NodedSide, environ
 
 
-@pytest.mark.parametrize("text", ["unix:/run/i/a.1/http.sock", "127.0.0.1:8080", "[::1]:80", "localhost:0"])
+@pytest.mark.parametrize(
+    "text", ["unix:/run/i/a.1/http.sock", "127.0.0.1:8080", "[::1]:80", "localhost:0", "fd:3"]
+)
 def test_what_is_read_is_written_the_same(text: str) -> None:
     assert str(Listen.parse(text)) == text
 
@@ -29,10 +35,14 @@ def test_what_is_read_is_written_the_same(text: str) -> None:
         "127.0.0.1:65536",
         "a:-1",
         "a:²",
+        "fd:",
+        "fd:4",
+        "fd:-1",
+        "fd:3x",
     ],
 )
 def test_anything_else_is_refused_with_what_was_expected(text: str) -> None:
-    with pytest.raises(ValueError, match='NODED_LISTEN: expected "unix:/path" or "host:port"'):
+    with pytest.raises(ValueError, match='NODED_LISTEN: expected "unix:/path" or "host:port" or "fd:3"'):
         Listen.parse(text)
 
 
@@ -59,3 +69,83 @@ def test_a_file_that_is_no_socket_is_left_alone(noded: NodedSide) -> None:
 def test_a_port_is_bound_on_the_host_alone() -> None:
     with Listen(host="127.0.0.1").bind() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
+
+
+HELD = """
+import os, sys
+from nodekit import Node
+node = Node()
+
+@node.get("/pid")
+def pid(request):
+    return str(os.getpid())
+
+@node.get("/child")
+def child(request):
+    import subprocess
+    command = ["ls", "-l", "/proc/self/fd"]
+    return subprocess.run(command, close_fds=False, capture_output=True, text=True).stdout
+
+node.main()
+"""
+
+
+def handed(listener: socket.socket, place: Path, **more: str) -> subprocess.Popen[str]:
+    """Started as the launcher does it: the socket as descriptor 3, and nothing else."""
+    (place / "held.py").write_text(HELD)
+    variables = environ(**{"NODED_LISTEN": "fd:3", "LISTEN_FDS": "1", **more})
+    start = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.executable, [sys.executable, 'held.py'])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", start, str(listener.fileno())],
+        cwd=place,
+        env=variables,
+        pass_fds=[listener.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ask(port: int, path: str) -> str:
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        line.request("GET", path)
+        return line.getresponse().read().decode()
+    finally:
+        line.close()
+
+
+def test_a_socket_that_is_held_for_the_node_outlives_its_instances(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        first = handed(listener, tmp_path)
+        second = None
+        try:
+            assert ask(port, "/pid") == str(first.pid)
+            assert "socket:" not in ask(port, "/child"), "programs it starts hold nothing"
+            first.kill()
+            first.communicate(timeout=DEADLINE)
+            # Nobody accepts now: who connects waits and is not refused.
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as early:
+                early.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                second = handed(listener, tmp_path)
+                assert early.makefile().read().endswith(str(second.pid))
+            second.terminate()
+            assert second.wait(DEADLINE) == 0
+            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE).close()
+        finally:
+            for each in filter(None, (first, second)):
+                each.kill()
+                each.communicate(timeout=DEADLINE)
+
+
+def test_a_descriptor_that_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as unbound:
+        for more, words in (({}, "not a listening socket"), ({"LISTEN_FDS": "0"}, "LISTEN_FDS is not set")):
+            program = handed(unbound, tmp_path, **more)
+            _, said = program.communicate(timeout=DEADLINE)
+            assert program.returncode == 1
+            assert words in said

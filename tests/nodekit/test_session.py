@@ -80,6 +80,20 @@ def test_heartbeats_follow_each_other(noded: NodedSide, trial: Trial) -> None:
         noded.hear_message("heartbeat")
 
 
+def test_a_beat_out_of_turn_comes_at_once_and_not_before_ready(noded: NodedSide) -> None:
+    session = Session(noded.notify, "", dict, dict, 3600.0)
+    try:
+        session.beat_soon()
+        session.say_ready()
+        noded.hear_message("heartbeat")
+        assert noded.said == ["READY=1", 'NODED={"kind":"heartbeat"}']
+        session.beat_soon()
+        noded.hear_message("heartbeat")
+    finally:
+        session.period = 0.05
+        session.close()
+
+
 def test_noded_may_be_away_and_come_back(noded: NodedSide, trial: Trial) -> None:
     noded.shut()
     trial.session.say_ready()
