@@ -11,7 +11,7 @@ BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Either `path` is set (a unix socket), or `host` and `port`, or `fd` (an open socket, sd_listen_fds(3))."""
+    """Either `path` is set (a unix socket), or `host` and `port`, or `fd` (sd_listen_fds(3))."""
 
     path: str = ""
     host: str = ""

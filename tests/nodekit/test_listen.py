@@ -95,7 +95,8 @@ def handed(listener: socket.socket, place: Path, **more: str) -> subprocess.Pope
     (place / "held.py").write_text(HELD)
     variables = environ(**{"NODED_LISTEN": "fd:3", "LISTEN_FDS": "1", **more})
     start = (
-        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.executable, [sys.executable, 'held.py'])"
+        "import os, sys; given = int(sys.argv[1]); os.dup2(given, 3); os.set_inheritable(given, given == 3)\n"
+        "os.execv(sys.executable, [sys.executable, 'held.py'])"
     )
     return subprocess.Popen(
         [sys.executable, "-c", start, str(listener.fileno())],
