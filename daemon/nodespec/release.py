@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodespec.archive import Member, ending, header, padding
+from nodespec.environment import FOLDER, Files, without_environment
 from nodespec.manifest import NodeSpec
 from nodespec.reading import LONGEST_TEXT, ManifestError, Mistake, decode, read_node
 from nodespec.scan import Scan
@@ -45,13 +46,15 @@ class Packed:
     spec: NodeSpec
 
 
-def pack(directory: Path) -> Packed:
+def pack(directory: Path, made: Files | None = None) -> Packed:
     """Raises ReleaseError with everything that is wrong in the folder; `tree.SKIPPED` stays behind.
 
-    Every file is read once, so blob and digest agree even while somebody writes into the folder.
+    `made` takes the place of what lies in `.noded`. Every file is read once, so blob and digest agree even
+    while somebody writes into the folder.
     """
-    scan = Scan(source=True)
+    scan = Scan(source=True, left=frozenset() if made is None else frozenset({FOLDER}))
     scan.walk(directory)
+    scan.put(made or {})
     # what is missing in half a tree says nothing
     refuse_if(str(directory), scan.mistakes if scan.stopped else [])
     spec, mistakes = _manifest(scan.tree, scan.contents.get(MANIFEST, b""))
@@ -89,7 +92,7 @@ def unpack(blob: bytes | Path, target: Path) -> str:
     try:
         with io.BytesIO(blob) if isinstance(blob, bytes) else blob.open("rb") as source:
             tree = Unpacking(work, target.name).fill(source)
-        _refuse_without_manifest(tree, work, target.name)
+        _refuse_what_cannot_run(tree, work, target.name)
         # the rename makes the whole release appear at once; it fails when another one took the name meanwhile
         work = work.rename(target)
         sync(target.parent)
@@ -105,13 +108,14 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _refuse_without_manifest(tree: Tree, folder: Path, where: str) -> None:
+def _refuse_what_cannot_run(tree: Tree, folder: Path, where: str) -> None:
     is_file = MANIFEST in tree and tree[MANIFEST].kind is Kind.FILE
     content = b""
     if is_file:
         with (folder / MANIFEST).open("rb") as source:
             content = source.read(LONGEST_TEXT + 1)
-    refuse_if(where, _manifest(tree, content)[1])
+    spec, mistakes = _manifest(tree, content)
+    refuse_if(where, mistakes or (without_environment(spec, tree, folder) if spec else ()))
 
 
 def _manifest(tree: Tree, content: bytes) -> tuple[NodeSpec | None, list[Mistake]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nodespec.environment import Files
 from nodespec.tables import Mistake
 from nodespec.tree import (
     MOST_BYTES,
@@ -47,6 +48,8 @@ class Scan:
     """With `source`, a working folder is read: leftovers of tools are passed over and contents are kept."""
 
     source: bool
+    left: frozenset[str] = frozenset()
+    """Names at the top that are passed over too."""
     tree: Tree = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
@@ -70,11 +73,23 @@ class Scan:
         finally:
             os.close(top)
 
+    def put(self, files: Files) -> None:
+        """Takes in files that lie elsewhere, within the same limits."""
+        try:
+            for path, (content, executable) in files.items():
+                self.mistakes += path_mistakes(path)
+                self._count(stat.S_IFREG)
+                self._grow(len(content))
+                self.tree[path] = file(executable, len(content), hashlib.sha256(content).hexdigest())
+                self.contents[path] = content
+        except _TooMuchError:
+            self.stopped = True
+
     def _folder(self, folder: int, prefix: str) -> None:
         for name in sorted(os.listdir(folder)):
-            if self.source and skipped(name):
-                continue
             path = prefix + name
+            if path in self.left or (self.source and skipped(name)):
+                continue
             found = list(path_mistakes(path))
             self.mistakes += found
             try:
@@ -128,8 +143,11 @@ class Scan:
 
     def _chunks(self, descriptor: int) -> Iterator[bytes]:
         while chunk := os.read(descriptor, CHUNK):
-            self.size += len(chunk)
-            if self.size > MOST_BYTES:
-                self.mistakes.append(too_many_bytes())
-                raise _TooMuchError
+            self._grow(len(chunk))
             yield chunk
+
+    def _grow(self, count: int) -> None:
+        self.size += count
+        if self.size > MOST_BYTES:
+            self.mistakes.append(too_many_bytes())
+            raise _TooMuchError
