@@ -3,18 +3,21 @@
 import argparse
 import fcntl
 import os
+import resource
 import signal
 import socket
 import sys
 from pathlib import Path
 
-from launcher.cgroups import detect
+from launcher.hierarchies import detect
 from launcher.loop import Loop
 from launcher.perform import Perform
 from launcher.server import Server, log
 from launcher.settings import BadSettings, Settings, read_settings
 
 _BACKLOG = 128
+_MOST_FILES = 65536
+"""Each instance costs the launcher a descriptor or two."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +55,7 @@ def _serve(settings: Settings) -> int:
     _stop_on_signals(loop)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as listener:
         server = Server(loop, listener, settings.peers)
-        perform = Perform(settings, cgroups, loop, server.tell)
+        perform = Perform(settings, cgroups, loop, server.tell, _raise_files())
         server.task = perform.task
         adopted = perform.adopt()
         _open_door(listener, settings.socket, perform.group)
@@ -65,6 +68,15 @@ def _serve(settings: Settings) -> int:
         cgroups.leave()
     log("launcher leaves; nodes go on")
     return 0
+
+
+def _raise_files() -> tuple[int, int]:
+    """Answers the limits there were."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft not in (hard, resource.RLIM_INFINITY) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return soft, hard
 
 
 def _open_door(listener: socket.socket, path: str, group: int) -> None:

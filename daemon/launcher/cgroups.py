@@ -1,6 +1,7 @@
-"""Which control groups hold an instance, and how are they made, limited, counted, killed and removed?
+"""Which control groups hold an instance, and how are they made, limited, frozen, killed and removed?
 
-"v2": one tree for everything. "hybrid": limits on v1, the v2 tree for killing. "v1", "none": what is left.
+"v2": one tree for everything. "hybrid": limits on v1, the v2 tree for killing and freezing. "v1", "none":
+what is left. An instance may be the name of a group inside an instance's group too: "catalog.7/x1".
 """
 
 import os
@@ -10,15 +11,29 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.orders import INSTANCE_NAME, Limits
+from launcher.cgroupfs import counts, hand_down, number, pids_below, pids_in, read, write
+from launcher.orders import INSTANCE_NAME, Limits, Refusal
 
-CONTROLLERS: Final = ("memory", "cpu", "pids")
+_INNER: Final = re.compile("x[0-9]+")
 _PERIOD = 100_000  # microseconds, the kernel's default for cpu quotas
-_V1_FILES: Final = {"memory": "memory.limit_in_bytes", "cpu": "cpu.cfs_quota_us", "pids": "pids.max"}
-_V2_FILES: Final = {"memory": "memory.max", "cpu": "cpu.max", "pids": "pids.max"}
-_V1_NO_LIMIT: Final = {"memory": "-1", "cpu": "-1", "pids": "max"}
+_FILES: Final = {
+    "v1": {
+        "memory": ("memory.limit_in_bytes",),
+        "cpu": ("cpu.cfs_quota_us",),
+        "pids": ("pids.max",),
+        "io": ("blkio.bfq.weight", "blkio.weight"),
+    },
+    "v2": {
+        "memory": ("memory.max",),
+        "memory_high": ("memory.high",),
+        "cpu": ("cpu.max",),
+        "pids": ("pids.max",),
+        # The first comes with the cost model, the second with the BFQ scheduler.
+        "io": ("io.weight", "io.bfq.weight"),
+    },
+}
 # In this order: the first root that exists says which processes belong to an instance.
-_ROOT_NAMES: Final = ("unified", "pids", "memory", "cpu", "cpuacct")
+_ROOT_NAMES: Final = ("unified", "pids", "memory", "cpu", "cpuacct", "freezer", "io", "systemd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,9 @@ class Cgroups:
     kind: str
     roots: Mapping[str, str]
     degraded: tuple[str, ...] = ()
+    mount: str = ""
+    delegated: bool = False
+    """The subtree is another unit's, which makes and removes it."""
 
     def folders(self, instance: str) -> dict[str, str]:
         """Where the instance's groups are, "" where there is none."""
@@ -36,67 +54,137 @@ class Cgroups:
     def make(self, instance: str, limits: Limits) -> list[str]:
         """Makes the groups and writes the limits. Answers which limits could not be applied and why.
 
-        Raises OSError if a group cannot be made.
+        Raises OSError if a group cannot be made, Refusal if the delegated folder is gone.
         """
+        self._revive()
         for root in self._distinct():
             try:
                 os.mkdir(f"{root}/{instance}", 0o755)
             except FileExistsError:
                 continue
-        wanted = {"memory": limits.memory, "cpu": limits.cpu, "pids": limits.pids}
+        wanted = {
+            "memory": limits.memory,
+            "memory_high": limits.memory_high,
+            "cpu": limits.cpu,
+            "pids": limits.pids,
+            "io": limits.io,
+        }
         return [f for name, value in wanted.items() if (f := self._limit(instance, name, value)) is not None]
 
+    def _revive(self) -> None:
+        """Whoever owns the subtree may have removed it since, or made it anew without controllers."""
+        for root in self._distinct():
+            if self.delegated and root == self.roots.get("unified") and not os.path.isdir(root):
+                raise Refusal("unavailable", f"{root} is gone: is the unit that delegates it running?")
+            os.makedirs(root, 0o755, exist_ok=True)
+        if self.kind == "v2":
+            names = [name for name in _FILES["v2"] if self.roots.get(name) == self.roots["unified"]]
+            if not set(names) <= set(read(f"{self.roots['unified']}/cgroup.subtree_control").split()):
+                hand_down(self.roots["unified"], self.mount, self.delegated, names)
+
     def _limit(self, instance: str, name: str, value: float) -> str | None:
-        if name not in self.roots:
-            return f"{name} limit not applied: no {name} controller ({self.kind})" if value else None
-        file = (_V2_FILES if self.kind == "v2" else _V1_FILES)[name]
+        what = f"{name} weight not applied" if name == "io" else f"{name} limit not applied"
+        controller = name.partition("_")[0]
+        if controller not in self.roots:
+            return f"{what}: no {controller} controller ({self.kind})" if value else None
+        folder = f"{self.roots[controller]}/{instance}"
+        names = _FILES["v2" if self.kind == "v2" else "v1"].get(name, ())
+        # A weight may have one file, the other or none; every other file is there.
+        files = [file for file in names if name != "io" or os.path.exists(f"{folder}/{file}")]
+        if not files:
+            return f"{what}: the kernel has none here ({self.kind})" if value else None
         try:
-            write(f"{self.roots[name]}/{instance}/{file}", self._limit_text(name, value))
+            if name != "io" or value:
+                write(f"{folder}/{files[0]}", self._limit_text(name, files[0], value))
             if name == "memory" and self.kind == "v2" and value:
-                write(f"{self.roots[name]}/{instance}/memory.oom.group", "1")
+                write(f"{folder}/memory.oom.group", "1")
         except OSError as error:
-            return f"{name} limit not applied: {error.strerror}: {error.filename}" if value else None
+            return f"{what}: {error.strerror}: {error.filename}" if value else None
         return None
 
-    def _limit_text(self, name: str, value: float) -> str:
-        if name == "cpu" and self.kind == "v2":
-            return f"{int(value * _PERIOD)} {_PERIOD}" if value else f"max {_PERIOD}"
+    def _limit_text(self, name: str, file: str, value: float) -> str:
+        v2 = self.kind == "v2"
+        if name == "io":
+            return str(_weight(file, int(value)))
+        if name == "cpu":
+            quota = str(int(value * _PERIOD)) if value else "max" if v2 else "-1"
+            return f"{quota} {_PERIOD}" if v2 else quota
         if not value:
-            return "max" if self.kind == "v2" else _V1_NO_LIMIT[name]
-        return str(int(value * _PERIOD) if name == "cpu" else int(value))
+            return "max" if v2 or name == "pids" else "-1"
+        return str(int(value))
 
     def joins(self, instance: str) -> tuple[str, ...]:
         """The files a process writes "0" to, to become a member."""
         return tuple(f"{root}/{instance}/cgroup.procs" for root in self._distinct())
 
-    def pids(self, instance: str) -> set[int]:
-        return _pids_in(f"{self._first()}/{instance}")
+    def pids(self, instance: str, inner: bool = True) -> set[int]:
+        """Its processes, those of groups inside its own too, unless not `inner`."""
+        folder = f"{self._distinct()[0]}/{instance}"
+        return pids_below(folder) if inner else pids_in(folder)
+
+    def inner(self, instance: str) -> list[str]:
+        """The names of the groups inside the instance's."""
+        found = {
+            entry.name
+            for root in self._distinct()
+            for entry in _entries(f"{root}/{instance}")
+            if _INNER.fullmatch(entry.name)
+        }
+        return [f"{instance}/{name}" for name in sorted(found)]
 
     def kill(self, instance: str) -> bool:
-        """Kills the whole tree at once if the kernel can (v2, Linux 5.14), else keeps it from growing."""
+        """Kills the whole tree at once, if the kernel can (v2, Linux 5.14)."""
         try:
             write(f"{self.roots['unified']}/{instance}/cgroup.kill", "1")
         except (KeyError, OSError):
-            self._stop_growth(instance)
             return False
         return True
 
-    def _stop_growth(self, instance: str) -> None:
+    def stop_growth(self, instance: str) -> None:
+        """The last resort against what forks faster than it is killed."""
         if "pids" in self.roots:
-            try:
+            with suppress(OSError):
                 write(f"{self.roots['pids']}/{instance}/pids.max", "0")
-            except OSError:
-                return
+
+    def freeze(self, instance: str, still: bool) -> bool:
+        """Begins to freeze the tree, or thaws it. False when there is nothing to do it with.
+
+        On v1, what is killed while it is frozen dies when it is thawed.
+        """
+        unified, freezer = self.roots.get("unified"), self.roots.get("freezer")
+        if unified and os.path.exists(f"{unified}/{instance}/cgroup.freeze"):
+            write(f"{unified}/{instance}/cgroup.freeze", "1" if still else "0")
+        elif freezer:
+            write(f"{freezer}/{instance}/freezer.state", "FROZEN" if still else "THAWED")
+        else:
+            return False
+        return True
+
+    def frozen(self, instance: str) -> bool:
+        unified, freezer = self.roots.get("unified"), self.roots.get("freezer")
+        if unified and os.path.exists(f"{unified}/{instance}/cgroup.freeze"):
+            return counts(f"{unified}/{instance}/cgroup.events").get("frozen") == 1
+        return bool(freezer) and read(f"{freezer}/{instance}/freezer.state").strip() == "FROZEN"
+
+    def events(self, instance: str) -> dict[str, int]:
+        """How often the memory limits were met. v1 counts less: no high, and for oom the kills alone."""
+        told = dict.fromkeys(("high", "max", "oom", "oom_kill"), 0)
+        if "memory" not in self.roots:
+            return told
+        folder = f"{self.roots['memory']}/{instance}"
+        if self.kind == "v2":
+            found = counts(f"{folder}/memory.events")
+            return {name: found.get(name, 0) for name in told}
+        kills = counts(f"{folder}/memory.oom_control").get("oom_kill", 0)
+        return told | {"max": number(f"{folder}/memory.failcnt"), "oom": kills, "oom_kill": kills}
 
     def oom_kills(self, instance: str) -> int:
-        if "memory" not in self.roots:
-            return 0
-        file = "memory.events" if self.kind == "v2" else "memory.oom_control"
-        for line in _read(f"{self.roots['memory']}/{instance}/{file}").splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-        return 0
+        return self.events(instance)["oom_kill"]
+
+    def pressure(self, instance: str) -> dict[str, float | None]:
+        """The share of the last 10 s, 0 to 1, in which some of its processes waited for it."""
+        folder = f"{self.roots.get('unified', '')}/{instance}"
+        return {name: _some(read(f"{folder}/{name}.pressure")) for name in ("cpu", "memory", "io")}
 
     def remove(self, instance: str) -> str | None:
         """The reason if a group is still there: dying groups linger for some milliseconds."""
@@ -105,6 +193,8 @@ class Cgroups:
             try:
                 for inner, _, _ in os.walk(folder, topdown=False):
                     os.rmdir(inner)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 return f"{error.strerror}: {error.filename}"
         return None
@@ -125,154 +215,24 @@ class Cgroups:
     def _distinct(self) -> list[str]:
         return list(dict.fromkeys(self.roots[name] for name in _ROOT_NAMES if name in self.roots))
 
-    def _first(self) -> str:
-        return self._distinct()[0]
 
-
-def write(path: str, content: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        os.write(fd, content.encode())
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
-    finally:
-        os.close(fd)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
-        return ""
+        return []
 
 
-def _pids_in(folder: str) -> set[int]:
-    return {int(line) for line in _read(f"{folder}/cgroup.procs").split()}
+def _weight(file: str, wanted: int) -> int:
+    """From v2's 1 to 10000 around 100 to what the file takes; BFQ's part as systemd translates it."""
+    if file in ("blkio.bfq.weight", "io.bfq.weight"):
+        return wanted if wanted <= 100 else 100 + (wanted - 100) * 900 // 9900
+    return max(10, min(1000, wanted * 5)) if file == "blkio.weight" else wanted
 
 
-def detect(mountinfo: str, wanted: str, subtree: str) -> Cgroups:
-    """Looks what this host has and this user may use, and makes the subtree's folders there.
-
-    Whatever is missing against `wanted` or against full limits is named in `degraded`.
-    """
-    mounts = _mounts(mountinfo)
-    unified = mounts.get("unified", "")
-    absolute = subtree.startswith("/")
-    if absolute and not (unified and f"{subtree}/".startswith(f"{unified}/")):
-        return Cgroups("none", {}, (f"no limits, no whole-tree kill: {subtree} is in no cgroup2 mount",))
-    relative = subtree.removeprefix(unified) if absolute else f"/{subtree}"
-    v1 = [name for name in (*CONTROLLERS, "cpuacct") if name in mounts]
-    kind = _kind(unified, bool(v1)) if wanted == "auto" else wanted
-    if kind == "none":
-        reason = "configured" if wanted == "none" else "no cgroup mount found"
-        return Cgroups("none", {}, (f"no limits, no whole-tree kill: cgroups = none ({reason})",))
-    if kind == "v2" and unified:
-        return _usable("v2", {"unified": f"{unified}{relative}"}, unified, absolute)
-    names = [] if kind == "v2" else v1 if kind == "v1" or not unified else ["unified", *v1]
-    return _usable(kind, {name: f"{mounts[name]}{relative}" for name in names}, unified, False)
-
-
-def _kind(unified: str, v1: bool) -> str:
-    offered = set(_read(f"{unified}/cgroup.controllers").split()) if unified else set[str]()
-    if unified and (set(CONTROLLERS) <= offered or not v1):
-        return "v2"
-    return "none" if not v1 else "hybrid" if unified else "v1"
-
-
-def _mounts(mountinfo: str) -> dict[str, str]:
-    """Where each hierarchy is mounted: "unified" and the names of v1 controllers."""
-    found: dict[str, str] = {}
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        if not right.startswith("cgroup"):
-            continue
-        filesystem, _, options = right.split(" ")[:3]
-        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split(" ")[4])
-        names = ["unified"] if filesystem == "cgroup2" else options.split(",")
-        for name in names:
-            found.setdefault(name, place)
-    return found
-
-
-def _usable(kind: str, roots: Mapping[str, str], unified: str, delegated: bool) -> Cgroups:
-    good: dict[str, str] = {}
-    degraded: list[str] = []
-    for name, root in roots.items():
-        problem = _try(root)
-        if problem is None:
-            good[name] = root
-        else:
-            what = "whole-tree kill" if name == "unified" else f"{name} limits"
-            degraded.append(f"{what}: {problem}")
-    if kind == "v2" and "unified" in good:
-        missing = _enable(good["unified"], unified, delegated)
-        good |= {name: good["unified"] for name in CONTROLLERS if name not in missing}
-        degraded += [f"{name} limits: {reason}" for name, reason in missing.items()]
-    elif kind != "v2":
-        degraded += [f"{n} limits: no v1 controller mounted" for n in CONTROLLERS if n not in roots]
-    if kind == "hybrid" and "unified" not in good:
-        kind = "v1"
-    if not good:
-        return Cgroups("none", {}, (*degraded, "no limits, no whole-tree kill: no cgroup can be used"))
-    return Cgroups(kind, good, tuple(degraded))
-
-
-def _try(root: str) -> str | None:
-    """Why the folder cannot hold groups that processes can join, None if it can."""
-    probe = f"{root}/launcher-probe"
-    try:
-        os.makedirs(probe, 0o755, exist_ok=True)
-    except OSError as error:
-        return f"{error.strerror}: {error.filename}"
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            write(f"{probe}/cgroup.procs", "0")
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    with suppress(OSError):  # A dying group may linger; the next start finds and uses it.
-        os.rmdir(probe)
-    return f"processes cannot join a group in {root}" if status else None
-
-
-def _enable(root: str, mount: str, delegated: bool) -> dict[str, str]:
-    """Hands the controllers down to the instances' groups. Answers what could not be, and why."""
-    levels = [root]
-    while not delegated and levels[0] != mount:
-        levels.insert(0, os.path.dirname(levels[0]))
-    missing: dict[str, str] = {}
-    for level in levels:
-        offered = _read(f"{level}/cgroup.controllers").split()
-        for name in (name for name in CONTROLLERS if name not in missing):
-            if name not in offered:
-                missing[name] = f"controller not available in {level}"
-                continue
-            problem = _hand_down(level, name)
-            if problem is not None:
-                missing[name] = problem
-    return missing
-
-
-def _hand_down(level: str, name: str) -> str | None:
-    if name in _read(f"{level}/cgroup.subtree_control").split():
+def _some(text: str) -> float | None:
+    words = text.partition("\n")[0].split()
+    if len(words) < 2 or words[0] != "some":
         return None
-    if os.getpid() in _pids_in(level):
-        _move_self(f"{level}/launcher")
-    try:
-        write(f"{level}/cgroup.subtree_control", f"+{name}")
-    except OSError as error:
-        return f"{error.strerror}: {error.filename}"
-    return None
-
-
-def _move_self(leaf: str) -> None:
-    """A v2 group with processes of its own cannot hand controllers down."""
-    try:
-        os.makedirs(leaf, exist_ok=True)
-        write(f"{leaf}/cgroup.procs", "0")
-    except OSError:
-        return
+    return float(words[1].partition("=")[2]) / 100

@@ -1,6 +1,7 @@
 """Does a mapping from outside hold what was expected? Every mistake is collected, none is guessed away."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -70,6 +71,13 @@ def filled(value: object) -> str | None:
 def path(value: object) -> str | None:
     found = text(value)
     return found if found is not None and found.startswith("/") and len(found) < 4096 else None
+
+
+def place(value: object) -> str | None:
+    """A path that says where it leads, links aside: without ".", ".." and double slashes, not / itself."""
+    found = path(value)
+    plain = found is not None and os.path.normpath(found) == found != "/" and not found.startswith("//")
+    return found if plain else None
 
 
 def whole(value: object) -> int | None:

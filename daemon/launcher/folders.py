@@ -105,6 +105,31 @@ def _hand_over(top: int, before: int, uid: int, gid: int) -> None:
                 os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
 
 
+def make_written(path: str, roots: tuple[str, ...], uid: int, gid: int) -> None:
+    """A folder the node writes to besides its own. What is there already and is somebody else's stays so.
+
+    Raises PermissionError when it lies below none of the roots, or belongs to another user.
+    """
+    root = next((root for root in roots if path.startswith(f"{root}/")), None)
+    if root is None:
+        raise PermissionError(
+            errno.EPERM, f"not below one of `write` of the launcher's settings: {', '.join(roots)}"
+        )
+    with contextlib.ExitStack() as way:
+        own = way.enter_context(folder(root))
+        for name in path.removeprefix(f"{root}/").split("/"):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=own)
+            own = way.enter_context(folder(name, own))
+        owner = os.fstat(own).st_uid
+        if owner == uid:
+            return
+        if owner != os.geteuid() or os.listdir(own):
+            raise PermissionError(errno.EPERM, f"it belongs to uid {owner}, not to the node's user {uid}")
+        os.fchown(own, uid, gid)
+        os.fchmod(own, 0o700)
+
+
 def _make(top: int, name: str) -> None:
     try:
         os.mkdir(name, 0o700, dir_fd=top)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 MARK = "NODED_INSTANCE"
 PLACE = "NODED_ORDERS"
+RUN = "NODED_RUN"
+"""Set for what was run to its end: nobody waits for that after a restart of the launcher."""
+_MOST_THREADS = 512
 _LARGEST = 512 * 1024
 
 
@@ -14,7 +17,11 @@ class Stat:
     session: int
     threads: int
     start_time: int  # clock ticks after boot, field 22
-    zombie: bool
+    state: str
+
+    @property
+    def zombie(self) -> bool:
+        return self.state in ("Z", "X")
 
 
 def read(path: str) -> bytes | None:
@@ -46,7 +53,7 @@ def stat(pid: int) -> Stat | None:
         return None
     # The name in brackets may itself hold brackets and blanks; everything of use follows the last one.
     rest = raw[raw.rindex(b")") + 2 :].split()
-    return Stat(int(rest[1]), int(rest[3]), int(rest[17]), int(rest[19]), rest[0] in (b"Z", b"X"))
+    return Stat(int(rest[1]), int(rest[3]), int(rest[17]), int(rest[19]), rest[0].decode())
 
 
 def uid(pid: int) -> int | None:
@@ -54,6 +61,42 @@ def uid(pid: int) -> int | None:
         if line.startswith(b"Uid:"):
             return int(line.split()[1])
     return None
+
+
+def groups(pid: int) -> tuple[int, tuple[int, ...]]:
+    """Gid and supplementary groups; gid 0 when it is gone."""
+    fields = {}
+    for line in (read(f"/proc/{pid}/status") or b"").splitlines():
+        name, _, value = line.partition(b":")
+        fields[name] = value.split()
+    gid = int(fields[b"Gid"][0]) if b"Gid" in fields else 0
+    return gid, tuple(int(word) for word in fields.get(b"Groups", ()))
+
+
+def threads(pid: int) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))[:_MOST_THREADS]
+    except OSError:
+        return []
+
+
+def waited(pid: int) -> float | None:
+    """Seconds its threads that live waited for a processor; None where the kernel does not count it."""
+    found = [read(f"/proc/{pid}/task/{thread}/schedstat") for thread in threads(pid)]
+    counted = [int(raw.split()[1]) for raw in found if raw]
+    return sum(counted) / 1e9 if counted else None
+
+
+def wchans(pid: int, most: int) -> list[dict[str, object]]:
+    """Where in the kernel each thread waits: "0" for one that runs."""
+    found: list[dict[str, object]] = []
+    for thread in threads(pid)[:most]:
+        place = read(f"/proc/{pid}/task/{thread}/wchan")
+        raw = read(f"/proc/{pid}/task/{thread}/stat")
+        if place is not None and raw:
+            state = raw[raw.rindex(b")") + 2 :][:1].decode()
+            found.append({"pid": pid, "tid": thread, "state": state, "wchan": place.decode(errors="replace")})
+    return found
 
 
 def environ(pid: int) -> dict[str, str]:

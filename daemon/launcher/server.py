@@ -11,18 +11,8 @@ import time
 from collections.abc import Callable
 
 from launcher.loop import Loop, Task
-from launcher.orders import (
-    LARGEST_REQUEST,
-    Hello,
-    Inspect,
-    Kind,
-    List,
-    Order,
-    Refusal,
-    Result,
-    Status,
-    read_request,
-)
+from launcher.orders import Hello, Inspect, Kind, List, Order, Refusal, Result, Status, Unlisten
+from launcher.requests import LARGEST_REQUEST, read_request
 
 _MOST_CLIENTS = 64
 _REST = 0.5  # after a connection that could not be accepted, usually for lack of descriptors
@@ -217,7 +207,9 @@ def _reply(number: int | None, order: Order | Refusal, result: Result | Refusal)
 
 def _name(order: Order) -> str:
     op = type(order).__name__.lower()
-    return f"{op} {order.instance}" if not isinstance(order, Hello | List) else op
+    if isinstance(order, Hello | List):
+        return op
+    return f"{op} {order.node if isinstance(order, Unlisten) else order.instance}"
 
 
 def log_order(order: Order | Refusal, result: Result | Refusal, seconds: float) -> None:

@@ -15,6 +15,7 @@ LARGEST_FILE = 256 * 1024
 KINDS = ("auto", "v2", "hybrid", "v1", "none")
 LARGEST_UID = 2**32 - 2
 LONGEST_SOCKET_PATH = 107
+_ROOTS = 'a list of absolute paths without "." and "..", / not among them'
 
 
 class BadSettings(Exception):
@@ -33,6 +34,10 @@ class Settings:
     dynamic: tuple[int, int] | None
     cgroup: str
     cgroups: str
+    secrets: tuple[str, ...]
+    """Below these lie the files whose content nodes may get through the launcher."""
+    write: tuple[str, ...]
+    """Below these nodes may ask for folders to write to."""
 
 
 def read_settings(path: Path) -> Settings:
@@ -69,6 +74,8 @@ def _settings_of(table: dict[str, object]) -> tuple[Settings, list[str]]:
         dynamic=given.take("dynamic", _uid_range, "[lowest uid, highest uid], without 0", None),
         cgroup=given.take("cgroup", _subtree, 'a name like "noded" or a folder in a cgroup mount', "noded"),
         cgroups=given.take("cgroups", _kind, f"one of {', '.join(KINDS)}", "auto"),
+        secrets=given.take("secrets", _roots, _ROOTS, ("/etc",)),
+        write=given.take("write", _roots, _ROOTS, ("/srv",)),
     )
     mistakes = given.finish()
     if settings.dynamic is not None:
@@ -127,6 +134,13 @@ def _uid_range(value: object) -> tuple[int, int] | None:
         return None
     low, high = _uid(value[0]), _uid(value[1])
     return (low, high) if low and high and low <= high else None
+
+
+def _roots(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list):
+        return None
+    found = tuple(place for entry in value if (place := fields.place(entry)) is not None)
+    return found if len(found) == len(value) else None
 
 
 def _subtree(value: object) -> str | None:

@@ -1,25 +1,25 @@
 """How does a program come to life? What the child does, step by step, before it becomes the program."""
 
-import ctypes
 import errno
+import fcntl
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from launcher import folders, proc
-from launcher.cgroups import write
+from launcher import folders, inherit, secrets
+from launcher.cgroupfs import write
 from launcher.loop import Pause
-from launcher.orders import Kind, Refusal
+from launcher.orders import Kind, Program, Refusal
+from launcher.settings import Settings
+from launcher.users import User
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_NO_NEW_PRIVS = 38
-_REPORT_FD = 3
+_LISTEN_FD = 3  # where sd_listen_fds(3) looks
+_REPORT_FD = 4
+_OUTPUT_FD = 5
 _EXEC = "exec"
 # A data folder of many files may have to change hands first; usually a start takes milliseconds.
 _LONGEST_START = 60.0
@@ -34,18 +34,20 @@ class Recipe:
 
     instance: str
     node: str
-    argv: tuple[str, ...]
-    cwd: str
-    env: Mapping[str, str]
-    uid: int
-    gid: int
+    program: Program
+    marks: Mapping[str, str]
+    """Variables that only the launcher sets."""
+    user: User
     switch: bool
-    files: int
+    files: tuple[int, int]
     joins: tuple[str, ...]
-    run: str
-    logs: str
-    data: str
+    settings: Settings
     group: int
+    own_folder: bool = True
+    listener: int = -1
+    """The socket it gets, -1 for none."""
+    output: int = -1
+    """Where its output goes, -1 for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +115,26 @@ def _become(recipe: Recipe, report: int) -> NoReturn:
     """Never returns into the launcher's loop, whatever happens."""
     step = "fork"
     try:
-        os.dup2(report, _REPORT_FD, inheritable=False)
-        os.closerange(_REPORT_FD + 1, 2**31 - 1)
+        _place({_REPORT_FD: report, _LISTEN_FD: recipe.listener, _OUTPUT_FD: recipe.output})
         for step, do in _steps(recipe):
             _report(step)
             do()
     except OSError as error:
         _report({"errno": error.errno, "text": _explain(recipe, step, error)})
+    except secrets.Unfit as unfit:
+        _report({"errno": 0, "text": f"{step}: {unfit}"})
     finally:
         os._exit(127)
+
+
+def _place(wanted: Mapping[int, int]) -> None:
+    """Gives each descriptor its number, and closes every other one above the standard three."""
+    last = max(wanted) + 1
+    free = {place: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, last) for place, fd in wanted.items() if fd >= 0}
+    os.closerange(3, last)
+    for place, fd in free.items():
+        os.dup2(fd, place, inheritable=place == _LISTEN_FD)
+    os.closerange(last, 2**31 - 1)
 
 
 def _report(message: object) -> None:
@@ -130,62 +143,63 @@ def _report(message: object) -> None:
 
 def _steps(recipe: Recipe) -> Iterator[tuple[str, Callable[[], object]]]:
     """The groups come first, so that nothing done here escapes them; the user late, the program last."""
+    program, settings, user = recipe.program, recipe.settings, recipe.user
     yield "new session", os.setsid
     for join in recipe.joins:
         yield f"join {join}", partial(write, join, "0")
-    yield "plain signals", _plain_signals
-    yield (
-        f"run folder {recipe.run}/{recipe.instance}",
-        lambda: folders.make_run(recipe.run, recipe.instance, recipe.uid, recipe.group),
-    )
-    if recipe.data:
+    yield "plain signals", inherit.plain_signals
+    yield "plain schedule", inherit.plain_schedule
+    if recipe.own_folder:
         yield (
-            f"data folder {recipe.data}/{recipe.node}",
-            lambda: folders.make_data(recipe.data, recipe.node, recipe.uid, recipe.gid),
+            f"run folder {settings.run}/{recipe.instance}",
+            lambda: folders.make_run(settings.run, recipe.instance, user.uid, recipe.group),
         )
-    yield f"log {recipe.logs}/{recipe.node}/{recipe.instance}.log", partial(_connect_output, recipe)
-    yield "resource limits", partial(_limit, recipe.files)
-    yield "no new privileges", _forbid_new_privileges
+    if program.data:
+        yield (
+            f"data folder {settings.data}/{recipe.node}",
+            lambda: folders.make_data(settings.data, recipe.node, user.uid, user.gid),
+        )
+    for path in program.write:
+        yield f"write {path}", partial(folders.make_written, path, settings.write, user.uid, user.gid)
+    if recipe.output < 0:
+        yield f"log {settings.logs}/{recipe.node}/{recipe.instance}.log", partial(_connect_log, recipe)
+    else:
+        yield "output", partial(_connect, _OUTPUT_FD)
+    env = dict(program.env)
+    yield from _environment(recipe, env)
+    yield "resource limits", partial(inherit.limit, recipe.files)
+    yield "no new privileges", inherit.forbid_new_privileges
     if recipe.switch:
-        yield f"become uid {recipe.uid}, gid {recipe.gid}", partial(_switch_user, recipe.uid, recipe.gid)
-    yield f"cwd {recipe.cwd}", partial(os.chdir, recipe.cwd)
-    yield _EXEC, partial(_execute, recipe.argv, recipe.env)
+        yield f"become uid {user.uid}, gid {user.gid}", partial(inherit.switch_user, user)
+    yield f"cwd {program.cwd}", partial(os.chdir, program.cwd)
+    yield _EXEC, partial(_execute, program.argv, env)
 
 
-def _plain_signals() -> None:
-    # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays ignored in the program.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    with suppress(OSError):  # A protected launcher must not hand its protection to nodes.
-        if (proc.read("/proc/self/oom_score_adj") or b"").startswith(b"-"):
-            write("/proc/self/oom_score_adj", "0")
+def _environment(recipe: Recipe, env: dict[str, str]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The manifest's variables, then those of its file, its secrets, and what nobody may override."""
+    program, roots, uid = recipe.program, recipe.settings.secrets, recipe.user.uid
+    if program.env_file:
+        yield "env_file", lambda: env.update(secrets.read_env_file(program.env_file, roots, uid))
+    for name, path in program.secrets.items():
+        yield f"secret {name}", partial(_add_secret, env, name, path, roots, uid)
+    env |= recipe.marks
+    if recipe.listener >= 0:
+        env |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "listen"}
 
 
-def _connect_output(recipe: Recipe) -> None:
-    log = folders.open_log(recipe.logs, recipe.node, recipe.instance, recipe.group)
+def _add_secret(env: dict[str, str], name: str, path: str, roots: tuple[str, ...], uid: int) -> None:
+    env[name] = secrets.read_secret(path, roots, uid)
+
+
+def _connect_log(recipe: Recipe) -> None:
+    _connect(folders.open_log(recipe.settings.logs, recipe.node, recipe.instance, recipe.group))
+
+
+def _connect(output: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-
-
-def _limit(files: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    os.umask(0o007)
-
-
-def _forbid_new_privileges() -> None:
-    if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _switch_user(uid: int, gid: int) -> None:
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
 
 
 def _execute(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
@@ -203,14 +217,17 @@ def _execute(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
 
 
 def _explain(recipe: Recipe, step: str, error: OSError) -> str:
-    reason = os.strerror(error.errno or 0)
+    # Our own words, or the kernel's; what Python makes of an error may quote more than it should.
+    reason = (
+        error.strerror if error.errno == errno.EPERM and error.strerror else os.strerror(error.errno or 0)
+    )
     if step.startswith("cwd "):
         return f"{step}: {reason}{_closed_folder(recipe)}"
     if step != _EXEC:
         place = f" ({error.filename})" if isinstance(error.filename, str) else ""
         return f"{step}: {reason}{place}"
-    name = recipe.argv[0]
-    return f"exec {name}: {reason}{_exec_hint(name, recipe.env, error.errno or 0)}"
+    name = recipe.program.argv[0]
+    return f"exec {name}: {reason}{_exec_hint(name, recipe.program.env, error.errno or 0)}"
 
 
 def _exec_hint(name: str, env: Mapping[str, str], number: int) -> str:
@@ -220,6 +237,7 @@ def _exec_hint(name: str, env: Mapping[str, str], number: int) -> str:
         executable = "/" not in name or os.access(name, os.X_OK)
         return " (a folder above or its interpreter is closed)" if executable else " (file is not executable)"
     if number == errno.ENOENT and "/" not in name:
+        # Only the manifest's own PATH is shown: the one of a file may be nobody's business.
         return f" (not in PATH {env.get('PATH', os.defpath)})"
     if number == errno.ENOENT and os.path.exists(name):
         return " (the interpreter its first line names is missing)"
@@ -228,9 +246,9 @@ def _exec_hint(name: str, env: Mapping[str, str], number: int) -> str:
 
 def _closed_folder(recipe: Recipe) -> str:
     """Which folder above the working directory keeps this user out."""
-    parts = recipe.cwd.split("/")
+    parts = recipe.program.cwd.split("/")
     for count in range(2, len(parts) + 1):
         above = "/".join(parts[:count])
         if os.path.isdir(above) and not os.access(above, os.X_OK):
-            return f" (uid {recipe.uid} may not enter {above})"
+            return f" (uid {recipe.user.uid} may not enter {above})"
     return ""

@@ -1,5 +1,6 @@
 """Which instances does the launcher know, which processes are theirs, and how did they end?"""
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ class Exit:
     code: int | None = None
     signal: int | None = None
     unknown: bool = False
+    oom: bool = False
+    """The kernel counted that it killed for lack of memory just then."""
 
     def told(self) -> Result:
-        return {"code": self.code, "signal": self.signal, "unknown": self.unknown}
+        return {"code": self.code, "signal": self.signal, "unknown": self.unknown, "oom": self.oom}
 
 
 @dataclass(slots=True)
@@ -36,7 +39,12 @@ class Record:
     starting: bool = False
     exit: Exit | None = None
     oom_kills: int = 0
+    oom_at: float = -math.inf
+    """When the last one was seen, by time.monotonic()."""
+    killed: bool = False
     session_over: bool = False
+    run: bool = False
+    """Run to its end for one who waits: not an instance of the node."""
 
     @property
     def running(self) -> bool:
@@ -70,7 +78,6 @@ class Table:
         os.close(record.pidfd)
         record.pidfd = -1
         record.exit = how
-        record.oom_kills = self._cgroups.oom_kills(record.instance)
 
     def forget_idle_uids(self) -> None:
         live = {record.node for record in self.records.values()}

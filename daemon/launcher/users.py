@@ -3,30 +3,41 @@
 import hashlib
 import os
 import pwd
+from dataclasses import dataclass
 
 from launcher.orders import Refusal
 from launcher.settings import LARGEST_UID, Settings
 from launcher.table import Table
 
 
-def user_of(node: str, user: str, settings: Settings, table: Table) -> tuple[int, int]:
-    """Uid and gid. Raises Refusal: never root, only users of the settings, only the own one if not root."""
+@dataclass(frozen=True, slots=True)
+class User:
+    """`groups` are the supplementary ones."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+def user_of(node: str, user: str, settings: Settings, table: Table) -> User:
+    """Raises Refusal: never root, only users of the settings, only the own one if not root."""
     own = os.geteuid()
     if user == "dynamic":
         if own != 0:
-            return own, os.getegid()
+            return User(own, os.getegid())
         uid = dynamic_uid(node, settings, table)
-        return uid, uid
-    uid, gid = _ids(user)
-    if uid == 0 or gid == 0:
-        raise Refusal("refused", f"user {user} has uid {uid} and gid {gid}; nodes never run as root")
+        return User(uid, uid)
+    found = _find(user)
+    if 0 in (found.uid, found.gid, *found.groups):
+        ids = f"uid {found.uid}, gid {found.gid} and groups {sorted(found.groups)}"
+        raise Refusal("refused", f"user {user} has {ids}; nodes never run as root")
     if own != 0:
-        if uid != own:
+        if found.uid != own:
             raise Refusal("refused", f"user {user}: the launcher is not root, only uid {own} is possible")
-        return own, os.getegid()
-    if user not in settings.users and str(uid) not in settings.users:
+        return User(own, os.getegid())
+    if user not in settings.users and str(found.uid) not in settings.users:
         raise Refusal("refused", f"user {user} is not among `users` of the launcher's settings")
-    return uid, gid
+    return found
 
 
 def dynamic_uid(node: str, settings: Settings, table: Table) -> int:
@@ -72,8 +83,8 @@ def data_owners(folder: str, low: int, high: int) -> dict[str, int]:
     return owners
 
 
-def _ids(user: str) -> tuple[int, int]:
-    """A uid that no entry of the host names has the group of the same number."""
+def _find(user: str) -> User:
+    """As the host's databases have it. A uid without an entry has the group of the same number."""
     numeric = user.isascii() and user.isdecimal()
     if numeric and (len(user) > 10 or int(user) > LARGEST_UID):
         raise Refusal("refused", f"user {user}: expected a uid of at most {LARGEST_UID}")
@@ -81,6 +92,7 @@ def _ids(user: str) -> tuple[int, int]:
         found = pwd.getpwuid(int(user)) if numeric else pwd.getpwnam(user)
     except KeyError:
         if numeric:
-            return int(user), int(user)
+            return User(int(user), int(user))
         raise Refusal("refused", f"user {user} does not exist on this host") from None
-    return found.pw_uid, found.pw_gid
+    groups = set(os.getgrouplist(found.pw_name, found.pw_gid)) - {found.pw_gid}
+    return User(found.pw_uid, found.pw_gid, tuple(sorted(groups)))

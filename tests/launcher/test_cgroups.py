@@ -4,12 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from launcher.cgroups import Cgroups, detect
+from launcher.cgroups import Cgroups
+from launcher.hierarchies import detect
 from launcher.orders import Limits
 from tests.launcher.lab import KIND, needs_limits
 
-V2_FILES = {"memory.max": "1048576", "memory.oom.group": "1", "cpu.max": "150000 100000", "pids.max": "7"}
-ALL = Limits(memory=1 << 20, cpu=1.5, pids=7)
+V2_FILES = {
+    "memory.max": "1048576",
+    "memory.high": "524288",
+    "memory.oom.group": "1",
+    "cpu.max": "150000 100000",
+    "pids.max": "7",
+}
+NO_LIMITS = {"memory.max": "max", "memory.high": "max", "cpu.max": "max 100000", "pids.max": "max"}
+V1_FILES = {"memory.limit_in_bytes": "1048576", "cpu.cfs_quota_us": "150000", "pids.max": "7"}
+NO_V1_LIMITS = {"memory.limit_in_bytes": "-1", "cpu.cfs_quota_us": "-1", "pids.max": "max"}
+ALL = Limits(memory=1 << 20, memory_high=1 << 19, cpu=1.5, pids=7)
+V1_ALL = Limits(memory=1 << 20, cpu=1.5, pids=7)
 
 
 def mount(path: Path, kind: str, options: str) -> str:
@@ -37,10 +48,10 @@ def test_v2_is_taken_when_it_has_the_controllers(tmp_path: Path) -> None:
     found = detect(v2_tree(tmp_path / "c g"), "auto", "noded")
     root = str(tmp_path / "c g/noded")
     assert (found.kind, found.degraded) == ("v2", ())
-    assert found.roots == dict.fromkeys(("unified", "memory", "cpu", "pids"), root)
+    assert found.roots == dict.fromkeys(("unified", "memory", "cpu", "pids", "io"), root)
     # Each level hands on what it does not hand on yet; a file keeps the last word written.
-    assert (tmp_path / "c g/cgroup.subtree_control").read_text() in ("+cpu", "+pids")
-    assert (tmp_path / "c g/noded/cgroup.subtree_control").read_text() == "+pids"
+    assert (tmp_path / "c g/cgroup.subtree_control").read_text() == "+io"
+    assert (tmp_path / "c g/noded/cgroup.subtree_control").read_text() == "+io"
 
 
 def test_delegated_v2_folder_is_left_alone_above(tmp_path: Path) -> None:
@@ -68,7 +79,8 @@ def test_hybrid_when_v1_holds_the_controllers(tmp_path: Path) -> None:
 
 def test_v1_alone(tmp_path: Path) -> None:
     found = detect(v1_trees(tmp_path, "memory", "cpu", "pids", "freezer"), "auto", "noded")
-    assert (found.kind, set(found.roots)) == ("v1", {"memory", "cpu", "pids"})
+    assert (found.kind, set(found.roots)) == ("v1", {"memory", "cpu", "pids", "freezer"})
+    assert found.degraded == ()
 
 
 def test_missing_v1_controller_is_told(tmp_path: Path) -> None:
@@ -76,6 +88,7 @@ def test_missing_v1_controller_is_told(tmp_path: Path) -> None:
     assert found.degraded == (
         "cpu limits: no v1 controller mounted",
         "pids limits: no v1 controller mounted",
+        "freeze, kill of what forks without end: no v1 freezer can be used",
     )
 
 
@@ -95,7 +108,7 @@ def test_wanted_but_absent(wanted: str) -> None:
 
 def test_folder_outside_the_mount(tmp_path: Path) -> None:
     found = detect(v2_tree(tmp_path / "cg"), "auto", f"{tmp_path}/cg2/noded")
-    assert found.degraded == (f"no limits, no whole-tree kill: {tmp_path}/cg2/noded is in no cgroup2 mount",)
+    assert found.degraded == (f"no limits, no whole-tree kill: {tmp_path}/cg2/noded is in no cgroup mount",)
 
 
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
@@ -114,9 +127,9 @@ def groups(tmp_path: Path, kind: str) -> Cgroups:
     ("kind", "limits", "files"),
     [
         ("v2", ALL, V2_FILES),
-        ("v2", Limits(), {"memory.max": "max", "cpu.max": "max 100000", "pids.max": "max"}),
-        ("v1", ALL, {"memory.limit_in_bytes": "1048576", "cpu.cfs_quota_us": "150000", "pids.max": "7"}),
-        ("v1", Limits(), {"memory.limit_in_bytes": "-1", "cpu.cfs_quota_us": "-1", "pids.max": "max"}),
+        ("v2", Limits(), NO_LIMITS),
+        ("v1", V1_ALL, V1_FILES),
+        ("v1", Limits(), NO_V1_LIMITS),
     ],
 )
 def test_limits_as_written(tmp_path: Path, kind: str, limits: Limits, files: dict[str, str]) -> None:
@@ -148,7 +161,7 @@ def test_counters_and_members(tmp_path: Path) -> None:
     assert made.folders("a.1")["cpuacct"] == ""
 
 
-def test_kill_at_once_or_stop_of_growth(tmp_path: Path) -> None:
+def test_kill_at_once_or_not(tmp_path: Path) -> None:
     made = groups(tmp_path, "v2")
     made.make("a.1", ALL)
     assert made.kill("a.1")
@@ -156,6 +169,7 @@ def test_kill_at_once_or_stop_of_growth(tmp_path: Path) -> None:
     (tmp_path / "a.1/cgroup.kill").unlink()
     (tmp_path / "a.1/cgroup.kill").mkdir()
     assert not made.kill("a.1")
+    made.stop_growth("a.1")
     assert (tmp_path / "a.1/pids.max").read_text() == "0"
 
 

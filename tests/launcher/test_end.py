@@ -62,12 +62,13 @@ def test_exit_is_told_and_kept(
         "code": code,
         "signal": number,
         "unknown": False,
+        "oom": False,
         "oom_kills": 0,
     }
     assert client.exited(instance) == {"event": "exited", **told}
     assert listener.exited(instance) == {"event": "exited", **told}
     status = client.do("status", instance=instance)
-    assert status["exit"] == {"code": code, "signal": number, "unknown": False}
+    assert status["exit"] == {"code": code, "signal": number, "unknown": False, "oom": False}
     assert (status["running"], status["processes"]) == (False, 0)
 
 

@@ -47,7 +47,8 @@ def test_end_of_an_adopted_process_is_told_as_unknown(room: Lab) -> None:
     client.do("signal", instance="stay.1", signal="TERM")
     event = client.exited("stay.1")
     assert (event["code"], event["signal"], event["unknown"]) == (None, None, True)
-    assert client.do("status", instance="stay.1")["exit"] == {"code": None, "signal": None, "unknown": True}
+    left = client.do("status", instance="stay.1")["exit"]
+    assert left == {"code": None, "signal": None, "unknown": True, "oom": False}
 
 
 def test_what_is_left_of_a_tree_is_found_and_killed(room: Lab) -> None:

@@ -116,11 +116,13 @@ def test_ignored_signals_are_plain_again(shared: Lab, client: Client) -> None:
     assert int(ignored, 16) & SETTABLE == 0
 
 
-def test_environment_may_name_its_marks_itself(shared: Lab, client: Client, script: str) -> None:
-    order = look(shared, script)
-    order["env"] |= {"NODED_INSTANCE": order["instance"], "NODED_ORDERS": "/elsewhere/orders.sock"}
-    client.do("start", **order)
-    assert seen(shared, order["instance"])["env"]["NODED_ORDERS"] == "/elsewhere/orders.sock"
+def test_marks_are_the_launchers_alone(shared: Lab, client: Client, script: str) -> None:
+    order = look(shared, script, data=True)
+    order["env"] |= {"NODED_INSTANCE": order["instance"], "NODED_ORDERS": "/elsewhere", "NODED_DATA": "/x"}
+    result = client.do("start", **order)
+    told = seen(shared, order["instance"])["env"]
+    assert told["NODED_ORDERS"] == f"{result['run']}/orders.sock"
+    assert told["NODED_DATA"] == f"{shared.home}/data/catalog"
 
 
 @needs_root
