@@ -12,6 +12,8 @@ from typing import Protocol
 from noded.model.actions import Regenerate
 from noded.model.inputs import Input, Observed
 from noded.model.instance import Process, Vitals
+from noded.model.liveness import Pressure
+from noded.model.release import Release
 from noded.model.route import Route, Traffic
 from nodespec.manifest import NodeSpec
 
@@ -148,10 +150,76 @@ class Launch:
     pids: int = 0
     files: int = 0
     data: bool = True
+    memory_high: int = 0
+    io: int = 0
+    env_file: str = ""
+    secrets: tuple[tuple[str, str], ...] = ()
+    """Variables and where the launcher reads them; we never see the values."""
+    write: tuple[str, ...] = ()
+    listen: str = ""
+    """Address of the socket that the launcher holds for the node; empty when it holds none."""
+
+
+def launch_of(
+    spec: NodeSpec,
+    home: Path,
+    env: tuple[tuple[str, str], ...],
+    instance: str,
+    argv: tuple[str, ...],
+    own: tuple[tuple[str, str], ...] = (),
+) -> Launch:
+    """A program of a release: its user, its limits, and of equal variables the node's over the host's `env`."""
+    named = (("NODED_NODE", spec.name), ("NODED_VERSION", spec.version))
+    limits = spec.resources
+    return Launch(
+        node=spec.name,
+        instance=instance,
+        argv=argv,
+        cwd=str(home),
+        env=tuple(dict((*env, *spec.env, *named, *own)).items()),
+        user=spec.user,
+        memory=limits.memory,
+        cpu=limits.cpu,
+        pids=limits.pids,
+        files=limits.files,
+        memory_high=limits.memory_high,
+        io=limits.io,
+        env_file=spec.env_file,
+        secrets=spec.secrets,
+        write=spec.write,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A program that was run to its end."""
+
+    status: str
+    """As of an instance that exited: `code 0`, `signal 9`, `out of memory` or `unknown`."""
+    output: str
+    """The newest of what it printed, untrusted."""
+    seconds: float
+    truncated: bool = False
 
 
 class Processes(Protocol):
     """What runs. Ends arrive as `InstanceExited` inputs, once for every watched instance."""
+
+    async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
+        """Start, wait for the end, clear up. With `into`, inside the groups of that instance.
+
+        It gets a name of its own, `node.N` with N from `FIRST_RUN` on, whatever the launch says.
+        Raises `TimedOut` when it had to be ended at its timeout.
+        """
+        ...
+
+    async def inspect(self, instance: str) -> Mapping[str, object]:
+        """What only root may see of it: pids, states, wait channels, descriptors; untrusted names."""
+        ...
+
+    async def unlisten(self, node: str) -> None:
+        """Close the sockets held for a node; none is fine."""
+        ...
 
     async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
         """Start, and say which limits could not be applied. Raises `Refused` with the launcher's words."""
@@ -192,6 +260,10 @@ class Heartbeat:
     at: float
     lag: float
     progress: int
+    stuck: float = 0.0
+    """Seconds the event loop had stood still when it was sent: its last turn is the last sign of life."""
+    oldest: float = 0.0
+    """Seconds that the oldest unanswered request had taken."""
 
 
 class Nodes(Protocol):
@@ -220,8 +292,26 @@ class Nodes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a process and those below it have done; differences of two looks tell what they do."""
+
+    cpu: float
+    """Seconds of CPU used."""
+    waited: float
+    """Seconds their threads were ready to run and had no CPU (/proc/PID/task/TID/schedstat)."""
+    state: str
+    """The kernel's letter for the main thread: R, S, D, T, t, Z."""
+
+
 class Sensors(Protocol):
     """Readings of processes from outside."""
+
+    def look(self, process: Process) -> Look | None:
+        """None when it has vanished."""
+        ...
+
+    def pressure(self) -> Pressure: ...
 
     def read(self, instance: str, process: Process, at: float) -> Vitals | None:
         """None when it has just vanished, which is ordinary."""
@@ -231,6 +321,14 @@ class Sensors(Protocol):
 class Probes(Protocol):
     async def answers(self, address: str, uid: int, path: str, timeout: float) -> bool:
         """True when a GET gets a 2xx answer in time; a unix socket must belong to `uid`."""
+        ...
+
+    async def responds(self, address: str, uid: int, path: str, timeout: float) -> bool:
+        """True when a GET gets any HTTP answer in time: it lives, whatever it says."""
+        ...
+
+    async def connects(self, address: str, uid: int, timeout: float) -> bool:
+        """True when a connection is taken in time."""
         ...
 
 
@@ -243,6 +341,10 @@ class Releases(Protocol):
         """Raises `NotFound` when the release is not here."""
         ...
 
+    async def all(self) -> tuple[Release, ...]:
+        """Those on this host whose manifest can be read."""
+        ...
+
 
 class Workshop(Protocol):
     """Has a node's next version made. The outcome arrives as an input, also after a restart of noded."""
@@ -251,6 +353,20 @@ class Workshop(Protocol):
 
     async def cancel(self, incident: str) -> None:
         """Stop the work; work that is not there is fine."""
+        ...
+
+
+class Renewable(Protocol):
+    def begun_anew(self) -> str:
+        """Why everything it knew is lost, told once; empty when nothing is."""
+        ...
+
+
+class Disk(Protocol):
+    """The disk of the state folder, with a reserve that is given up first when it fills."""
+
+    def lacking(self) -> str:
+        """What there is too little of, in words; empty while there is room and the reserve is held."""
         ...
 
 

@@ -48,7 +48,7 @@ from nodespec.manifest import (
 
 MB = 1_048_576
 SITE = Site("shop/prices.py", 41, "price_of", 12 * MB, 4321)
-HOST = Host(ports=((8100, 8199),), memory=8192 * MB)
+HOST = Host(ports=((8100, 8199),), sockets=((8200, 8231),), memory=8192 * MB)
 BUDGET = Budget()
 STOP = Stop("TERM", 5.0)
 A = TypeVar("A", bound=Action)

@@ -3,46 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from noded.model.actions import ActivateInstance, KillInstance, StartInstance, StopInstance, WakeAt
 from noded.model.inputs import ActionFailed, Woken
 from noded.model.state import Host, HostState
-from noded.policy.starting import FIRST_DELAY, LONGEST_DELAY, restart_delay
 from nodespec.manifest import Listen, Serves
 from tests.policy.build import HOST, Core, none, only, release_of, running, spec, starts
-
-SPREAD = 1.1
-NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
-
-
-@given(NAMES, st.integers(0, 100_000))
-def test_the_delay_is_bounded(node: str, failures: int) -> None:
-    delay = restart_delay(node, failures)
-    assert 0.0 <= delay <= LONGEST_DELAY * SPREAD
-    assert (delay == 0.0) == (failures <= 1)
-
-
-@given(NAMES, st.integers(0, 40), st.integers(0, 40))
-def test_the_delay_grows_with_the_failures(node: str, one: int, other: int) -> None:
-    fewer, more = sorted((one, other))
-    delay = restart_delay(node, more)
-    # At its longest only the spread is left.
-    assert restart_delay(node, fewer) <= delay or delay >= LONGEST_DELAY
-
-
-@given(NAMES, NAMES, st.integers(2, 20))
-def test_the_delay_is_the_same_in_every_replay(one: str, other: str, failures: int) -> None:
-    assert restart_delay(one, failures) == restart_delay(one, failures)
-    assert abs(restart_delay(one, failures) / restart_delay(other, failures) - 1.0) <= SPREAD - 1.0
-
-
-def test_the_delays_double_to_a_minute() -> None:
-    delays = [round(restart_delay("shop", n) / 1.05, 1) for n in range(2, 12)]
-    for expected, delay in zip([0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60], delays, strict=True):
-        assert expected * 0.95 <= delay <= expected * 1.06
-    assert restart_delay("shop", 2) >= FIRST_DELAY
 
 
 def test_a_new_node_gets_its_instances_and_spares() -> None:
@@ -109,9 +75,10 @@ def test_no_delay_keeps_a_spare_from_taking_over() -> None:
     core = running(spec(spares=1, start_timeout=600.0))
     for _ in range(5):
         core.exits(core.serving()[0])
-        core.tick(70.0)
-        core.comes_up(f"shop.{core.node.serial}")
-    assert core.node.backoff.failures == 5
+        core.tick(20.0)
+        core.comes_up(*(i.id for i in core.node.instances.values() if i.process is None))
+    assert core.at < core.node.backoff.until + 20.0 and core.node.backoff.failures > 2
+    core.exits(core.serving()[0])
     actions = core.exits(core.serving()[0])
     assert only(actions, ActivateInstance) and starts(actions) == []
     assert len(core.serving()) == 1

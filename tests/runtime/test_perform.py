@@ -13,12 +13,13 @@ from noded.model.inputs import (
     InstanceExited,
     InstanceStarted,
     MemoryProfiled,
+    Prepared,
     Woken,
 )
 from noded.ports import NotFound, Refused
 from noded.runtime.alarms import Alarms
 from noded.runtime.perform import Perform, World
-from nodespec.manifest import Resources, Stop
+from nodespec.manifest import Listen, Protocol, Resources, Serves, Stop
 from tests.adapters.looped import looped, until
 from tests.fakes.answers import FakeAnswers
 from tests.fakes.clock import FakeClock
@@ -86,7 +87,10 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
         env=(("LOG_LEVEL", "info"), ("LANG", "de")),
         user="shop",
         stop=Stop("TERM", 12.5),
-        resources=Resources(2**28, 0.5, 64, 256),
+        resources=Resources(2**28, 2**27, 0.5, 64, 200, 256),
+        env_file="/etc/shop/env",
+        secrets=(("KEY", "file:/etc/shop/key"),),
+        write=("/srv/shop",),
     )
     await bench.perform(replace(start(), listen="unix:/run/s", active=False))
     (launch,) = bench.processes.launched
@@ -106,6 +110,62 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
     }
     limits = (launch.user, launch.memory, launch.cpu, launch.pids, launch.files, launch.data)
     assert limits == ("shop", 2**28, 0.5, 64, 256, True)
+    assert (launch.memory_high, launch.io, launch.listen) == (2**27, 200, "")
+    assert (launch.env_file, launch.write) == ("/etc/shop/env", ("/srv/shop",))
+    assert launch.secrets == (("KEY", "file:/etc/shop/key"),)
+
+
+@looped
+async def test_a_held_socket_is_asked_for_by_its_address() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(
+        run=("/bin/sleep", "300"), serves=Serves(8200, Protocol.TCP, Listen.FD)
+    )
+    await bench.perform(replace(start(), listen="fd:3"))
+    (launch,) = bench.processes.launched
+    assert (launch.listen, dict(launch.env)["NODED_LISTEN"]) == ("127.0.0.1:8200", "fd:3")
+    await bench.perform(a.CloseSocket("catalog", "nobody is to answer there"))
+    assert bench.processes.unlistened == ["catalog"]
+
+
+def prepare() -> a.Prepare:
+    return a.Prepare("catalog", DIGEST, "1.4.0", "it starts for the first time")
+
+
+@looped
+async def test_what_comes_before_is_run_in_order_and_told() -> None:
+    bench = Bench()
+    before = (("/bin/true", "first"), ("/bin/true", "second"))
+    bench.releases.specs[DIGEST] = spec(before=before, start_timeout=7.0)
+    await bench.perform(prepare())
+    assert [launch.argv for launch in bench.processes.launched] == list(before)
+    assert bench.inbox.facts == [Prepared(bench.clock.now(), "catalog", DIGEST)]
+
+
+@looped
+async def test_the_first_that_fails_is_the_last_and_its_word_is_told() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(before=(("/bin/sh", "-c", "exit 3"), ("/bin/true",)))
+    await bench.perform(prepare())
+    assert len(bench.processes.launched) == 1
+    (told,) = bench.inbox.all(Prepared)
+    assert told.problem.startswith("/bin/sh -c exit 3 came before 1.4.0 and ended with code 3: ")
+
+
+@looped
+async def test_one_that_takes_too_long_has_failed() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(before=(("/bin/sleep", "300"),))
+    await bench.perform(prepare())
+    assert (bench.failure().action, bench.failure().kind) == ("Prepare", "TimedOut")
+
+
+@looped
+async def test_a_reload_is_a_signal() -> None:
+    bench = Bench()
+    await bench.perform(start())
+    await bench.perform(a.ReloadInstance(*ONE, "HUP", "uid 0 ordered reload"))
+    assert bench.processes.running["catalog.1"].ended == "signal 1"
 
 
 @looped

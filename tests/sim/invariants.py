@@ -38,11 +38,16 @@ def _ready(node: NodeState) -> list[Instance]:
     return [i for i in node.instances.values() if i.role is Role.STABLE and i.phase is Phase.READY]
 
 
+def _sent(instance: Instance) -> bool:
+    return instance.leaving and not instance.killed_at
+
+
 def capacity(old: NodeState | None, node: NodeState) -> Iterator[str]:
     """Rules 2 and 3: nobody is sent away while the wanted capacity would be missed."""
     if old is None or node.desired is not Desired.RUNNING:
         return
-    sent = [i.id for i in _ready(old) if i.id in node.instances and node.instances[i.id].leaving]
+    # What is killed was dead already.
+    sent = [i.id for i in _ready(old) if i.id in node.instances and _sent(node.instances[i.id])]
     if not sent:
         return
     left, wanted = len(_ready(node)), node.spec.instances

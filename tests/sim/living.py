@@ -12,6 +12,7 @@ from nodespec.manifest import (
     Listen,
     NodeSpec,
     Probe,
+    Protocol,
     Resources,
     RolloutPlan,
     Rung,
@@ -22,6 +23,8 @@ from tests.policy.build import MB
 
 LIMIT = 256 * MB
 BEGIN = 30 * MB
+SOCKETS = (8200, 8201)
+"""Ports of nodes whose sockets are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +99,24 @@ def some_traits(dice: Random) -> Traits:
 
 
 def some_spec(dice: Random, name: str, version: str, port: int | None) -> NodeSpec:
+    held = port in SOCKETS
     levels = [dice.choice([Autonomy.ACT, Autonomy.ACT, Autonomy.APPROVE, *Autonomy]) for _ in range(3)]
+    proxied = port is not None and not held
     readiness = dice.choice(
-        (Probe.SDK, Probe.NOTIFY, Probe.HTTP, Probe.NONE) if port else (Probe.SDK, Probe.NONE)
+        (Probe.SDK, Probe.NOTIFY, Probe.HTTP, Probe.NONE) if proxied else (Probe.SDK, Probe.NONE)
     )
+    listen = Listen.FD if held else dice.choice((Listen.UNIX, Listen.PORT))
     return NodeSpec(
         name=name,
         version=version,
         run=("python3", "-m", name),
+        before=(("migrate",),) if dice.random() < 0.2 else (),
+        reload=dice.choice(("", "HUP")),
         start_timeout=10.0,
         stop=Stop("TERM", dice.choice((1.0, 5.0))),
         instances=dice.choice((1, 1, 2, 3)),
-        spares=dice.choice((0, 1, 1, 2)) if port else 0,
-        serves=Serves(port, listen=dice.choice(tuple(Listen))) if port else None,
+        spares=dice.choice((0, 1, 1, 2)) if proxied else 0,
+        serves=Serves(port, Protocol.TCP if held else Protocol.HTTP, listen) if port else None,
         health=Health(readiness=readiness),
         resources=Resources(memory=LIMIT),
         healing=Healing(

@@ -12,6 +12,7 @@ from noded.model.actions import (
     CollectGarbage,
     EndProfile,
     KillInstance,
+    Prepare,
     Regenerate,
     RemoveInstance,
     RestoreCaches,
@@ -29,6 +30,7 @@ from noded.model.inputs import (
     InstanceReady,
     InstanceStarted,
     MemoryProfiled,
+    Prepared,
     RegenerationFailed,
 )
 from noded.model.release import Release
@@ -57,6 +59,8 @@ def perform(world: "World", action: Action) -> float:
             return _order(world, action)
         case Regenerate():
             return _regenerate(world, action)
+        case Prepare():
+            _prepare(world, action)
         case CancelRegeneration():
             world.die(f"{WORKER}.{_worker(action.incident)}", "signal 9")
     return 0.001
@@ -88,6 +92,20 @@ def _born(world: "World", action: StartInstance) -> None:
         world.later(world.dice.expovariate(1.0 / traits.life), lambda: _crash(world, one))
     if traits.start:
         world.later(world.dice.uniform(0.5, 1.5) * traits.start, lambda: _ready(world, one))
+
+
+def _prepare(world: "World", action: Prepare) -> None:
+    """It runs beside the lanes, and what it began is lost with noded."""
+    seconds = world.dice.uniform(0.1, 20.0)
+    problem = "it ended with code 1" if not world.calm and world.dice.random() < 0.2 else ""
+
+    def ended() -> None:
+        if world.launcher_up:
+            world.hear(Prepared(world.now, action.node, action.digest, problem))
+        else:
+            world.failed(action, "Unavailable", "the launcher went away")
+
+    world.in_this_life(seconds, ended)
 
 
 def _crash(world: "World", one: Living) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 
-from noded.model.inputs import ApplyRequested, CommandRequested
+from noded.model.inputs import ApplyRequested, CommandRequested, InstanceSilent, PolicyRead
+from noded.model.liveness import Pressure, Silence
 from noded.model.release import Release
 from noded.runtime import codec
-from tests.sim.living import some_spec, some_traits
+from nodespec.manifest import LIMITLESS, Autonomy, Levels
+from tests.sim.living import SOCKETS, some_spec, some_traits
 from tests.sim.world import World
 
-NAMES = {"shop": 8100, "till": 8101, "stock": 8102, "ticker": None}
+NAMES = {"shop": 8100, "till": 8101, "stock": 8102, "ticker": None, "echo": 8200}
 VERBS = (
     *("restart", "stop", "start", "start", "remove", "pause", "resume", "resume"),
-    *("abort", "promote", "finish", "approve", "approve", "approve", "explode"),
+    *("abort", "promote", "finish", "approve", "approve", "approve", "reload", "explode"),
 )
 
 
@@ -35,6 +37,8 @@ class Trouble:
             (self._lose_proxy, 200.0),
             (self._lose_launcher, 300.0),
             (self._lose_registry, 300.0),
+            (self._fall_silent, 60.0),
+            (self._change_policy, 300.0),
         ):
             self._often(call, every)
 
@@ -45,6 +49,7 @@ class Trouble:
         self._world.later(60.0, self._resume)
 
     def _resume(self) -> None:
+        self._world.hear(PolicyRead(self._world.now, LIMITLESS, held=False))
         for name in ("", *self._world.state.nodes):
             self._order("resume", name)
 
@@ -69,7 +74,7 @@ class Trouble:
         version = f"1.{self._versions[name]}"
         port = NAMES[name]
         if port is not None and dice.random() < 0.1:
-            port = dice.choice((8100, 8103, 8104, 9000))
+            port = dice.choice((8201, 9000) if port in SOCKETS else (8100, 8103, 8104, 9000))
         spec = some_spec(dice, name, version, port)
         release = Release(name, version, world.digest(spec), "uid 1000")
         world.register(spec, release, some_traits(dice))
@@ -83,7 +88,24 @@ class Trouble:
     def _order(self, verb: str, name: str) -> None:
         self._world.hear(CommandRequested(self._world.now, 2, verb, name, "uid 0"))
 
+    def _change_policy(self) -> None:
+        """An administrator edits policy.toml, or lays PAUSE beside it for a while."""
+        dice = self._dice
+        caps = LIMITLESS if dice.random() < 0.5 else Levels(*(dice.choice(tuple(Autonomy)) for _ in range(5)))
+        self._world.hear(PolicyRead(self._world.now, caps, held=dice.random() < 0.3))
+
     # Things
+
+    def _fall_silent(self) -> None:
+        """An instance is told to give no sign of life, whatever it and its host do."""
+        ready = [name for name, one in sorted(self._world.living.items()) if one.ready_at]
+        if not ready:
+            return
+        name, dice = self._dice.choice(ready), self._dice
+        pressure = Pressure(*(dice.choice((-1.0, 0.0, 0.9)) for _ in range(3)))
+        cpu, waited = dice.choice((0.0, 1.0)), dice.choice((0.0, 0.5))
+        silence = Silence(2.5, "its heartbeat", cpu, waited, dice.choice("RSDTt"), pressure)
+        self._world.hear(InstanceSilent(self._world.now, name.rpartition(".")[0], name, silence))
 
     def _crash(self) -> None:
         alive = sorted(self._world.living)

@@ -20,6 +20,16 @@ class StartInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Run the commands of [node] before, once for a release; the first instance waits for them."""
+
+    node: str
+    digest: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptInstance:
     """Watch a process that outlived us as if we had started it."""
 
@@ -36,6 +46,24 @@ class StopInstance:
     node: str
     instance: str
     signal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadInstance:
+    """Have it read its settings again, by the signal its manifest names."""
+
+    node: str
+    instance: str
+    signal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Close the listening socket that is held for a node from instance to instance."""
+
+    node: str
     reason: str
 
 
@@ -209,8 +237,11 @@ class Answer:
 
 Action: TypeAlias = (
     StartInstance
+    | Prepare
     | AdoptInstance
     | StopInstance
+    | ReloadInstance
+    | CloseSocket
     | KillInstance
     | RemoveInstance
     | ActivateInstance
@@ -236,6 +267,7 @@ Actions: TypeAlias = tuple[Action, ...]
 
 IRREVERSIBLE = (
     StartInstance,
+    Prepare,
     StopInstance,
     KillInstance,
     InstallRoute,
@@ -245,6 +277,9 @@ IRREVERSIBLE = (
     ForgetNode,
 )
 """What changes the world for good: written down and synced before it is done."""
+
+RECORDED = (Regenerate, RecordRelease, RecordNode, ForgetNode)
+"""What is not done while decisions cannot be written down: nothing of it keeps a process alive."""
 
 TRAFFIC = (InstallRoute, RenewShare, RemoveRoute)
 """The lane that never waits for work."""

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 from noded.model.incident import Report, Site
 from noded.model.instance import Process, Vitals
+from noded.model.liveness import Silence
 from noded.model.release import Release
 from noded.model.route import Traffic
 from noded.model.state import Host
-from nodespec.manifest import NodeSpec
+from nodespec.manifest import Levels, NodeSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,37 @@ class InstanceExited:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceSilent:
+    """It has given no sign of life for as long as its manifest grants; told again while that lasts."""
+
+    at: float
+    node: str
+    instance: str
+    silence: Silence
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The commands of [node] before were run for a release; `problem` is empty when all ended with 0."""
+
+    at: float
+    node: str
+    digest: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRead:
+    """What the administrator's files allow: policy.toml's caps, and whether PAUSE lies beside it."""
+
+    at: float
+    caps: Levels
+    held: bool
+    caps_of: tuple[tuple[str, Levels], ...] = ()
+    """Of single nodes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     instance: str
     node: str
@@ -127,6 +159,31 @@ class ProxyFound:
 class ProxyLost:
     at: float
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFilled:
+    """The disk of the state folder has no room left for more than keeping processes alive."""
+
+    at: float
+    cause: str
+    journaled: bool = True
+    """False when not even decisions can be written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFreed:
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRenewed:
+    """The registry was damaged and begins anew: it knows no node and no release."""
+
+    at: float
+    cause: str
+    releases: tuple[Release, ...] = ()
+    """All that are on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +259,16 @@ Input: TypeAlias = (
     | InstanceStarted
     | InstanceReady
     | InstanceExited
+    | InstanceSilent
+    | Prepared
+    | PolicyRead
     | Sampled
     | TrafficCounted
     | ProxyFound
     | ProxyLost
+    | DiskFilled
+    | DiskFreed
+    | RegistryRenewed
     | GarbageCollected
     | CachesShrunk
     | MemoryProfiled

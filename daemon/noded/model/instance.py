@@ -8,6 +8,9 @@ from noded.model.trend import Trend
 HUNG = 3.0
 """Seconds of stillness after which an instance counts as hung."""
 
+FIRST_RUN = 900_000_000
+"""Numbers from here on are of programs that were run once beside the instances; they are never adopted."""
+
 
 class Role(StrEnum):
     STABLE = "stable"
@@ -84,6 +87,8 @@ class Instance:
     condemned: str = ""
     """Why it is to be replaced; empty while it is wanted."""
     killed_at: float = 0.0
+    spared_at: float = 0.0
+    """When it was last found silent and left alone, because its host was what was slow."""
     ready_at: float = 0.0
     vitals: Vitals = field(default_factory=Vitals)
     load: Load = field(default_factory=Load)

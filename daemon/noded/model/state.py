@@ -9,7 +9,7 @@ from noded.model.instance import Instance, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout
 from noded.model.route import Route
-from nodespec.manifest import NodeSpec
+from nodespec.manifest import LIMITLESS, Levels, NodeSpec, lower
 
 
 class Desired(StrEnum):
@@ -25,6 +25,8 @@ class Backoff:
     until: float = 0.0
     last: str = ""
     """The newest failure in words."""
+    at: float = 0.0
+    """When the newest failure was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,23 @@ class NodeState:
     """The alarm that was last asked for; 0 when none is set."""
     unrecorded: bool = False
     """The registry did not take what should run: it is told again."""
+    prepared: tuple[str, ...] = ()
+    """Releases whose commands of [node] before have been run."""
+    preparing: str = ""
+    """The release they are being run for."""
+    holds_socket: bool = False
+    """A listening socket is open for it, whether an instance runs or not."""
+    caps: Levels = LIMITLESS
+    """What the administrator allows at most, whatever the manifest says."""
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def autonomy(self) -> Levels:
+        """How far noded may go by itself: the manifest's word, below the caps."""
+        return lower(self.spec.healing.autonomy, self.caps)
 
     @property
     def rolling_out(self) -> bool:
@@ -97,6 +112,8 @@ class Host:
     """Folder whose sub-folders, named by instance, hold the instances' sockets."""
     ports: tuple[tuple[int, int], ...] = ()
     """Ranges of ports the proxy has bound, both ends included."""
+    sockets: tuple[tuple[int, int], ...] = ()
+    """Ranges of ports at which listening sockets may be held for nodes."""
     instance_ports: tuple[int, int] = (20000, 20999)
     """Where instances listen that cannot use a unix socket."""
     memory: int = 0
@@ -112,6 +129,20 @@ class HostState:
     """Generation of the proxy that holds our routes; empty while it is away."""
     booted_at: float = 0.0
     removed: Mapping[str, Numbers] = field(default_factory=dict)
+    caps: Levels = LIMITLESS
+    caps_of: Mapping[str, Levels] = field(default_factory=dict)
+    """Of single nodes; they count beside those of all."""
+    held: bool = False
+    """The file PAUSE lies beside policy.toml."""
+    full: str = ""
+    """What has no room on the disk of the state folder; empty while there is room."""
+    journaled: bool = True
+    """False while decisions cannot be written down."""
+
+    @property
+    def limited(self) -> bool:
+        """By a person or for want of disk nothing goes on but keeping processes alive."""
+        return self.paused or self.held or bool(self.full)
 
     def holding(self, node: NodeState) -> "HostState":
         return replace(self, nodes={**self.nodes, node.name: node})

@@ -17,7 +17,7 @@ from noded.model.actions import (
 )
 from noded.model.incident import Record, Stage
 from noded.model.inputs import Booted, InstanceExited, InstanceStarted, Known, Observed
-from noded.model.instance import Instance, Phase, Role
+from noded.model.instance import FIRST_RUN, Instance, Phase, Role
 from noded.model.state import Desired, HostState, NodeState, Numbers
 from noded.policy import healing, lifecycle, rollout, starting
 from nodespec.manifest import Rung
@@ -29,7 +29,8 @@ def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, 
     state = _with_registry(state, fact, actions)
     alive = {o.instance: o for o in fact.observed if o.running}
     for node in tuple(state.nodes.values()):
-        node = replace(node, route=None, wake_at=0.0)
+        # What was being prepared may have ended half done: it is run again from its beginning.
+        node = replace(node, route=None, wake_at=0.0, preparing="")
         for instance in tuple(node.instances.values()):
             node = _compare(node, instance, alive.pop(instance.id, None), fact.at, actions)
         state = state.holding(_healing_again(node, fact.at))
@@ -49,7 +50,7 @@ def _take_in(state: HostState, stray: Observed, at: float, actions: list[Action]
     """
     name = stray.instance.rpartition(".")[0]
     node = state.nodes.get(name)
-    if node is None or node.desired is not Desired.RUNNING:
+    if node is None or node.desired is not Desired.RUNNING or _run_once(stray.instance):
         actions.append(KillInstance(name, stray.instance, "no node that is to run has it"))
         actions.append(RemoveInstance(name, stray.instance, "it belonged to no node"))
         return state
@@ -164,6 +165,11 @@ def _compare(
     return node
 
 
+def _run_once(instance: str) -> bool:
+    number = instance.rpartition(".")[2]
+    return number.isdigit() and int(number) >= FIRST_RUN
+
+
 def _healing_again(node: NodeState, at: float) -> NodeState:
     """An order that was under way may or may not have been done: choose again, budgets are kept.
 
@@ -184,6 +190,8 @@ def _beyond_strays(state: HostState, fact: Booted) -> HostState:
     for observed in fact.observed:
         name, _, number = observed.instance.rpartition(".")
         node = state.nodes.get(name)
-        if node is not None and number.isdigit() and int(number) > node.serial:
+        if node is None or _run_once(observed.instance):
+            continue
+        if number.isdigit() and int(number) > node.serial:
             state = state.holding(replace(node, serial=int(number)))
     return state

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from noded.model.actions import Action, Answer, RecordNode
+from noded.model.actions import Action, Answer, RecordNode, ReloadInstance
 from noded.model.incident import Stage
 from noded.model.inputs import CommandRequested
 from noded.model.instance import Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
-from noded.policy import rollout
+from noded.policy import rollout, starting, storage
 
 Outcome = tuple[NodeState, tuple[Action, ...], str]
 """The node, what is to be done, and the answer in words."""
@@ -18,6 +18,9 @@ class Refusal(Exception):
 
 
 def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Action, ...]]:
+    if not state.journaled and fact.verb not in ("pause", "resume"):
+        told = storage.refusal(state, f"cannot {fact.verb} {fact.node}")
+        return state, (Answer(fact.request, fact.node, "refused", told),)
     if not fact.node:
         return _host(state, fact)
     node = state.nodes.get(fact.node)
@@ -49,6 +52,8 @@ def _order(node: NodeState, fact: CommandRequested) -> Outcome:
             return _stop(node, fact, Desired.REMOVED, "is being removed; its releases and data stay on disk")
         case "restart":
             return _restart(node, fact)
+        case "reload":
+            return _reload(node, fact)
         case "pause":
             return replace(node, paused=True), (), f"{node.name} is paused: restarts go on, nothing else"
         case "resume":
@@ -88,6 +93,20 @@ def _restart(node: NodeState, fact: CommandRequested) -> Outcome:
         if not instance.condemned:
             node = node.having(replace(instance, condemned=f"{fact.by} ordered restart"))
     return replace(node, backoff=Backoff()), (), f"{node.name} restarts, one instance at a time"
+
+
+def _reload(node: NodeState, fact: CommandRequested) -> Outcome:
+    actions: list[Action] = []
+    for instance in node.instances.values():
+        signal = starting.spec_of(node, instance).reload
+        if instance.serves and signal:
+            actions.append(ReloadInstance(node.name, instance.id, signal, f"{fact.by} ordered reload"))
+    if not node.spec.reload:
+        raise Refusal(f"{node.name} has no [node] reload in its manifest: nodectl restart {node.name}")
+    if not actions:
+        raise Refusal(f"no instance of {node.name} is ready: nodectl status {node.name}")
+    told = ", ".join(action.instance for action in actions if isinstance(action, ReloadInstance))
+    return node, tuple(actions), f"{node.spec.reload} goes to {told}"
 
 
 def _of_rollout(node: NodeState, fact: CommandRequested) -> Outcome:

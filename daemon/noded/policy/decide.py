@@ -15,32 +15,44 @@ from noded.model.inputs import (
     CachesShrunk,
     CandidateProposed,
     CommandRequested,
+    DiskFilled,
+    DiskFreed,
     GarbageCollected,
     Input,
     InstanceExited,
     InstanceReady,
+    InstanceSilent,
     InstanceStarted,
     MemoryProfiled,
+    PolicyRead,
+    Prepared,
     ProxyFound,
     ProxyLost,
     RegenerationFailed,
+    RegistryRenewed,
     Sampled,
     TrafficCounted,
     Woken,
 )
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy import (
+    allowed,
     boot,
     command,
+    crashes,
     healing,
     lifecycle,
+    liveness,
     notes,
+    preparing,
     proxy,
     recording,
     regeneration,
     release,
     rollout,
     routing,
+    sockets,
+    storage,
     totals,
     vitals,
 )
@@ -90,6 +102,14 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
             return proxy.on_found(state, fact), ()
         case ProxyLost():
             return proxy.on_lost(state, fact), ()
+        case DiskFilled():
+            return storage.on_filled(state, fact), ()
+        case DiskFreed():
+            return storage.on_freed(state), ()
+        case PolicyRead():
+            return allowed.on_read(state, fact), ()
+        case RegistryRenewed():
+            return state, recording.of_everything(state, fact)
         case _:
             return _note_of_node(state, fact)
 
@@ -99,6 +119,8 @@ def _note_of_node(
     fact: InstanceStarted
     | InstanceReady
     | InstanceExited
+    | InstanceSilent
+    | Prepared
     | GarbageCollected
     | CachesShrunk
     | MemoryProfiled
@@ -118,6 +140,10 @@ def _note_of_node(
             node, actions = lifecycle.on_ready(node, fact)
         case InstanceExited():
             node, actions = _on_exited(node, fact)
+        case InstanceSilent():
+            node, actions = liveness.on_silent(node, fact)
+        case Prepared():
+            node, actions = preparing.on_prepared(node, fact)
         case GarbageCollected():
             node = healing.on_collected(node, fact)
         case CachesShrunk():
@@ -148,6 +174,8 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
             node, undone = rollout.on_start_failed(node, fact)
             node, killed = lifecycle.on_start_failed(node, fact)
             return node, (*undone, *killed)
+        case "Prepare":
+            return preparing.on_failed(node, fact)
         case "PublishSocket":
             return lifecycle.on_unreachable(node, fact)
         case "ActivateInstance":
@@ -178,12 +206,15 @@ def _converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostSt
         node = state.nodes.get(name)
         if node is None:
             continue
+        node = allowed.capped(node, state)
         node, promoted = rollout.advance(node, state, at)
         node, healed = healing.advance(node, state, at)
         node, moved = lifecycle.reconcile(node, state, at)
+        node = crashes.advance(node, at)
+        node, closed = sockets.reconcile(node)
         node, routed = routing.reconcile(node, state, at)
         # A share is cut before anything slower is begun.
-        actions += (*routed, *promoted, *healed, *moved)
+        actions += (*routed, *promoted, *healed, *moved, *closed)
         if node.desired is Desired.REMOVED and not node.instances and node.route is None:
             actions.append(ForgetNode(name, "it was removed and nothing of it runs"))
             state = state.forgetting(node)

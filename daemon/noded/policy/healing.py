@@ -18,6 +18,7 @@ from nodespec.manifest import Rung
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
+GROWTH = "memory-growth"
 PROFILE = 5.0
 """Seconds the memory profile runs: long enough for a leak that matters to name its line."""
 PATIENCE = 15.0
@@ -36,10 +37,11 @@ def on_growth(node: NodeState, instance: Instance, growth: Growth, limit: int, a
     record = node.healing
     now = record.now
     if now is not None:
-        return _again(node, now, instance, growth, at), ()
+        same = now.signature == GROWTH
+        return _again(node, now, instance, growth, at) if same else node, ()
     incident = Incident(
         id=f"{node.name}-{record.serial + 1}",
-        signature="memory-growth",
+        signature=GROWTH,
         instance=instance.id,
         finding=_finding(instance, growth, limit),
         opened_at=at,
@@ -112,8 +114,8 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
         return node, ()
     moot = _moot(node, now)
     if moot:
-        return _closed(node, moot, at), _abandoned(node, now, moot)
-    if (node.paused or state.paused) and now.stage is not Stage.EVIDENCE:
+        return closed(node, moot, at), _abandoned(node, now, moot)
+    if (node.paused or state.limited) and now.stage is not Stage.EVIDENCE:
         # A profile costs the node something: it is ended all the same.
         return node, ()
     match now.stage:
@@ -243,7 +245,7 @@ def _verifying(node: NodeState, now: Incident, at: float) -> NodeState:
     slopes = [s for i in node.of(Role.STABLE) if (s := trend.slope_over(i.trend, window)) is not None]
     change = f"memory grows {rate(max(slopes, default=0.0))}, before it grew {rate(now.slope)}"
     if told and all(t == "holds" for t in told):
-        return _closed(node, f"cured by {version}: {change}", at)
+        return closed(node, f"cured by {version}: {change}", at)
     if at - now.since > HOLD * window:
         outcome = f"{version} did not cure it: {change}"
         return _now(node, replace(now, stage=Stage.NEEDS_PERSON, since=at, outcome=outcome))
@@ -257,7 +259,7 @@ def _holding(node: NodeState, now: Incident, at: float) -> NodeState:
     if at - now.since < HOLD * watched:
         return node
     last = next((t for t in reversed(now.tried) if t.verdict in (Verdict.HELD, Verdict.BOUGHT_TIME)), None)
-    return _closed(
+    return closed(
         node, f"{last.rung} {last.verdict}: {last.detail}" if last else "it went away by itself", at
     )
 
@@ -309,7 +311,7 @@ def _finding(instance: Instance, growth: Growth, limit: int) -> str:
     )
 
 
-def _closed(node: NodeState, outcome: str, at: float) -> NodeState:
+def closed(node: NodeState, outcome: str, at: float) -> NodeState:
     record = node.healing
     if record.now is None:
         return node

@@ -16,8 +16,8 @@ from noded.model.actions import (
 )
 from noded.model.inputs import ActionFailed, InstanceExited, InstanceReady, InstanceStarted
 from noded.model.instance import HUNG, Instance, Phase, Role
-from noded.model.state import Backoff, Desired, HostState, NodeState
-from noded.policy import starting
+from noded.model.state import Desired, HostState, NodeState
+from noded.policy import crashes, starting
 from nodespec.manifest import Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
@@ -58,7 +58,7 @@ def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     if instance.leaving or instance.role is Role.CANARY:
         return node, (clear,)
     what = f"{instance.id} exited: {fact.status}"
-    return _failed(node, instance, what, fact.at), (clear,)
+    return crashes.count(node, instance, what, fact.at), (clear,)
 
 
 def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
@@ -72,7 +72,7 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     else:
         node = node.without(instance.id)
     if instance.role is not Role.CANARY:
-        node = _failed(node, instance, fact.cause, fact.at)
+        node = crashes.count(node, instance, fact.cause, fact.at)
     return node, tuple(actions)
 
 
@@ -84,7 +84,9 @@ def on_unreachable(node: NodeState, fact: ActionFailed) -> Outcome:
     kill = KillInstance(node.name, instance.id, fact.cause)
     gone = replace(instance, phase=Phase.STOPPING, since=fact.at, killed_at=fact.at, condemned=fact.cause)
     node = node.having(gone)
-    return node if instance.role is Role.CANARY else _failed(node, instance, fact.cause, fact.at), (kill,)
+    return node if instance.role is Role.CANARY else crashes.count(node, instance, fact.cause, fact.at), (
+        kill,
+    )
 
 
 def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
@@ -111,23 +113,16 @@ def _ready(node: NodeState, name: str, at: float) -> NodeState:
     return node.having(replace(node.instances[name], phase=Phase.READY, since=at, ready_at=at))
 
 
-def _failed(node: NodeState, instance: Instance, what: str, at: float) -> NodeState:
-    healthy = instance.ready_at > 0 and at - instance.ready_at >= starting.HEALTHY_RUN
-    failures = 1 if healthy else node.backoff.failures + 1
-    until = at + starting.restart_delay(node.name, failures)
-    return replace(node, backoff=Backoff(failures, until, what), restarts=node.restarts + 1)
-
-
 def _retire(node: NodeState, actions: list[Action], at: float) -> NodeState:
     """Send those away that are no longer wanted, never below the capacity that is."""
     for instance in tuple(node.instances.values()):
-        reason = _unwanted(node, instance)
+        reason = _unwanted(node, instance, at)
         if reason and not instance.leaving:
             node = dismiss(node, instance, reason, actions, at)
     return node
 
 
-def _unwanted(node: NodeState, instance: Instance) -> str:
+def _unwanted(node: NodeState, instance: Instance, at: float) -> str:
     """Why an instance is to go; empty while it is wanted."""
     if node.desired is not Desired.RUNNING:
         return f"the node is to be {node.desired}"
@@ -136,7 +131,7 @@ def _unwanted(node: NodeState, instance: Instance) -> str:
     if instance.digest != node.release.digest:
         return f"version {node.release.version} has taken over" if _can_go(node, instance) else ""
     if instance.role is Role.SPARE:
-        surplus = len(node.of(Role.SPARE)) - node.spec.spares - len(starting.condemned(node))
+        surplus = len(node.of(Role.SPARE)) - crashes.wanted_spares(node, at) - len(starting.condemned(node))
         return "it is one spare too many" if _least(node.of(Role.SPARE), surplus) is instance else ""
     if instance.condemned:
         return instance.condemned if _can_go(node, instance) else ""
@@ -170,7 +165,7 @@ def dismiss(node: NodeState, instance: Instance, reason: str, actions: list[Acti
     if instance.role is Role.CANARY and instance.vitals.still > HUNG:
         actions.append(KillInstance(node.name, instance.id, reason))
         return node.having(replace(instance, phase=Phase.STOPPING, since=at, condemned=reason, killed_at=at))
-    if instance.phase is Phase.READY and node.spec.serves is not None:
+    if instance.phase is Phase.READY and node.spec.proxied:
         return node.having(replace(instance, phase=Phase.DRAINING, since=at, condemned=reason))
     return _stop(node, instance, reason, actions, at)
 
@@ -205,7 +200,7 @@ def _start_timed_out(
     what = f"{instance.id} was not ready within {timeout:.0f} s of its start"
     actions.append(KillInstance(node.name, instance.id, what))
     node = node.having(replace(instance, phase=Phase.STOPPING, since=at, killed_at=at, condemned=what))
-    return node if instance.role is Role.CANARY else _failed(node, instance, what, at)
+    return node if instance.role is Role.CANARY else crashes.count(node, instance, what, at)
 
 
 def _drained(node: NodeState, instance: Instance, at: float) -> bool:

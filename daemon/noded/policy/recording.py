@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from noded.model.actions import Action, ForgetNode, RecordNode, RecordRelease
-from noded.model.inputs import ActionFailed
+from noded.model.inputs import ActionFailed, RegistryRenewed
+from noded.model.release import Release
 from noded.model.state import HostState, NodeState
 
 AWAY = ("Unavailable", "TimedOut")
@@ -35,9 +36,27 @@ def again(state: HostState) -> tuple[HostState, tuple[Action, ...]]:
     return state, tuple(actions)
 
 
+def of_everything(state: HostState, fact: RegistryRenewed) -> tuple[Action, ...]:
+    """What is remembered, entered into a registry that has lost it all."""
+    why = f"the registry begins anew: {fact.cause}"
+    actions: list[Action] = []
+    remembered: set[tuple[str, str]] = set()
+    for node in state.nodes.values():
+        actions += (_release(node.name, release, why) for release in node.releases)
+        remembered |= {(release.node, release.version) for release in node.releases}
+        release = node.release
+        actions.append(RecordNode(node.name, release.version, release.digest, node.desired, why))
+    on_disk = (release for release in fact.releases if (release.node, release.version) not in remembered)
+    return (*actions, *(_release(release.node, release, why) for release in on_disk))
+
+
 def _records(node: NodeState) -> tuple[Action, ...]:
     release, why = node.release, "the registry is told again"
     return (
-        RecordRelease(node.name, release.version, release.digest, release.origin, release.signature, why),
+        _release(node.name, release, why),
         RecordNode(node.name, release.version, release.digest, node.desired, why),
     )
+
+
+def _release(node: str, release: Release, why: str) -> RecordRelease:
+    return RecordRelease(node, release.version, release.digest, release.origin, release.signature, why)

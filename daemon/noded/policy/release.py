@@ -12,7 +12,7 @@ from noded.model.inputs import ApplyRequested
 from noded.model.instance import Role
 from noded.model.release import Release
 from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
-from noded.policy import rollout
+from noded.policy import capacity, rollout, storage
 
 NONE, CREATE, ROLLOUT, REPLACE = "none", "create", "rollout", "replace"
 KEPT = 50
@@ -43,6 +43,8 @@ def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[A
 
 def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> str:
     spec, release = fact.spec, fact.release
+    if state.full and not fact.plan_only:
+        return storage.refusal(state, f"cannot apply {release.node} {release.version}")
     if fact.taken and fact.taken != release.digest:
         return _other_content(release, fact.taken)
     held = node.version(release.version) if node is not None else None
@@ -55,7 +57,7 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
         return (
             f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
         )
-    return _port_refusal(state, fact)
+    return _port_refusal(state, fact) or capacity.refusal(state, spec)
 
 
 def _other_content(release: Release, taken: str) -> str:
@@ -69,14 +71,23 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
     serves = fact.spec.serves
     if serves is None:
         return ""
-    if not any(first <= serves.port <= last for first, last in state.host.ports):
-        ranges = ", ".join(f"{first}-{last}" for first, last in state.host.ports) or "none"
+    held = fact.spec.holds_socket
+    ports, key = (state.host.sockets, "[nodes] sockets") if held else (state.host.ports, "[proxy] ports")
+    if not any(first <= serves.port <= last for first, last in ports):
+        ranges = ", ".join(f"{first}-{last}" for first, last in ports) or "none"
         known = f"the ports of this host ({ranges})"
-        return f"port {serves.port} is outside {known}: see [proxy] ports in noded.toml"
+        return f"port {serves.port} is outside {known}: see {key} in noded.toml"
+    node = state.nodes.get(fact.spec.name)
+    if node is not None and node.holds_socket and (not held or _port(node) != serves.port):
+        return f"the socket of {node.name} at port {_port(node)} is in use: nodectl stop {node.name} first"
     for other in state.nodes.values():
         if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
             return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
     return ""
+
+
+def _port(node: NodeState) -> int:
+    return node.spec.serves.port if node.spec.serves else 0
 
 
 def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
@@ -87,12 +98,10 @@ def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
         return NONE, f"{name} {version} is what runs already"
     if node.desired is Desired.STOPPED:
         return REPLACE, f"{name} is stopped: {version} takes the place of {node.release.version}"
-    if node.spec.serves is None or fact.spec.serves is None:
-        return (
-            REPLACE,
-            f"{name} takes no requests: {version} replaces {node.release.version} instance by instance",
-        )
-    if node.spec.serves.port != fact.spec.serves.port:
+    if not node.spec.proxied or not fact.spec.proxied:
+        way = f"{version} replaces {node.release.version} instance by instance"
+        return REPLACE, f"{name} takes no requests through the proxy: {way}"
+    if _port(node) != (fact.spec.serves.port if fact.spec.serves else 0):
         return REPLACE, f"{name} changes its port: {version} replaces {node.release.version} at once"
     if _never_ran(node):
         return REPLACE, f"no instance of {name} {node.release.version} is ready: {version} takes its place"

@@ -75,7 +75,7 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
     fault = _fault(node, rollout, at)
     if fault:
         return roll_back(node, fault, at)
-    held = node.paused or state.paused
+    held = node.paused or state.limited
     if rollout.stage is Stage.PREPARING:
         return node if held else _first_step(node, rollout, at), ()
     return _judge(node, rollout, at, held)
@@ -102,7 +102,7 @@ def _fault(node: NodeState, rollout: Rollout, at: float) -> str:
     if gone:
         return gone[0].condemned or f"its canary {gone[0].id} is stopping"
     late = at - rollout.since > rollout.spec.start_timeout + PREPARE
-    if rollout.stage is Stage.PREPARING and late:
+    if rollout.stage is Stage.PREPARING and late and node.preparing != rollout.release.digest:
         return _unprepared(node, rollout, f"within {at - rollout.since:.0f} s")
     return ""
 
@@ -177,7 +177,7 @@ def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
 
 def _worse(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:
     """The figures speak against the canary: take its share, or say so where only a person may."""
-    level = node.spec.healing.autonomy.rollback
+    level = node.autonomy.rollback
     if level is Autonomy.ACT:
         return roll_back(node, reason, at)
     advice = f"advised: nodectl rollout abort {node.name} (autonomy rollback is {level}): {reason}"

@@ -15,7 +15,7 @@ RENEW = 5.0
 def route_of(node: NodeState) -> Route | None:
     """The node's table; None when it serves nothing through the proxy."""
     serves = node.spec.serves
-    if serves is None:
+    if serves is None or not node.spec.proxied:
         return None
     servers = tuple(
         Server(i.id, i.address, place)

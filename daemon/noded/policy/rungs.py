@@ -68,7 +68,7 @@ def _bought_time(now: Incident) -> bool:
 
 
 def _level(node: NodeState, rung: Rung) -> Autonomy:
-    levels = node.spec.healing.autonomy
+    levels = node.autonomy
     return {
         Rung.COLLECT: levels.tune,
         Rung.SHRINK: levels.tune,
@@ -84,7 +84,7 @@ def _hindrance(node: NodeState, now: Incident, rung: Rung, at: float) -> str:
         return f"its budget of {budget.replace} replacements a day is spent"
     if rung is Rung.REGENERATE and spent_today(node, rung, at) >= budget.regenerate:
         return f"its budget of {budget.regenerate} regenerations a day is spent"
-    if rung is Rung.REGENERATE and node.spec.serves is None:
+    if rung is Rung.REGENERATE and not node.spec.proxied:
         return "it takes no requests: two versions of it cannot be compared"
     if rung is Rung.REGENERATE and not now.sites:
         return "the evidence names no line of code: the memory profile was not available"

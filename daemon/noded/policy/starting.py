@@ -7,24 +7,11 @@ from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
 from noded.model.instance import Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.state import HostState, NodeState
+from noded.policy import crashes, preparing
 from nodespec.manifest import Autonomy, Listen, NodeSpec
 
-HEALTHY_RUN = 600.0
-"""Seconds of readiness after which earlier failures are forgotten."""
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
-
-
-def restart_delay(node: str, failures: int) -> float:
-    """Seconds before the next start: none after the first failure, then doubling to a minute.
-
-    Spread by a tenth that depends on node and count, so that nodes which fell together do not
-    come back together, and a replay gives the same.
-    """
-    if failures <= 1:
-        return 0.0
-    spread = 1.0 + (crc32(f"{node}.{failures}".encode()) % 1000) / 10_000
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 2, 16)) * spread)
+HELD_SOCKET = "fd:3"
+"""The first descriptor that sd_listen_fds(3) hands over."""
 
 
 def spec_of(node: NodeState, instance: Instance) -> NodeSpec:
@@ -75,8 +62,8 @@ def _may_begin(node: NodeState, at: float) -> bool:
 
 
 def start_missing(node: NodeState, state: HostState, actions: list[Action], at: float) -> NodeState:
-    missing = _missing(node)
-    if node.backoff.failures and node.spec.healing.autonomy.restart is not Autonomy.ACT:
+    missing = _missing(node, at)
+    if node.backoff.failures and node.autonomy.restart is not Autonomy.ACT:
         # What ended by itself stays down until a person starts it, which clears the count.
         missing = tuple((role, reason) for role, reason in missing if role is Role.CANARY)
     if missing and at < node.backoff.until:
@@ -89,7 +76,7 @@ def start_missing(node: NodeState, state: HostState, actions: list[Action], at: 
     return node
 
 
-def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
+def _missing(node: NodeState, at: float) -> tuple[tuple[Role, str], ...]:
     lacking: list[tuple[Role, str]] = []
     present = len(wanted_stable(node)) + _still_held(node)
     again = f" ({node.backoff.last})" if node.backoff.failures else ""
@@ -97,7 +84,7 @@ def _missing(node: NodeState) -> tuple[tuple[Role, str], ...]:
         node.spec.instances - present
     )
     spares = len(node.of(Role.SPARE)) - len(condemned(node))
-    lacking += [(Role.SPARE, "a spare is to stand by")] * (node.spec.spares - max(spares, 0))
+    lacking += [(Role.SPARE, "a spare is to stand by")] * (crashes.wanted_spares(node, at) - max(spares, 0))
     rollout = node.rollout
     if rollout and node.rolling_out:
         canaries = len(node.of(Role.CANARY))
@@ -130,6 +117,9 @@ def _start(
     node: NodeState, state: HostState, role: Role, reason: str, actions: list[Action], at: float
 ) -> NodeState:
     spec, release = _of_role(node, role)
+    node, prepared = preparing.ready(node, spec, release, actions)
+    if not prepared:
+        return node
     name = f"{node.name}.{node.serial + 1}"
     listen, address = places(spec, state.holding(node), name)
     instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, listen, address)
@@ -148,6 +138,8 @@ def places(spec: NodeSpec, state: HostState, name: str) -> tuple[str, str]:
     """Where it listens, and where it is reached."""
     if spec.serves is None:
         return "", ""
+    if spec.serves.listen is Listen.FD:
+        return HELD_SOCKET, ""
     if spec.serves.listen is Listen.UNIX:
         return f"unix:{state.host.run}/{name}/http.sock", f"unix:{state.host.run}/.listen/{name}.sock"
     taken = {i.address for n in state.nodes.values() for i in n.instances.values()}

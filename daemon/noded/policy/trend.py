@@ -39,6 +39,11 @@ class Grain:
         """Seconds."""
         return self.span / 1000.0
 
+    @property
+    def farthest(self) -> float:
+        """The longest reach of all demands that are made on this scale."""
+        return max(demand.reach for demand in (self.onset, START, URGENT, STEADY, FULL))
+
 
 # Short windows raise only urgent trouble and can afford doubt. Half an hour of a slow leak is hardly above
 # the noise: there the projection is taken as measured, and the limit may be hours away.
@@ -117,16 +122,23 @@ def observe(trend: Trend, at: float, used: int) -> Trend:
     if at < trend.last:
         return trend
     age = int((at - trend.since) * 1000.0)
-    pairs = zip(trend.scales, GRAINS, strict=True)
+    pairs = list(zip(trend.scales, GRAINS, strict=True))
+    if all([_says_nothing(scale, grain, age, used) for scale, grain in pairs]):
+        return Trend(trend.since, at, trend.scales)
     return Trend(trend.since, at, tuple([_put(scale, grain, age, used) for scale, grain in pairs]))
+
+
+def _says_nothing(scale: Scale, grain: Grain, age: int, used: int) -> bool:
+    """The open bucket has held less already: the usual sample."""
+    return scale.lows[-1] <= used and scale.marks[-1] // grain.span == age // grain.span
 
 
 def _put(scale: Scale, grain: Grain, age: int, used: int) -> Scale:
     """A bucket is marked with the age at its least use: samples do not come in step with buckets."""
     marks, lows = scale.marks, scale.lows
+    if _says_nothing(scale, grain, age, used):
+        return scale
     if marks[-1] // grain.span == age // grain.span:
-        if lows[-1] <= used:
-            return scale
         return Scale((*marks[:-1], age), (*lows[:-1], used), scale.streak, scale.found)
     return Scale((*marks[-KEPT:], age), (*lows[-KEPT:], used), scale.streak, scale.found)
 
@@ -140,6 +152,8 @@ def step(trend: Trend, at: float, used: int, limit: int) -> tuple[Trend, Growth 
     before, trend = trend.scales, observe(trend, at, used)
     if trend.since == at:
         return trend, None
+    if trend.scales is before:
+        return trend, finding(trend)
     scales = tuple(
         [
             new if new.marks[-1] // grain.span == old.marks[-1] // grain.span else _assess(new, grain, limit)
@@ -169,6 +183,8 @@ def _assess(scale: Scale, grain: Grain, limit: int) -> Scale:
 
 def _growth(seen: Window, grain: Grain, limit: int) -> Growth | None:
     count = len(seen.marks)
+    if 2.0 * (seen.lows[-1] - min(seen.lows)) * grain.farthest < limit - seen.lows[-1]:
+        return None  # no window of these can be near enough: what `_endless` asks first, for all at once
     if seen.marks[0] < grain.span and (found := _since_start(seen, grain, limit)) is not None:
         return found
     for length in LENGTHS:

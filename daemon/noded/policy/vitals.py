@@ -17,7 +17,7 @@ def on_sampled(state: HostState, fact: Sampled) -> tuple[HostState, tuple[Action
         node = nodes.get(reading.node)
         if node is not None and reading.instance in node.instances:
             limit = node.spec.resources.memory or state.host.memory
-            paused = node.paused or state.paused
+            paused = node.paused or state.limited
             nodes[node.name] = _read(node, reading, limit, paused, fact.at, actions)
     return replace(state, nodes=nodes), tuple(actions)
 

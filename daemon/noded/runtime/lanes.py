@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from noded.model.actions import TRAFFIC, Action, Answer, InstallRoute, Note, StartInstance, WakeAt
+from noded.model.actions import TRAFFIC, Action, Answer, InstallRoute, Note, Prepare, StartInstance, WakeAt
 
 Perform = Callable[[Action], Coroutine[Any, Any, None]]
 Drop = Callable[[Action, str], None]
 Key = tuple[str, bool]
-AT_ONCE = (Answer, WakeAt, Note)
-"""They touch nothing of the node, so they wait for nobody."""
+AT_ONCE = (Answer, WakeAt, Note, Prepare)
+"""They touch no instance, so they wait for nobody and nobody waits for them."""
 
 
 class Lanes:

@@ -10,15 +10,18 @@ from noded.model.actions import (
     Answer,
     BeginProfile,
     CancelRegeneration,
+    CloseSocket,
     CollectGarbage,
     EndProfile,
     ForgetNode,
     InstallRoute,
     KillInstance,
     Note,
+    Prepare,
     RecordNode,
     RecordRelease,
     Regenerate,
+    ReloadInstance,
     RemoveInstance,
     RemoveRoute,
     RenewShare,
@@ -28,7 +31,7 @@ from noded.model.actions import (
     StopInstance,
     WakeAt,
 )
-from noded.model.inputs import ActionFailed, InstanceStarted
+from noded.model.inputs import ActionFailed, InstanceStarted, Prepared
 from noded.model.route import Route, Server
 from noded.ports import (
     Answers,
@@ -44,12 +47,14 @@ from noded.ports import (
     Registry,
     Releases,
     Workshop,
+    launch_of,
 )
 from noded.runtime import orders
 from noded.runtime.alarms import Alarms
 from nodespec.manifest import NodeSpec
 
 LISTEN = "{listen}"
+LONGEST_PROBLEM = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class World:
     workshop: Workshop
     env: tuple[tuple[str, str], ...]
     """What every node finds in its environment, such as PATH."""
+    bind: str = "127.0.0.1"
+    """Where listening sockets are held for nodes."""
 
 
 class Perform:
@@ -96,8 +103,12 @@ class Perform:
                 await self._start(action)
             case AdoptInstance():
                 self._adopt(action)
-            case StopInstance():
+            case Prepare():
+                await self._prepare(action)
+            case StopInstance() | ReloadInstance():
                 await world.processes.signal(action.instance, action.signal)
+            case CloseSocket():
+                await world.processes.unlisten(action.node)
             case KillInstance():
                 await world.processes.kill(action.instance)
             case RemoveInstance():
@@ -174,27 +185,35 @@ class Perform:
         world.processes.watch(action.node, action.instance, process)
 
     def _launch(self, action: StartInstance, spec: NodeSpec, notify: str) -> Launch:
-        own = {
-            "NODED_NODE": action.node,
-            "NODED_INSTANCE": action.instance,
-            "NODED_VERSION": action.version,
-            "NODED_LISTEN": action.listen,
-            "NODED_ACTIVE": "1" if action.active else "0",
-            "NODED_STOP_TIMEOUT": f"{spec.stop.timeout:g}",
-            "NOTIFY_SOCKET": notify,
-        }
-        return Launch(
-            node=action.node,
-            instance=action.instance,
-            argv=tuple(word.replace(LISTEN, action.listen) for word in spec.run),
-            cwd=str(self._world.releases.path(action.digest)),
-            env=tuple({**dict(self._world.env), **dict(spec.env), **own}.items()),
-            user=spec.user,
-            memory=spec.resources.memory,
-            cpu=spec.resources.cpu,
-            pids=spec.resources.pids,
-            files=spec.resources.files,
+        world = self._world
+        own = (
+            ("NODED_INSTANCE", action.instance),
+            ("NODED_LISTEN", action.listen),
+            ("NODED_ACTIVE", "1" if action.active else "0"),
+            ("NODED_STOP_TIMEOUT", f"{spec.stop.timeout:g}"),
+            ("NOTIFY_SOCKET", notify),
         )
+        argv = tuple(word.replace(LISTEN, action.listen) for word in spec.run)
+        launch = launch_of(spec, world.releases.path(action.digest), world.env, action.instance, argv, own)
+        if not spec.holds_socket or spec.serves is None:
+            return launch
+        return replace(launch, listen=f"{world.bind}:{spec.serves.port}")
+
+    async def _prepare(self, action: Prepare) -> None:
+        """One command after the other, each with the time a start has; the first that fails ends it."""
+        world = self._world
+        spec = world.releases.spec(action.digest)
+        problem = ""
+        for argv in spec.before:
+            launch = launch_of(spec, world.releases.path(action.digest), world.env, "", argv)
+            ran = await world.processes.run(launch, spec.start_timeout)
+            if ran.status != "code 0":
+                said = ran.output.strip().splitlines()[-1:] or ["it printed nothing"]
+                problem = (
+                    f"{' '.join(argv)} came before {action.version} and ended with {ran.status}: {said[0]}"
+                )
+                break
+        world.inbox.put(Prepared(world.clock.now(), action.node, action.digest, problem[:LONGEST_PROBLEM]))
 
     def _adopt(self, action: AdoptInstance) -> None:
         world = self._world

@@ -7,15 +7,21 @@ from noded.model.inputs import (
     CachesShrunk,
     CandidateProposed,
     CommandRequested,
+    DiskFilled,
+    DiskFreed,
     GarbageCollected,
     Input,
     InstanceExited,
     InstanceReady,
+    InstanceSilent,
     InstanceStarted,
     MemoryProfiled,
+    PolicyRead,
+    Prepared,
     ProxyFound,
     ProxyLost,
     RegenerationFailed,
+    RegistryRenewed,
     Sampled,
     TrafficCounted,
     Woken,
@@ -42,14 +48,31 @@ def words(fact: Input) -> str:
             return f"the proxy answers ({fact.generation})"
         case ProxyLost():
             return f"the proxy does not answer: {fact.cause}"
+        case DiskFilled() | DiskFreed() | RegistryRenewed() | PolicyRead():
+            return _words_of_host(fact)
         case _:
             return _words_of_node(fact)
+
+
+def _words_of_host(fact: DiskFilled | DiskFreed | RegistryRenewed | PolicyRead) -> str:
+    match fact:
+        case DiskFilled():
+            return f"the disk is full: {fact.cause}" + ("" if fact.journaled else "; no decision is written")
+        case DiskFreed():
+            return "the disk has room again"
+        case PolicyRead():
+            held = "; PAUSE lies there: only keeping processes alive goes on" if fact.held else ""
+            return f"policy.toml was read{held}"
+        case RegistryRenewed():
+            return f"the registry begins anew: {fact.cause}"
 
 
 def _words_of_node(
     fact: InstanceStarted
     | InstanceReady
     | InstanceExited
+    | InstanceSilent
+    | Prepared
     | GarbageCollected
     | CachesShrunk
     | MemoryProfiled
@@ -66,6 +89,11 @@ def _words_of_node(
             return f"{fact.instance} is ready ({fact.told_by})"
         case InstanceExited():
             return f"{fact.instance} exited: {fact.status}"
+        case InstanceSilent():
+            silence = fact.silence
+            return f"{fact.instance} gives no sign of life for {silence.seconds:.1f} s ({silence.asked})"
+        case Prepared():
+            return f"{fact.node}: {fact.problem or 'the commands that come before ended well'}"
         case Woken():
             return f"{fact.node} is due"
         case ActionFailed():

@@ -1,0 +1,22 @@
+"""How much memory may a node hold at its worst moment, by the limits its manifests give?"""
+
+from noded.model.state import Desired, NodeState
+from nodespec.manifest import NodeSpec
+
+
+def spares(spec: NodeSpec) -> int:
+    """One spare is two while crashes come close together."""
+    return 2 if spec.spares == 1 else spec.spares
+
+
+def steady(spec: NodeSpec) -> int:
+    return (spec.instances + spares(spec)) * spec.resources.memory
+
+
+def peak(node: NodeState | None, spec: NodeSpec) -> int:
+    """Bytes of instances, spares and canaries while the change is made; 0 when some have no limit."""
+    if node is None or node.desired is not Desired.RUNNING:
+        return steady(spec)
+    if not spec.resources.memory or not node.spec.resources.memory:
+        return 0
+    return max(steady(node.spec) + spec.instances * spec.resources.memory, steady(spec))
