@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo sim soak proto format lock deb tox clean
+.PHONY: help setup check test demo sim soak bench-overhead proto format lock deb tox clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -39,6 +39,9 @@ sim: setup ## only the seeded simulation (ARGS passes options to pytest)
 
 soak: setup ## the long rounds that "make test" leaves out
 	$(PYTHON) -m pytest -m soak $(ARGS)
+
+bench-overhead: setup ## what noded costs with 50 and 500 idle nodes, and adoption of 200 (10 min, 12 GB)
+	$(PYTHON) -m tests.bench.overhead $(ARGS)
 
 proto: setup ## make the Python stubs anew from the .proto files
 	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
