@@ -141,7 +141,7 @@ async def test_an_answer_that_does_not_come(path: Path) -> None:
 
     async with between(path, silent) as (socket, launcher):
         with pytest.raises(TimedOut, match=r"cannot kill a\.1: the launcher did not answer in 0 s"):
-            await socket.ask("kill", timeout=0.05, instance="a.1")
+            await socket.ask("kill", within=0.05, instance="a.1")
         assert (await socket.ask("list"))["op"] == "list"  # the line is good for the next one
         assert launcher.connections == 1
 
@@ -158,7 +158,7 @@ async def test_a_late_answer_is_nobody_elses(path: Path) -> None:
 
     async with between(path, late) as (socket, _):
         with pytest.raises(TimedOut):
-            await socket.ask("kill", timeout=0.02, instance="a.1")
+            await socket.ask("kill", within=0.02, instance="a.1")
         assert (await socket.ask("list"))["op"] == "list"
 
 
@@ -174,9 +174,9 @@ async def test_a_launcher_that_goes_away_ends_every_question_and_the_next_connec
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(outcome(socket, "kill")) for _ in range(3)]
             asked.append(group.create_task(outcome(socket, "hello")))
-        assert [task.result() for task in asked] == [
-            f"cannot {op} a.1: the launcher went away: connection closed" for op in ("kill",) * 3 + ("hello",)
-        ]
+        away = "the launcher went away: connection closed"
+        killed = f"TimedOut: cannot kill a.1: {away}; it may have been done"
+        assert [task.result() for task in asked] == [killed] * 3 + [f"Unavailable: cannot hello a.1: {away}"]
         assert not socket.connected
         assert (await socket.ask("list"))["op"] == "list"
         assert launcher.connections == 2
@@ -185,8 +185,29 @@ async def test_a_launcher_that_goes_away_ends_every_question_and_the_next_connec
 async def outcome(socket: LauncherSocket, op: str) -> str:
     try:
         return str(await socket.ask(op, instance="a.1"))
-    except Unavailable as error:
-        return str(error)
+    except (Unavailable, TimedOut) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("op", ["start", "run", "signal", "kill", "publish", "unlisten", "remove"])
+@looped
+async def test_what_may_have_been_done_is_not_told_as_undone(path: Path, op: str) -> None:
+    async def dies(order: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with between(path, dies) as (socket, launcher):
+        assert (await outcome(socket, op)).startswith(f"TimedOut: cannot {op} a.1: the launcher went away")
+        assert launcher.orders[0]["op"] == op
+
+
+@looped
+async def test_an_order_too_long_for_the_launcher_is_refused_before_it_costs_the_line(path: Path) -> None:
+    async with between(path, echo) as (socket, launcher):
+        assert await socket.ask("list")
+        with pytest.raises(Refused, match=r"the order has \d+ bytes, at most 262144 are possible"):
+            await socket.ask("start", instance="a.1", argv=["x" * 262_144])
+        assert await socket.ask("list")
+        assert launcher.connections == 1
 
 
 GARBAGE = [

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from noded.adapters.boot_clock import BootClock
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
-from noded.adapters.processes import LauncherProcesses, _process, _status
+from noded.adapters.processes import LauncherProcesses, _process, _program, _status
 from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
 from noded.ports import Launch, PortError, Unavailable
@@ -186,15 +186,29 @@ STATUS = [
     ({"exit": {"code": 0, "signal": None, "unknown": False}}, "code 0"),
     ({"exit": {"code": None, "signal": 11, "unknown": False}, "oom_kills": None}, "signal 11"),
     ({"exit": {"code": None, "signal": 9, "unknown": False}, "oom_kills": 2}, "out of memory"),
+    ({"exit": {"code": 3, "signal": None, "unknown": False, "oom": False}, "oom_kills": 2}, "code 3"),
+    ({"exit": {"code": None, "signal": 9, "unknown": False, "oom": False}, "oom_kills": 2}, "signal 9"),
+    ({"exit": {"code": None, "signal": 9, "unknown": False, "oom": True}, "oom_kills": 1}, "out of memory"),
+    ({"exit": {"code": None, "signal": None, "unknown": True, "oom": True}}, "out of memory"),
     ({"exit": {"code": None, "signal": None, "unknown": True}}, "unknown"),
     ({"exit": None}, "unknown"),
     ({}, "unknown"),
 ]
 
 
-@pytest.mark.parametrize(("left", "said"), STATUS, ids=[said for _, said in STATUS])
+@pytest.mark.parametrize(("left", "said"), STATUS)
 def test_how_an_end_is_said(left: dict[str, object], said: str) -> None:
     assert _status(left) == said
+
+
+def test_what_an_older_launcher_does_not_know_is_said_only_when_it_is_wanted() -> None:
+    plain = launch("/bin/true")
+    assert set(_program(plain)) == {"node", "argv", "cwd", "env", "user", "limits", "data"}
+    assert _program(plain)["limits"] == {"memory": 0, "cpu": 0.0, "pids": 0, "files": 0}
+    full = replace(plain, memory_high=7, io=5, env_file="/e", secrets=(("A", "file:/a"),), write=("/w",))
+    told = _program(full)
+    assert (told["env_file"], told["secrets"], told["write"]) == ("/e", {"A": "file:/a"}, ("/w",))
+    assert told["limits"] == {"memory": 0, "cpu": 0.0, "pids": 0, "files": 0, "memory_high": 7, "io": 5}
 
 
 def test_a_process_as_the_launcher_tells_it() -> None:

@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import AF_UNIX
 from socket import socket as AnySocket
@@ -18,8 +18,9 @@ from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.processes import LauncherProcesses
 from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
-from noded.ports import Conflict, Launch, NotFound, Processes, Refused
+from noded.ports import Conflict, Launch, NotFound, Processes, Refused, TimedOut
 from tests.adapters.looped import looped, until
+from tests.e2e.ground import free_ports
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.processes import FakeProcesses
 from tests.launcher.lab import Lab, lab
@@ -184,6 +185,63 @@ async def test_a_program_that_is_not_there_is_refused_and_nothing_is_left(world:
             await here.processes.start(order)
         assert order.instance not in await here.alive()
         assert here.inbox.facts == []
+
+
+@looped
+async def test_what_is_run_tells_its_end_and_its_output_and_is_no_instance(world: Make) -> None:
+    async with world() as here:
+        ran = await here.processes.run(launch("/bin/sh", "-c", "echo hello; exit 3"), 10.0)
+        assert (ran.status, ran.output, ran.truncated) == ("code 3", "hello\n", False)
+        assert 0 < ran.seconds < 10
+        with pytest.raises(TimedOut, match=r"cannot run /bin/sleep for catalog: it was ended after 0\.2 s"):
+            await here.processes.run(launch(*SLEEP), 0.2)
+        with pytest.raises(Refused, match="/missing/program"):
+            await here.processes.run(launch("/missing/program"), 10.0)
+        assert not [o for o in await here.processes.observe() if int(o.instance.partition(".")[2]) > 10**6]
+        assert here.inbox.facts == []
+
+
+@looped
+async def test_what_is_run_inside_an_instance_leaves_it_alone(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        process, _ = await here.processes.start(order)
+        here.processes.watch("catalog", order.instance, process)
+        inside = launch("/bin/sh", "-c", "echo hello; exit 0")
+        assert (await here.processes.run(inside, 10.0, into=order.instance)).output == "hello\n"
+        with pytest.raises(TimedOut):
+            await here.processes.run(launch(*SLEEP), 0.2, into=order.instance)
+        assert order.instance in await here.alive()
+        assert here.ends(order.instance) == []
+        told = await here.processes.inspect(order.instance)
+        assert told["pids"] == [process.pid]
+        assert isinstance(told["wchans"], list)
+        await here.processes.kill(order.instance)
+        await here.ended(order.instance)
+        with pytest.raises(Conflict, match="is not running"):
+            await here.processes.run(inside, 10.0, into=order.instance)
+        await here.processes.remove(order.instance)
+        with pytest.raises(NotFound, match="no instance"):
+            await here.processes.run(inside, 10.0, into=order.instance)
+        with pytest.raises(NotFound, match=f"cannot inspect {order.instance}"):
+            await here.processes.inspect(order.instance)
+
+
+@looped
+async def test_a_socket_is_held_for_one_node_until_it_is_let_go(world: Make) -> None:
+    async with world() as here:
+        address = f"127.0.0.1:{free_ports(1)}"
+        mine = replace(launch(*SLEEP), listen=address)
+        await here.processes.start(mine)
+        await here.processes.remove(mine.instance)
+        theirs = replace(launch(*SLEEP), node="shop", instance=f"shop.{next(NUMBERS)}", listen=address)
+        with pytest.raises(Refused, match=f"listen {address}: held for node catalog"):
+            await here.processes.start(theirs)
+        for _ in range(2):
+            await here.processes.unlisten("catalog")
+        await here.processes.start(theirs)
+        await here.processes.remove(theirs.instance)
+        await here.processes.unlisten("shop")
 
 
 @looped

@@ -5,11 +5,12 @@ can be started. A test ends others with `end`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import Process
-from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, Refused
+from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, Ran, Refused, TimedOut
 
 
 @dataclass
@@ -31,6 +32,11 @@ class FakeProcesses:
         self.imposters: set[str] = set()
         """Those of them where something else lies in its place."""
         self.published: list[str] = []
+        self.held: set[tuple[str, str]] = set()
+        """Node and address of every socket held."""
+        self.ran: list[tuple[Launch, float, str]] = []
+        self.ends: dict[tuple[str, ...], Ran] = {}
+        """What comes of running these; others do as the contract suite's programs do."""
         self._inbox = inbox
         self._clock = clock
 
@@ -40,6 +46,13 @@ class FakeProcesses:
             raise Conflict(f"cannot start {launch.instance}: there still live pids {held.process.pid}")
         if launch.argv[0].startswith("/missing/"):
             raise Refused(f"cannot start {launch.instance}: {launch.argv[0]}: no such file")
+        taken = next(
+            (node for node, place in self.held if place == launch.listen and node != launch.node), ""
+        )
+        if taken:
+            raise Refused(f"cannot start {launch.instance}: listen {launch.listen}: held for node {taken}")
+        if launch.listen:
+            self.held.add((launch.node, launch.listen))
         self.launched.append(launch)
         made = Running(Process(4000 + len(self.launched), len(self.launched), 64200))
         self.running[launch.instance] = made
@@ -47,6 +60,34 @@ class FakeProcesses:
         if code:
             made.ended = f"code {code[1]}"
         return made.process, self.degraded
+
+    async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
+        held = self.running.get(into)
+        if into and held is None:
+            raise NotFound(f"cannot run {into}: no instance {into} is known here")
+        if held is not None and held.ended:
+            raise Conflict(f"cannot run {into}: {into} is not running")
+        if launch.argv[0].startswith("/missing/"):
+            raise Refused(f"cannot run {launch.node}: {launch.argv[0]}: no such file")
+        self.ran.append((launch, timeout, into))
+        if launch.argv in self.ends:
+            return self.ends[launch.argv]
+        if launch.argv[0] == "/bin/sleep":
+            raise TimedOut(f"cannot run {launch.argv[0]} for {launch.node}: it was ended after {timeout:g} s")
+        said = re.fullmatch(r"(?:echo (\w+); )?exit (\d+)", launch.argv[-1])
+        code, printed = (said[2], f"{said[1]}\n" if said[1] else "") if said else ("0", "")
+        return Ran(f"code {code}", printed, 0.01)
+
+    async def inspect(self, instance: str) -> Mapping[str, object]:
+        held = self.running.get(instance)
+        if held is None:
+            raise NotFound(f"cannot inspect {instance}: no instance {instance} is known here")
+        pids = [] if held.ended else [held.process.pid]
+        wchans = [{"pid": pid, "tid": pid, "state": "S", "wchan": "hrtimer_nanosleep"} for pid in pids]
+        return {"pids": pids, "states": {str(pid): "S" for pid in pids}, "wchans": wchans, "fds": []}
+
+    async def unlisten(self, node: str) -> None:
+        self.held = {key for key in self.held if key[0] != node}
 
     def watch(self, node: str, instance: str, process: Process) -> None:
         held = self.running.get(instance)

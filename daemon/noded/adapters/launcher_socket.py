@@ -9,7 +9,11 @@ from typing import TypeAlias
 from noded.ports import Conflict, NotFound, PortError, Refused, TimedOut, Unavailable
 
 LONGEST_LINE = 16 * 1024 * 1024
-"""A listing of a full host; what a node writes never comes this way."""
+"""A listing of a full host, or what a program printed."""
+LONGEST_ORDER = 256 * 1024
+"""The launcher closes the connection on a longer line, and with it everybody's."""
+READING = frozenset(["hello", "status", "list", "inspect"])
+"""Orders after which nothing can be different."""
 KINDS: Mapping[str, type[PortError]] = {
     "refused": Refused,
     "conflict": Conflict,
@@ -36,10 +40,10 @@ class LauncherSocket:
     def connected(self) -> bool:
         return self._writer is not None and not self._writer.is_closing()
 
-    async def ask(self, op: str, timeout: float = 10.0, **fields: object) -> Mapping[str, object]:
+    async def ask(self, op: str, within: float = 10.0, **fields: object) -> Mapping[str, object]:
         """The result of an order. Raises the PortError that fits the launcher's refusal."""
         what = f"cannot {op} {fields.get('instance', 'at the launcher')}"
-        answer = await self._exchange(op, what, timeout, fields)
+        answer = await self._exchange(op, what, within, fields)
         if answer.get("ok") is True:
             result = answer.get("result")
             return result if isinstance(result, Mapping) else {}
@@ -51,13 +55,15 @@ class LauncherSocket:
             self._writer.close()
 
     async def _exchange(
-        self, op: str, what: str, timeout: float, fields: Mapping[str, object]
+        self, op: str, what: str, within: float, fields: Mapping[str, object]
     ) -> Mapping[str, object]:
         self._number += 1
         number = self._number
         line = json.dumps({"id": number, "op": op, **fields}, separators=(",", ":")).encode() + b"\n"
+        if len(line) > LONGEST_ORDER:
+            raise Refused(f"{what}: the order has {len(line)} bytes, at most {LONGEST_ORDER} are possible")
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 writer, asked = await self._open(what)
                 waiting: Waiting = asyncio.get_running_loop().create_future()
                 asked[number] = waiting
@@ -68,9 +74,12 @@ class LauncherSocket:
                 finally:
                     del asked[number]
         except TimeoutError as error:
-            raise TimedOut(f"{what}: the launcher did not answer in {timeout:.0f} s") from error
+            raise TimedOut(f"{what}: the launcher did not answer in {within:.0f} s") from error
         except OSError as error:
-            raise Unavailable(f"{what}: the launcher went away: {error}") from error
+            text = f"{what}: the launcher went away: {error}"
+            if op in READING:
+                raise Unavailable(text) from error
+            raise TimedOut(f"{text}; it may have been done") from error
 
     async def _open(self, what: str) -> tuple[asyncio.StreamWriter, Asked]:
         async with self._opening:

@@ -6,6 +6,7 @@ processes we adopted as well and needs nobody's help.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,12 +14,16 @@ from collections.abc import Callable, Mapping
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
 from noded.model.inputs import InstanceExited, Observed
-from noded.model.instance import Process
-from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, PortError, Refused
+from noded.model.instance import FIRST_RUN, Process
+from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, PortError, Ran, Refused, TimedOut
 
 KILL_TIME = 5.0
 REAP_TIME = 0.5
 """Longest time the launcher is given to take in an end that we know of."""
+RUN_GRACE = 30.0
+"""Longest time beyond its timeout in which a run is told: to start, to be killed, to be cleared away."""
+LONGEST_LAST = 200
+RUNS = 10**8 - 10**6
 Ended = Callable[[str], None]
 
 
@@ -32,27 +37,44 @@ class LauncherProcesses:
         self._group = group
         self._known: set[str] = set()
         """Those whose end was told or will be."""
+        # What an earlier noded had run may still be under way: another time, another number.
+        self._runs = itertools.count(FIRST_RUN + int(clock.now() * 10) % RUNS)
 
     async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
-        limits = {"memory": launch.memory, "cpu": launch.cpu, "pids": launch.pids, "files": launch.files}
+        order = _program(launch) | ({"listen": launch.listen} if launch.listen else {})
         try:
-            result = await self._launcher.ask(
-                "start",
-                timeout=15.0,
-                instance=launch.instance,
-                node=launch.node,
-                argv=launch.argv,
-                cwd=launch.cwd,
-                env=dict(launch.env),
-                user=launch.user,
-                limits=limits,
-                data=launch.data,
-            )
+            result = await self._launcher.ask("start", within=15.0, instance=launch.instance, **order)
         except NotFound as error:
             # No program, folder or user of that name: nothing that is gone, but an order that cannot work.
             raise Refused(str(error)) from error
         degraded = result.get("degraded")
         return _process(result), tuple(map(str, degraded)) if isinstance(degraded, list) else ()
+
+    async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
+        name = f"{launch.node}.{next(self._runs)}"
+        order = _program(launch) | {"instance": name, "timeout": timeout, **({"into": into} if into else {})}
+        try:
+            result = await self._launcher.ask("run", within=timeout + RUN_GRACE, **order)
+        except NotFound as error:
+            if into and into in str(error):
+                raise
+            raise Refused(str(error)) from error
+        output = str(result.get("output", ""))
+        if result.get("timed_out") is True:
+            last = (output.strip().splitlines() or ["nothing"])[-1]
+            what = f"cannot run {launch.argv[0]} for {launch.node}"
+            raise TimedOut(
+                f"{what}: it was ended after {timeout:g} s; it printed last: {last[:LONGEST_LAST]}"
+            )
+        seconds = result.get("seconds")
+        took = float(seconds) if isinstance(seconds, int | float) else 0.0
+        return Ran(_status(result), output, took, result.get("truncated") is True)
+
+    async def inspect(self, instance: str) -> Mapping[str, object]:
+        return await self._launcher.ask("inspect", instance=instance)
+
+    async def unlisten(self, node: str) -> None:
+        await self._launcher.ask("unlisten", node=node)
 
     def watch(self, node: str, instance: str, process: Process) -> None:
         def told(status: str) -> None:
@@ -129,6 +151,23 @@ class LauncherProcesses:
             await asyncio.sleep(0.01)
 
 
+def _program(launch: Launch) -> dict[str, object]:
+    """What an older launcher does not know is said only when it is wanted."""
+    limits = {"memory": launch.memory, "cpu": launch.cpu, "pids": launch.pids, "files": launch.files}
+    newer = {"memory_high": launch.memory_high, "io": launch.io}
+    optional = {"env_file": launch.env_file, "secrets": dict(launch.secrets), "write": launch.write}
+    return {
+        "node": launch.node,
+        "argv": launch.argv,
+        "cwd": launch.cwd,
+        "env": dict(launch.env),
+        "user": launch.user,
+        "limits": limits | {key: value for key, value in newer.items() if value},
+        "data": launch.data,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
 def _process(result: Mapping[str, object]) -> Process:
     cgroup = result.get("cgroup")
     memory = cgroup.get("memory", "") if isinstance(cgroup, Mapping) else ""
@@ -143,8 +182,12 @@ def _digest(result: Mapping[str, object]) -> str:
 
 
 def _status(result: Mapping[str, object]) -> str:
+    """A child of it may have been killed for lack of memory long before: that is not its own end."""
     left = result.get("exit")
-    if int(str(result.get("oom_kills", 0) or 0)) > 0:
+    known = left if isinstance(left, Mapping) else {}
+    # A launcher from before the field tells only how often.
+    counted = int(str(result.get("oom_kills", 0) or 0)) > 0
+    if known.get("oom", counted) is True:
         return "out of memory"
     if not isinstance(left, Mapping) or left.get("unknown"):
         return "unknown"
