@@ -93,6 +93,7 @@ def test_folders_follow_the_paths(path: Path) -> None:
         "releases": "/s/releases",
         "evidence": "/s/evidence",
         "lock": "/s/lock",
+        "ballast": "/s/ballast",
         "control": "/r/control.sock",
         "notify": "/r/notify",
         "instances": "/r/i",

@@ -30,6 +30,7 @@ def folders(settings: Settings) -> Mapping[str, Path]:
         "releases": state / "releases",
         "evidence": state / "evidence",
         "lock": state / "lock",
+        "ballast": state / "ballast",
         "control": run / "control.sock",
         "notify": run / "notify",
         "instances": run / "i",

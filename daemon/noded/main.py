@@ -3,15 +3,15 @@
 import argparse
 import asyncio
 import hashlib
-import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from nodeapi.v1 import control_pb2, control_pb2_grpc
 from noded.adapters import haproxy_config, peercred, prometheus, state_lock
 from noded.adapters.answers import PendingAnswers
+from noded.adapters.aside import MARK, kept_aside, put_aside
 from noded.adapters.boot_clock import BootClock
 from noded.adapters.control_grpc import ControlService, Desk
 from noded.adapters.control_status import Facts
@@ -35,18 +36,19 @@ from noded.adapters.segment_ring import SegmentRing
 from noded.adapters.service_notify import ServiceNotify
 from noded.adapters.sqlite_chronicle import SqliteChronicle
 from noded.adapters.sqlite_registry import SqliteRegistry
+from noded.adapters.state_disk import StateDisk
 from noded.adapters.workshop import Bench, LauncherWorkshop
 from noded.config import Settings, folders, read_settings
-from noded.model.inputs import Booted, Known
-from noded.model.release import Release
+from noded.model.inputs import Booted, Observed
 from noded.model.state import Host
-from noded.ports import PortError, Registry, Releases, Unavailable
+from noded.ports import Clock, PortError, Unavailable
 from noded.runtime import monitors
 from noded.runtime.alarms import Alarms
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import Journal
+from noded.runtime.known import by_what_runs, on_record
 from noded.runtime.lanes import Lanes
-from noded.runtime.memory import remembered
+from noded.runtime.memory import Memory, remembered
 from noded.runtime.perform import Perform, World
 from noded.runtime.reactor import Reactor
 from nodespec.tables import ManifestError
@@ -112,15 +114,27 @@ class Stopped(Exception):
 class Storage:
     """Everything in the state folder."""
 
+    disk: StateDisk
     ring: SegmentRing
     chronicle: SqliteChronicle
     registry: SqliteRegistry
     releases: FolderReleases
+    folders: tuple[Path, ...]
+    """Where damaged files are put aside."""
+
+    def told(self, full: str) -> Iterator[str]:
+        """What a person must know about it."""
+        if full:
+            yield f"disk full: {full}; until then noded only keeps processes alive"
+        for path in kept_aside(self.folders):
+            name, _, date = path.name.partition(MARK)
+            yield f"{name} was damaged on {date} and is kept as {path}: look at it, then remove it"
 
     async def close(self) -> None:
-        await self.registry.close()
+        with suppress(PortError):
+            await self.registry.close()
+            await self.ring.sync()
         self.chronicle.close()
-        await self.ring.sync()
 
 
 async def _run(settings: Settings) -> None:
@@ -142,6 +156,9 @@ async def _run(settings: Settings) -> None:
 
 
 async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
+    disk = StateDisk(places["ballast"], settings.journal.ballast)
+    # First of all: what follows writes, and on a full disk the ballast makes the room for it.
+    disk.lacking()
     # Nodes' users go through the first two to what is theirs, and cannot list what else is there.
     for name, mode in (("notify", 0o711), ("releases", 0o711), ("evidence", 0o700)):
         places[name].mkdir(parents=True, exist_ok=True)
@@ -149,10 +166,12 @@ async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
     releases = FolderReleases(places["releases"])
     await releases.sweep()
     return Storage(
-        ring=SegmentRing(places["ring"], kept=settings.journal.ring),
+        disk=disk,
+        ring=SegmentRing(places["ring"], kept=settings.journal.ring, make_room=disk.give_up),
         chronicle=SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries),
         registry=SqliteRegistry(places["registry"]),
         releases=releases,
+        folders=(places["lock"].parent, places["ring"]),
     )
 
 
@@ -164,7 +183,7 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> None:
     build = build_id()
-    memory = remembered(storage.ring.segments(), build)
+    memory = remembered(storage.ring.segments(), build, put_aside)
     clock, inbox, answers = BootClock(memory.last_at), Inbox(), PendingAnswers()
     launcher = LauncherSocket(Path(settings.paths.launcher), group)
     processes = LauncherProcesses(launcher, inbox, clock, group)
@@ -191,12 +210,12 @@ async def _serve(
     reactor = Reactor(memory.state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
-    known = await _known(storage.registry, storage.releases)
-    inbox.put(Booted(clock.now(), _host(settings), observed, known, memory.intact))
+    inbox.put(await _booted(settings, storage, memory, clock, observed))
     degraded = _texts(hello.get("degraded"))
 
     def facts() -> Facts:
-        return Facts(VERSION, str(hello.get("cgroups", "")), degraded, launcher.connected)
+        told = (*degraded, *storage.told(reactor.state.full))
+        return Facts(VERSION, str(hello.get("cgroups", "")), told, launcher.connected)
 
     desk = _desk(settings, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
@@ -204,9 +223,7 @@ async def _serve(
     async with peercred.serve(places["control"], _server(desk), group):
         for work in (
             reactor.run(),
-            monitors.sample(desk.view, clock, inbox, ProcSensors(sockets)),
-            monitors.count_traffic(desk.view, clock, inbox, proxy),
-            monitors.probe_readiness(desk.view, clock, inbox, HttpProbes()),
+            *_watches(desk.view, world, storage, ProcSensors(sockets)),
             _keep_in_touch(launcher, processes),
             service.keep_alive(),
         ):
@@ -217,6 +234,19 @@ async def _serve(
         service.stopping()
     # Nodes go on without us: nothing is stopped, nothing is drained.
     launcher.close()
+
+
+def _watches(
+    view: monitors.View, world: World, storage: Storage, sensors: ProcSensors
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    clock, inbox = world.clock, world.inbox
+    return (
+        monitors.sample(view, clock, inbox, sensors),
+        monitors.count_traffic(view, clock, inbox, world.proxy),
+        monitors.watch_disk(view, clock, inbox, storage.disk),
+        monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
+        monitors.probe_readiness(view, clock, inbox, HttpProbes()),
+    )
 
 
 def _desk(
@@ -278,21 +308,23 @@ async def _keep_in_touch(launcher: LauncherSocket, processes: LauncherProcesses)
                 await processes.hello()
 
 
-async def _known(registry: Registry, releases: Releases) -> tuple[Known, ...]:
-    """What the registry says should run, as far as its releases are here."""
-    records, _ = await registry.list("nodes/")
-    found: list[Known] = []
-    for record in records:
-        value = json.loads(record.value)
-        name = record.key.removeprefix("nodes/")
-        try:
-            spec = releases.spec(value["digest"])
-        except PortError as error:
-            log.error("%s is on record and cannot run: %s", name, error)
-            continue
-        release = Release(name, value["version"], value["digest"], "the registry")
-        found.append(Known(spec, release, value["desired"]))
-    return tuple(found)
+async def _booted(
+    settings: Settings, storage: Storage, memory: Memory, clock: Clock, observed: tuple[Observed, ...]
+) -> Booted:
+    """What was found. A registry that is away, or has lost all, knows less than we do."""
+    intact = memory.intact
+    known = by_what_runs(observed, storage.releases)
+    try:
+        recorded = await on_record(storage.registry, storage.releases)
+    except Unavailable as error:
+        log.error("%s", error)
+        intact = True
+    else:
+        if storage.registry.is_anew:
+            intact = True
+        else:
+            known = recorded
+    return Booted(clock.now(), _host(settings), observed, known, intact)
 
 
 def _host(settings: Settings) -> Host:

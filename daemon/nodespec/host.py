@@ -173,9 +173,21 @@ class ControlPart:
 
 @dataclass(frozen=True, slots=True)
 class JournalPart:
+    """`ballast` is room on the state folder's disk that is given up first when that fills."""
+
     age: Seconds = 30 * 86_400.0
     entries: Annotated[int, whole(1000, 10**9)] = 200_000
     ring: Size = 64 * 1024 * 1024
+    ballast: Size = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogsPart:
+    """What nodes printed: `size` of one running instance, and which of the ended ones stay."""
+
+    size: Size = 64 * 1024 * 1024
+    kept: Annotated[int, whole(0, 1000)] = 5
+    age: Seconds = 14 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +200,7 @@ class Settings:
     metrics: MetricsPart = field(default_factory=MetricsPart)
     control: ControlPart = field(default_factory=ControlPart)
     journal: JournalPart = field(default_factory=JournalPart)
+    logs: LogsPart = field(default_factory=LogsPart)
 
     def __post_init__(self) -> None:
         for first, last in self.proxy.ports:

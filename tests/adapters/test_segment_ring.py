@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from noded.adapters.aside import put_aside
 from noded.adapters.segment_ring import SegmentRing
 from noded.ports import Unavailable
 from tests.adapters.looped import looped
+from tests.mounts import needs_mounts, on_a_small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +104,7 @@ def test_numbers_go_on_after_a_restart_and_are_never_used_twice(tmp_path: Path) 
         SegmentRing(tmp_path).rotate("header")
     newest = SegmentRing(tmp_path).segments()[-1]
     assert newest.name == "00000003.jsonl"
-    newest.rename(newest.with_suffix(".damaged"))
+    put_aside(newest)
     ring = SegmentRing(tmp_path)
     ring.rotate("header")
     assert [path.name for path in ring.segments()] == ["00000001.jsonl", "00000002.jsonl", "00000004.jsonl"]
@@ -127,3 +129,43 @@ async def test_descriptors_do_not_pile_up(tmp_path: Path) -> None:
         ring.rotate("header")
         await ring.sync()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+ROOM = """
+import asyncio, sys
+from pathlib import Path
+from noded.adapters.segment_ring import SegmentRing
+from noded.adapters.state_disk import MIB, StateDisk
+from noded.ports import Unavailable
+folder = Path(sys.argv[1])
+disk = StateDisk(folder / "ballast", MIB)
+ring = SegmentRing(folder / "ring", make_room=disk.give_up)
+ring.rotate("header")
+disk.lacking()
+filler = (folder / "filler").open("wb", buffering=0)
+try:
+    while filler.write(bytes(4096)):
+        pass
+except OSError:
+    pass
+for line in range(2000):
+    ring.append(f"I {line} " + "x" * 1000)
+    try:
+        asyncio.run(ring.sync())
+    except Unavailable as error:
+        print(line, "No space left" in str(error), (folder / "ballast").exists())
+        break
+(segment,) = ring.segments()
+lines = segment.read_text().splitlines()
+assert [line.split()[1] for line in lines[1:]] == [str(number) for number in range(line)], "whole lines"
+filler.truncate(0)
+ring.rotate("next")
+assert [path.read_text().splitlines()[0] for path in ring.segments()] == ["header", "next"]
+"""
+
+
+@needs_mounts
+def test_a_full_disk_is_given_the_ballast_before_anything_is_lost(tmp_path: Path) -> None:
+    told = on_a_small_disk(tmp_path, "6m", [sys.executable, "-c", ROOM, str(tmp_path)]).split()
+    assert 900 < int(told[0]) < 1100, "a mebibyte of lines was still written"
+    assert told[1:] == ["True", "False"]

@@ -8,12 +8,12 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from noded.adapters.sqlite_chronicle import SqliteChronicle
+from noded.adapters.sqlite_chronicle import WAITING, SqliteChronicle
 from noded.ports import Entry, Unavailable
 from tests.adapters.looped import looped
 
@@ -103,7 +103,8 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path, content: bytes) -> None:
     with opened(path) as chronicle:
         chronicle.add([entry(1)])
     assert texts(path) == ["text 1"]
-    assert (tmp_path / "journal.damaged").read_bytes() == content
+    (aside,) = tmp_path.glob("journal.db.corrupt-*")
+    assert aside.read_bytes() == content
 
 
 def test_damage_that_shows_only_later_is_put_aside_too(tmp_path: Path) -> None:
@@ -116,8 +117,8 @@ def test_damage_that_shows_only_later_is_put_aside_too(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             chronicle.add([entry(number)])
             asyncio.run(chronicle.read("", "", 10**9, 1))  # written by now
-    assert texts(path)[-1] == "text 3"
-    assert (tmp_path / "journal.damaged").exists()
+    assert texts(path) == ["text 1", "text 2", "text 3"], "also the one that met the damage"
+    assert list(tmp_path.glob("journal.db.corrupt-*"))
 
 
 def test_damage_that_only_a_reader_finds_is_put_aside_and_told_once(tmp_path: Path) -> None:
@@ -132,20 +133,31 @@ def test_damage_that_only_a_reader_finds_is_put_aside_and_told_once(tmp_path: Pa
             asyncio.run(chronicle.read("", "", 0, 9999))
         chronicle.add([entry(1)])
         assert [e.text for e in asyncio.run(chronicle.read("", "", 0, 9999))] == ["text 1"]
-    assert (tmp_path / "journal.damaged").exists()
+    assert list(tmp_path.glob("journal.db.corrupt-*"))
 
 
-def test_a_place_that_cannot_be_opened_is_told_and_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"cannot open .*unable to open database file"):
-        SqliteChronicle(tmp_path / "missing/journal.db")
+def test_a_place_that_cannot_be_opened_is_told_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path / "later/journal.db") as chronicle:
+        chronicle.add([entry(1)])
+        with pytest.raises(Unavailable, match=r"cannot read .*unable to open database file"):
+            asyncio.run(chronicle.read("", "", 0, 1))
+        chronicle.add([entry(2)])
+        (tmp_path / "later").mkdir()
+    assert texts(tmp_path / "later/journal.db") == ["text 1", "text 2"]
+    assert caplog.text.count("entries wait") == 1
+
+
+def test_a_folder_of_its_name_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(Unavailable, match="unable to open"):
-        SqliteChronicle(tmp_path / "folder")
+    with opened(tmp_path / "folder") as chronicle, pytest.raises(Unavailable, match="unable to open"):
+        asyncio.run(chronicle.read("", "", 0, 1))
     assert (tmp_path / "folder").is_dir()
 
 
 @looped
-async def test_a_write_that_fails_does_not_stop_the_next(tmp_path: Path) -> None:
+async def test_what_a_full_disk_does_not_take_waits_for_room(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with opened(path) as chronicle:
         chronicle.add([entry(1)])
@@ -153,8 +165,40 @@ async def test_a_write_that_fails_does_not_stop_the_next(tmp_path: Path) -> None
         with limited_to(16 * 1024):
             chronicle.add([entry(2, "x" * 100_000)])
             assert len(await chronicle.read("", "", 0, 10)) == 1
-        chronicle.add([entry(3)])
-        assert [e.text for e in await chronicle.read("", "", 0, 10)] == ["text 1", "text 3"]
+            chronicle.add([entry(3)])
+    assert texts(path) == ["text 1", "x" * 100_000, "text 3"]
+
+
+def test_no_more_waits_than_fits_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "later/journal.db"
+    with opened(path) as chronicle:
+        for first in range(0, WAITING + 3000, 1000):
+            chronicle.add([entry(number) for number in range(first, first + 1000)])
+        path.parent.mkdir()
+    found = texts(path)
+    assert (len(found), found[-1]) == (WAITING, f"text {WAITING + 2999}")
+
+
+@pytest.mark.parametrize("damage", ["header", "page", "truncated", "no table"])
+def test_any_damage_costs_the_past_and_nothing_else(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "journal.db"
+    with opened(path) as chronicle:
+        chronicle.add([entry(number, "x" * 500) for number in range(1, 400)])
+    if damage == "no table":
+        with sqlite3.connect(path) as base:
+            base.execute("drop table entry")
+            base.execute("create table entry (sequence integer primary key)")
+    else:
+        whole = path.read_bytes()
+        first, last = {"header": (0, 100), "page": (4096, 12288), "truncated": (0, 0)}[damage]
+        harmed = whole[:first] + os.urandom(last - first) + whole[last:]
+        path.write_bytes(harmed[:20_000] if damage == "truncated" else harmed)
+    with opened(path) as chronicle:
+        for number in (1, 2, 3):
+            chronicle.add([entry(number)])
+            with suppress(Unavailable):
+                asyncio.run(chronicle.read("", "", 0, 1000))
+        assert [e.text for e in asyncio.run(chronicle.read("", "", 0, 9))][-1] == "text 3"
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Does the registry on disk survive what happens to processes and files?"""
 
 import asyncio
+import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -108,22 +110,96 @@ async def test_the_history_is_bounded_in_bytes_too(tmp_path: Path) -> None:
     assert kept == 64
 
 
-def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "registry.db"
-    path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(Refused, match=r"registry\.db: it is damaged .* move the file"):
-        SqliteRegistry(path)
-    assert path.read_bytes() == b"not a database at all" * 100
-
-
-def test_a_damaged_page_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "registry.db"
+def damaged(path: Path, how: str) -> bytes:
+    """A registry with 30 records, then harmed; returns what is on disk."""
     asyncio.run(fill(path))
     content = bytearray(path.read_bytes())
-    content[4096 : len(content)] = b"\xff" * (len(content) - 4096)
+    dice = random.Random(how)
+    if how == "no database":
+        content = bytearray(b"not a database at all" * 100)
+    elif how == "header":
+        content[:100] = dice.randbytes(100)
+    elif how == "zeros":
+        content[:] = bytes(len(content))
+    elif how == "format":
+        content[60:64] = b"\x7f\xff\xff\xff"
+    elif how == "schema":
+        content[100:4096] = dice.randbytes(3996)
+    elif how == "interior page":
+        content[8192:12288] = dice.randbytes(4096)
+    elif how == "all but the first page":
+        content[4096:] = b"\xff" * (len(content) - 4096)
+    else:
+        content = content[: len(content) // 2]
     path.write_bytes(content)
-    with pytest.raises(Refused, match="damaged"):
-        SqliteRegistry(path)
+    return bytes(content)
+
+
+DAMAGE = "no database,header,zeros,format,schema,interior page,all but the first page,truncated".split(",")
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "registry.db"
+    content = damaged(path, how)
+
+    async def use() -> str:
+        registry = SqliteRegistry(path)
+        assert await registry.list("") == ((), 0)
+        assert await registry.put("a", b"1", expected=0) == 1
+        why = registry.begun_anew()
+        assert registry.begun_anew() == ""
+        await registry.close()
+        return why
+
+    why = asyncio.run(use())
+    (aside,) = tmp_path.glob("registry.db.corrupt-*")
+    assert aside.read_bytes() == content
+    assert why == f"registry.db was damaged and is kept as {aside.name}"
+    assert [record.key for record in asyncio.run(read(path))] == ["a"]
+
+
+async def read(path: Path) -> tuple[Record, ...]:
+    registry = SqliteRegistry(path)
+    records, _ = await registry.list("")
+    assert registry.begun_anew() == ""
+    await registry.close()
+    return records
+
+
+@looped
+async def test_damage_that_comes_while_it_is_open_is_put_aside_too(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    registry = SqliteRegistry(path)
+    for number in range(60):  # more than SQLite keeps in memory
+        await registry.put(f"k{number:02}", b"x" * 100_000)
+    await registry.close()
+    registry = SqliteRegistry(path)
+    registry.begun_anew()
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + os.urandom(len(content) - 8192))
+    assert await registry.list("") == ((), 0), "the one that met the damage is done all the same"
+    assert "was damaged" in registry.begun_anew()
+    assert await registry.put("a", b"1") == 1
+    await registry.close()
+
+
+def test_only_some_of_what_was_put_aside_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    for day in range(1, 6):
+        (tmp_path / f"registry.db.corrupt-2026010{day}T000000").touch()
+    path.write_text("broken " * 100)
+    asyncio.run(SqliteRegistry(path).close())
+    kept = sorted(found.name for found in tmp_path.glob("*.corrupt-*"))
+    assert [name[20:28] for name in kept][:2] == ["20260104", "20260105"]
+    assert len(kept) == 3
+
+
+@looped
+async def test_a_registry_that_was_not_there_says_so(tmp_path: Path) -> None:
+    registry = SqliteRegistry(tmp_path / "registry.db")
+    assert registry.begun_anew() == "registry.db was not there"
+    await registry.close()
 
 
 async def fill(path: Path) -> None:
@@ -142,9 +218,14 @@ def test_a_file_of_a_later_format_is_refused(tmp_path: Path) -> None:
         SqliteRegistry(path)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"nowhere/registry\.db"):
-        SqliteRegistry(tmp_path / "nowhere" / "registry.db")
+@looped
+async def test_a_file_that_cannot_be_opened_yet_is_tried_again(tmp_path: Path) -> None:
+    registry = SqliteRegistry(tmp_path / "later" / "registry.db")
+    with pytest.raises(Unavailable, match=r"later/registry\.db"):
+        await registry.get("a")
+    (tmp_path / "later").mkdir()
+    assert await registry.put("a", b"1") == 1
+    await registry.close()
 
 
 @looped

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from noded.model.release import Release
 from noded.ports import NotFound
 from nodespec.manifest import NodeSpec
 
@@ -18,3 +19,8 @@ class FakeReleases:
         if digest not in self.specs:
             raise NotFound(f"cannot find release {digest}: it is not on this host")
         return self.specs[digest]
+
+    async def all(self) -> tuple[Release, ...]:
+        return tuple(
+            Release(spec.name, spec.version, digest, "what is on disk") for digest, spec in self.specs.items()
+        )

@@ -15,7 +15,7 @@ from noded.model.inputs import (
     Woken,
 )
 from noded.model.state import HostState
-from noded.ports import Entry
+from noded.ports import Entry, Unavailable
 from noded.runtime.journal import SEGMENT_SECONDS, Journal, header, read_segment
 from tests.fakes.chronicle import FakeChronicle
 from tests.fakes.ring import FakeRing
@@ -48,12 +48,13 @@ def test_a_segment_ends_by_size_and_by_age() -> None:
     made, ring, _ = journal(segment=3000)
     for number in range(100):
         made.note(HostState(), exited(CLOCK + number), ())
-    made.flush()
+        made.flush()
     assert len(ring.segments) > 2
     assert all(len(text) < 3600 for text in ring.segments)
     made, ring, _ = journal()
     for at in (0.0, SEGMENT_SECONDS, SEGMENT_SECONDS + 1):
         made.note(HostState(), exited(CLOCK + at), ())
+        made.flush()
     assert len(ring.segments) == 2
 
 
@@ -109,9 +110,12 @@ def test_people_read_news_and_decisions_not_readings() -> None:
     made, _, chronicle = journal()
     for quiet in (Sampled(1.0), TrafficCounted(1.0), Woken(1.0, "catalog")):
         made.note(HostState(), quiet, ())
+    made.flush()
     assert chronicle.entries == []
     made.note(HostState(), Sampled(2.0), (start(),))
     made.note(HostState(), exited(), ())
+    assert chronicle.entries == [], "what is not written yet may still be decided otherwise"
+    made.flush()
     assert names(chronicle) == [
         ("action", "StartInstance", "catalog"),
         ("input", "InstanceExited", "catalog"),
@@ -137,6 +141,7 @@ def test_routine_is_not_told_unless_an_answer_has_a_reason() -> None:
 def test_a_conclusion_is_told_with_its_subject() -> None:
     made, _, chronicle = journal()
     made.note(HostState(), Woken(1.0, "catalog"), (Note("catalog", "catalog-1", "it leaks"),))
+    made.flush()
     assert chronicle.entries == [
         Entry(1.0, "catalog", "catalog-1", "action", "Conclusion", "it leaks", chronicle.entries[0].body, 1)
     ]
@@ -147,6 +152,7 @@ def test_what_was_applied_is_told_with_its_node() -> None:
     made, _, chronicle = journal()
     made.note(HostState(), applied(), ())
     made.note(HostState(), ordered("pause", node=""), ())
+    made.flush()
     assert [(e.node, e.text) for e in chronicle.entries] == [
         ("catalog", "uid 1000 applied catalog 1.4.0"),
         ("", "uid 0 ordered pause of the host"),
@@ -158,4 +164,31 @@ def test_what_regeneration_brought_is_found_with_its_incident() -> None:
     proposed = CandidateProposed(1.0, "catalog", "catalog-1", spec(), release(digest=NEXT), report())
     made.note(HostState(), proposed, ())
     made.note(HostState(), RegenerationFailed(2.0, "catalog", "catalog-2", report()), ())
+    made.flush()
     assert [e.subject for e in chronicle.entries] == ["catalog-1", "catalog-2"]
+
+
+def test_a_segment_never_begins_within_what_is_written_at_once() -> None:
+    made, ring, _ = journal(segment=200)
+    for number in range(5):
+        made.note(HostState(), exited(CLOCK + number), ())
+    made.flush()
+    assert len(ring.segments) == 1
+
+
+def test_what_was_lost_is_forgotten_and_a_new_segment_begins_with_the_state() -> None:
+    made, ring, chronicle = journal()
+    made.note(HostState(), exited(CLOCK), ())
+    made.flush()
+    ring.is_full_disk = True
+    made.note(HostState(), exited(CLOCK + 1), ())
+    with pytest.raises(Unavailable):
+        made.flush()
+    made.lost()
+    ring.is_full_disk = False
+    state = host(node())
+    made.note(state, exited(CLOCK + 2), ())
+    made.flush()
+    assert [read_segment(text).at for text in ring.segments] == [CLOCK, CLOCK + 2]
+    assert read_segment(ring.segments[1]).state == state
+    assert [entry.at for entry in chronicle.entries] == [CLOCK, CLOCK + 2]

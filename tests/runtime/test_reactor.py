@@ -9,12 +9,14 @@ from noded.model.actions import IRREVERSIBLE, Action, Answer, RecordNode, StartI
 from noded.model.inputs import (
     ActionFailed,
     CommandRequested,
+    DiskFreed,
     Input,
     InstanceExited,
     InstanceReady,
     InstanceStarted,
     ProxyFound,
     Reading,
+    RegistryRenewed,
     Sampled,
     TrafficCounted,
     Woken,
@@ -22,7 +24,6 @@ from noded.model.inputs import (
 from noded.model.instance import Vitals
 from noded.model.route import Traffic
 from noded.model.state import HostState
-from noded.ports import Unavailable
 from noded.runtime import codec
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import Journal, read_segment
@@ -126,13 +127,73 @@ async def test_readings_alone_are_not_synced() -> None:
 
 
 @looped
-async def test_nothing_is_done_that_could_not_be_written() -> None:
+async def test_on_a_full_disk_processes_are_kept_alive_and_nothing_else_is_done() -> None:
+    bench = Bench()
+    for fact in STORY[:5]:
+        await bench.reactor.turn((fact,))
+    bench.ring.is_full_disk = True
+    done = len(bench.submitted)
+    await bench.reactor.turn((InstanceExited(145.0, "catalog", "catalog.1", "signal 9"),))
+    kinds = [type(action).__name__ for action in bench.submitted[done:]]
+    assert "StartInstance" in kinds and "RemoveInstance" in kinds
+    assert (bench.reactor.state.journaled, "disk full" in bench.reactor.state.full) == (False, True)
+    told = [entry.text for entry in bench.chronicle.entries]
+    assert any("no decision is written" in text for text in told), "a person is told, if that can be"
+
+
+@looped
+async def test_what_cannot_be_written_is_decided_again_as_a_refusal() -> None:
     bench = Bench()
     await bench.reactor.turn(STORY[:2])
     bench.ring.is_full_disk = True
-    with pytest.raises(Unavailable):
-        await bench.reactor.turn(STORY[2:3])
+    await bench.reactor.turn(STORY[2:3])
+    assert "catalog" not in bench.reactor.state.nodes
+    (answer,) = [action for action in bench.submitted if isinstance(action, Answer)]
+    assert (answer.kind, "the disk is full" in answer.text) == ("refused", True)
     assert not any(isinstance(action, StartInstance | RecordNode) for action in bench.submitted)
+    await bench.reactor.turn((ordered("stop", 152.0),))
+    assert bench.submitted[-1].kind == "refused"
+
+
+@looped
+async def test_records_that_are_not_written_down_are_failures_that_come_back() -> None:
+    bench = Bench()
+    for fact in STORY[:5]:
+        await bench.reactor.turn((fact,))
+    bench.ring.is_full_disk = True
+    await bench.reactor.turn((RegistryRenewed(145.0, "it was damaged"),))
+    assert not any(isinstance(action, RecordNode) for action in bench.submitted[-2:])
+    failed = await bench.inbox.take()
+    assert {(fact.action, fact.kind) for fact in failed} == {
+        ("RecordNode", "Unavailable"),
+        ("RecordRelease", "Unavailable"),
+    }
+
+
+@looped
+async def test_after_a_full_disk_every_segment_replays_and_the_state_goes_on() -> None:
+    bench = Bench()
+    for number, fact in enumerate(STORY):
+        bench.ring.is_full_disk = 20 < number < 30 or number == 50
+        await bench.reactor.turn((fact,))
+    await bench.reactor.turn((DiskFreed(160.0),))
+    assert (bench.reactor.state.full, bench.reactor.state.journaled) == ("", True)
+    assert len(bench.ring.segments) == 3
+    for text in bench.ring.segments:
+        segment = read_segment(text)
+        state, differences = replay(segment.lines, segment.state)
+        assert differences == ()
+    assert state == bench.reactor.state
+
+
+@looped
+async def test_a_turn_that_fails_half_way_leaves_none_of_itself() -> None:
+    bench = Bench()
+    await bench.reactor.turn(STORY[:2])
+    before = bench.ring.segments[-1]
+    bench.ring.is_full_disk = True
+    await bench.reactor.turn(STORY[2:5])
+    assert bench.ring.segments[-1] == before
 
 
 @looped

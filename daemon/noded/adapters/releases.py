@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from noded.ports import NotFound, Refused, Unavailable
+from noded.model.release import Release
+from noded.ports import NotFound, PortError, Refused, Unavailable
 from nodespec.manifest import NodeSpec
 from nodespec.reading import ManifestError, read_node
 from nodespec.release import ReleaseError, digest_of_tree, pack, unpack
@@ -57,6 +58,18 @@ class FolderReleases:
         if digest not in self._specs:
             self._specs[digest] = _manifest(self.path(digest), digest)
         return self._specs[digest]
+
+    async def all(self) -> tuple[Release, ...]:
+        """Every release whose manifest can be read."""
+        return await asyncio.to_thread(lambda: tuple(self._all()))
+
+    def _all(self) -> Iterator[Release]:
+        for folder in sorted(self._folder.iterdir()):
+            digest = f"sha256:{folder.name}"
+            if _DIGEST.fullmatch(digest):
+                with contextlib.suppress(PortError):
+                    spec = _manifest(folder, digest)
+                    yield Release(spec.name, spec.version, digest, "what is on disk")
 
     async def verify(self, digest: str) -> None:
         """Raises `Refused` when the files are not what the digest says."""

@@ -5,8 +5,9 @@ a line, after a crash; the reader leaves such a line out.
 """
 
 import asyncio
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +15,20 @@ from noded.ports import Unavailable
 
 SEGMENT = 8 * 1024 * 1024
 KEPT = 64 * 1024 * 1024
+FULL = (errno.ENOSPC, errno.EDQUOT)
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class SegmentRing:
-    def __init__(self, folder: Path, segment: int = SEGMENT, kept: int = KEPT) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        segment: int = SEGMENT,
+        kept: int = KEPT,
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`make_room` is asked once when the disk is full; true says that another try is worth it."""
+        self._make_room = make_room
         self._folder = folder
         self._segment = segment
         self._kept = kept
@@ -43,8 +53,10 @@ class SegmentRing:
         with self._told():
             old, self._file = self._file, None
             if old is not None:
-                os.fsync(old)
-                os.close(old)
+                try:
+                    os.fsync(old)
+                finally:
+                    os.close(old)
             path = self._next()
             self._file = os.open(path, FLAGS, 0o600)
             self._size = self._good = 0
@@ -71,20 +83,36 @@ class SegmentRing:
         self._pending.clear()
         with self._told():
             try:
-                written = os.write(self._file, text)
-                while written < len(text):
-                    written += os.write(self._file, text[written:])
-            except OSError:
-                # A full disk takes a part: cut it off, or the next line would be glued to it.
-                os.ftruncate(self._file, self._good)
-                raise
+                self._put(self._file, text)
+            except OSError as error:
+                if error.errno not in FULL or not self._make_room():
+                    raise
+                self._put(self._file, text)
         self._good += len(text)
 
     async def sync(self) -> None:
+        before = self._good
         self.flush()
-        if self._file is not None:
-            with self._told():
+        if self._file is None:
+            return
+        with self._told():
+            try:
                 await asyncio.to_thread(os.fdatasync, self._file)
+            except OSError:
+                # What the disk did not take was not said: it must not be remembered after a crash.
+                os.ftruncate(self._file, before)
+                self._good = before
+                raise
+
+    def _put(self, file: int, text: bytes) -> None:
+        try:
+            written = os.write(file, text)
+            while written < len(text):
+                written += os.write(file, text[written:])
+        except OSError:
+            # A full disk takes a part: cut it off, or the next line would be glued to it.
+            os.ftruncate(file, self._good)
+            raise
 
     def segments(self) -> tuple[Path, ...]:
         """Oldest first."""
@@ -92,7 +120,8 @@ class SegmentRing:
 
     def _next(self) -> Path:
         """A number is never used twice, not even that of a segment that was put aside."""
-        newest = max((int(path.stem) for path in self._folder.iterdir() if path.stem.isdigit()), default=0)
+        names = (path.name.partition(".")[0] for path in self._folder.iterdir())
+        newest = max((int(name) for name in names if name.isdigit()), default=0)
         return self._folder / f"{newest + 1:08}.jsonl"
 
     @contextmanager

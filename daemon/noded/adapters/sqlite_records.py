@@ -14,6 +14,10 @@ from noded.ports import Change, Conflict, NotFound, Record, Refused, Unavailable
 HISTORY = 10_000
 HISTORY_BYTES = 64 * 2**20
 _FORMAT = 1
+_LAST_FORMAT = 1000
+"""A larger number was never a format: it is damage."""
+_SHOW_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR_SHORT_READ)
+"""Errors sqlite calls operational: a missing table, a page beyond the end of the file."""
 _CHUNK = 64
 """Changes read at once: 64 MiB when every value is as large as it may be."""
 _AFTER_EVERY_KEY = "\x7f"
@@ -30,13 +34,21 @@ PRAGMA user_version = {_FORMAT};
 """
 
 
+class Damaged(Refused):
+    """What is in the file is no registry, or not all of one."""
+
+
 class Records:
-    """Raises `Refused` when the file is damaged or not ours, `Unavailable` when the disk will not write."""
+    """Raises `Damaged`, `Refused` for a file of a later noded, `Unavailable` when the disk will not write.
+
+    `created` is true when there was nothing before.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float], history: int = HISTORY) -> None:
         self._path = path
         self._clock = clock
         self._history = history
+        self.created = False
         with self._sorted_errors("open"):
             self._database = sqlite3.connect(path, timeout=1.0, isolation_level=None)
             try:
@@ -154,6 +166,9 @@ class Records:
         found = self._one("PRAGMA user_version")
         if found == 0 and self._one("SELECT count(*) FROM sqlite_schema") == 0:
             self._database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            self.created = True
+        elif not 0 < found < _LAST_FORMAT:
+            raise sqlite3.DatabaseError(f"format {found} never was")
         elif found != _FORMAT:
             raise Refused(
                 f"cannot open the registry {self._path}: format {found}, this noded knows {_FORMAT};"
@@ -161,7 +176,10 @@ class Records:
             )
 
     def _one(self, query: str) -> Any:
-        return self._database.execute(query).fetchone()[0]
+        row = self._database.execute(query).fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError(f"nothing answers {query}")
+        return row[0]
 
     def _compare(self, verb: str, key: str, expected: int | None) -> int:
         """The record's revision, 0 when there is none; `Conflict` when another was expected."""
@@ -212,9 +230,8 @@ class Records:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) in _SHOW_DAMAGE:
+                raise Damaged(f"cannot {verb} the registry {self._path}: it is damaged ({error})") from error
             raise Unavailable(f"cannot {verb} the registry {self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise Refused(
-                f"cannot {verb} the registry {self._path}: it is damaged ({error}); stop noded, move the file"
-                " and its -wal and -shm away (keep them), start noded, and apply the nodes again"
-            ) from error
+            raise Damaged(f"cannot {verb} the registry {self._path}: it is damaged ({error})") from error

@@ -1,5 +1,6 @@
 """Is nobody else working in this state folder?"""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,6 +26,8 @@ def take(path: Path) -> int:
         os.close(handle)
         held = f"another noded (pid {holder}) works there: stop it, or set [paths] state"
         raise Conflict(f"cannot use {path.parent}: {held}") from error
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    # For people only: on a full disk a lock without our pid is a lock all the same.
+    with contextlib.suppress(OSError):
+        length = os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.ftruncate(handle, length)
     return handle

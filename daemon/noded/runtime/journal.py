@@ -27,24 +27,47 @@ class Journal:
         self._chronicle = chronicle
         self._build = build
         self._began: float | None = None
+        self._entries: list[Entry] = []
+        self._clean = True
+        """Nothing was noted since the last write: only then a segment may begin."""
 
     def note(self, before: HostState, fact: Input, actions: Sequence[Action]) -> None:
-        """Record one decision; `before` is the state it was taken in."""
-        if self._began is None or self._ring.full() or fact.at - self._began > SEGMENT_SECONDS:
+        """Record one decision; `before` is the state it was taken in. On disk with `flush` or `sync`."""
+        ended = self._began is None or self._ring.full() or fact.at - self._began > SEGMENT_SECONDS
+        if ended and self._clean:
             self._ring.rotate(header(self._build, fact.at, before))
             self._began = fact.at
+        self._clean = False
         self._ring.append(f"{INPUT} {codec.dump_tagged(fact)}")
         for action in actions:
             self._ring.append(f"{ACTION} {codec.dump_tagged(action)}")
-        entries = tuple(_entries(fact, actions))
-        if entries:
-            self._chronicle.add(entries)
+        self._entries += _entries(fact, actions)
 
     def flush(self) -> None:
         self._ring.flush()
+        self._written()
 
     async def sync(self) -> None:
         await self._ring.sync()
+        self._written()
+
+    def lost(self) -> None:
+        """What was noted since the last write is not on disk, and none of it was done: forget it.
+
+        The next note begins a new segment, so that every segment replays.
+        """
+        self._began, self._clean = None, True
+        self._entries.clear()
+
+    def told(self, fact: Input, actions: Sequence[Action]) -> None:
+        """For people alone, when the ring takes nothing."""
+        self._chronicle.add(tuple(_entries(fact, actions)))
+
+    def _written(self) -> None:
+        self._clean = True
+        if self._entries:
+            self._chronicle.add(tuple(self._entries))
+            self._entries.clear()
 
 
 @dataclass(frozen=True, slots=True)

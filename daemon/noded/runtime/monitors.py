@@ -3,10 +3,20 @@
 import asyncio
 from collections.abc import Callable
 
-from noded.model.inputs import InstanceReady, ProxyFound, ProxyLost, Reading, Sampled, TrafficCounted
+from noded.model.inputs import (
+    DiskFilled,
+    DiskFreed,
+    InstanceReady,
+    ProxyFound,
+    ProxyLost,
+    Reading,
+    RegistryRenewed,
+    Sampled,
+    TrafficCounted,
+)
 from noded.model.instance import Instance, Phase
 from noded.model.state import HostState, NodeState
-from noded.ports import Clock, Inbox, PortError, Probes, Proxy, Sensors
+from noded.ports import Clock, Disk, Inbox, PortError, Probes, Proxy, Releases, Renewable, Sensors
 from nodespec.manifest import Health, Probe
 
 TICK = 1.0
@@ -50,6 +60,29 @@ async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) ->
                 inbox.put(ProxyLost(clock.now(), str(error)))
             generation = ""
         await asyncio.sleep(_pause(view()))
+
+
+async def watch_disk(view: View, clock: Clock, inbox: Inbox, disk: Disk) -> None:
+    """Tell when the disk of the state folder has filled up, and when it has room again."""
+    while True:
+        lacking, full = disk.lacking(), view().full
+        if lacking and not full:
+            inbox.put(DiskFilled(clock.now(), lacking))
+        elif full and not lacking:
+            inbox.put(DiskFreed(clock.now()))
+        await asyncio.sleep(TICK)
+
+
+async def watch_registry(
+    view: View, clock: Clock, inbox: Inbox, registry: Renewable, releases: Releases
+) -> None:
+    """Tell when the registry was damaged and has begun anew, with the releases that are on disk."""
+    while True:
+        why = registry.begun_anew()
+        here = await releases.all() if why else ()
+        if here or (why and view().nodes):
+            inbox.put(RegistryRenewed(clock.now(), why, here))
+        await asyncio.sleep(TICK)
 
 
 async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes) -> None:

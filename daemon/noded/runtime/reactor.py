@@ -1,17 +1,19 @@
 """inbox -> decide -> journal -> lanes: the one place where decisions are made.
 
 The only writer of the state. Actions that change the world for good are on disk before they
-begin; the outcome of an action comes back through the inbox like everything else.
+begin; the outcome of an action comes back through the inbox like everything else. When the disk
+takes nothing, only what keeps processes alive is done.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from noded.model.actions import IRREVERSIBLE, ROUTINE, Action
-from noded.model.inputs import Input
+from noded.model.actions import IRREVERSIBLE, RECORDED, ROUTINE, Action
+from noded.model.inputs import ActionFailed, DiskFilled, Input
 from noded.model.state import HostState
 from noded.policy.decide import decide
+from noded.ports import Unavailable
 from noded.runtime import codec
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import ACTION, INPUT, Journal
@@ -35,7 +37,24 @@ class Reactor:
         while True:
             await self.turn(await self._inbox.take())
 
-    async def turn(self, facts: Iterable[Input]) -> None:
+    async def turn(self, facts: Sequence[Input]) -> None:
+        before = self.state
+        try:
+            actions = await self._decided(facts)
+        except Unavailable as error:
+            # None of it was done yet: decide again, knowing that nothing can be written.
+            self.state = before
+            self._journal.lost()
+            actions = self._decided_unwritten(facts, str(error))
+        for action in actions:
+            if not isinstance(action, ROUTINE):
+                log.info("%s node=%s reason=%r", type(action).__name__, action.node, action.reason)
+            self._submit(action)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def _decided(self, facts: Sequence[Input]) -> list[Action]:
+        """Raises Unavailable when what was decided cannot be written."""
         actions: list[Action] = []
         for fact in facts:
             before = self.state
@@ -46,12 +65,22 @@ class Reactor:
             await self._journal.sync()
         else:
             self._journal.flush()
-        for action in actions:
-            if not isinstance(action, ROUTINE):
-                log.info("%s node=%s reason=%r", type(action).__name__, action.node, action.reason)
-            self._submit(action)
-        self.changed.set()
-        self.changed = asyncio.Event()
+        return actions
+
+    def _decided_unwritten(self, facts: Sequence[Input], cause: str) -> list[Action]:
+        at = facts[0].at
+        full: tuple[Input, ...] = (DiskFilled(at, cause, journaled=False),) if self.state.journaled else ()
+        actions: list[Action] = []
+        for fact in (*full, *facts):
+            self.state, decided = decide(self.state, fact)
+            self._journal.told(fact, decided)
+            for action in decided:
+                if isinstance(action, RECORDED):
+                    name = type(action).__name__
+                    self._inbox.put(ActionFailed(at, name, action.node, "", "Unavailable", cause))
+                else:
+                    actions.append(action)
+        return actions
 
 
 def replay(lines: Iterable[str], state: HostState) -> tuple[HostState, tuple[str, ...]]:
