@@ -1,12 +1,13 @@
-"""Does only a 2xx answer in time count, whatever else a program does?"""
+"""Does only what a program says in time count, whatever else it does?"""
 
 import asyncio
 import os
 import shutil
+import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,29 @@ async def test_an_answer(folder: Path, says: bytes, good: bool) -> None:
         assert await HttpProbes().answers(address, os.getuid(), "/healthz", 5.0) is good
 
 
+ALIVE = [
+    (b"HTTP/1.1 503 Busy\r\n\r\n", True),
+    (b"HTTP/1.1 500 \r\n", True),
+    (b"HTTP/1.0 404 Not Found\r\n\r\n", True),
+    (b"HTTP/1.1 302 Found\r\n", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\n", True),
+    (b"HTTP/1.1 200 OK\r\n", True),
+    (b"HTTP/1.1 \r\n", False),
+    (b"HTTP/1.1 900 What\r\n", False),
+    (b"HTTP/2.0 200 OK\r\n", False),
+    (b"SSH-2.0-2penSSH\r\n", False),
+    (b"HTTP/1.1 200", False),
+    (b"", False),
+]
+
+
+@pytest.mark.parametrize(("says", "alive"), ALIVE, ids=[str(says[:16]) for says, _ in ALIVE])
+@looped
+async def test_any_http_answer_is_a_sign_of_life(folder: Path, says: bytes, alive: bool) -> None:
+    async with listening(folder, Program(says)) as address:
+        assert await HttpProbes().responds(address, UID, "/healthz", 5.0) is alive
+
+
 @looped
 async def test_what_is_asked(folder: Path) -> None:
     program = Program(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -124,6 +148,42 @@ async def test_a_socket_that_is_not_the_nodes_is_not_asked(folder: Path) -> None
     assert not await HttpProbes().answers(f"unix:{folder / 'file'}", UID, "/", 5.0)
 
 
+def speak(taken: socket.socket) -> None:
+    with suppress(ConnectionError):
+        taken.send(b"220 ready")
+
+
+DOES: dict[str, Callable[[socket.socket], object]] = {
+    "nothing": lambda taken: None,
+    "speaks": speak,
+    "hangs up": lambda taken: taken.close(),
+}
+ADDRESSES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_UNIX, "")]
+
+
+@pytest.mark.parametrize(("family", "host"), ADDRESSES, ids=["v4", "v6", "unix"])
+@looped
+async def test_a_connection_that_only_the_kernel_took_is_no_sign_of_life(
+    folder: Path, family: int, host: str
+) -> None:
+    with socket.socket(family) as listener:
+        listener.bind((host, 0) if host else str(folder / "s"))
+        listener.listen(8)
+        listener.settimeout(5)
+        port = listener.getsockname()[1] if host else 0
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else f"unix:{folder / 's'}"
+        began = time.monotonic()
+        assert not await HttpProbes().connects(address, UID, 0.2)
+        assert time.monotonic() - began >= 0.18
+        (await asyncio.to_thread(listener.accept))[0].close()
+        for does in DOES.values():
+            asking = asyncio.create_task(HttpProbes().connects(address, UID, 5.0))
+            taken, _ = await asyncio.to_thread(listener.accept)
+            does(taken)
+            assert await asking
+            taken.close()
+
+
 @looped
 async def test_no_descriptor_is_left_behind(folder: Path) -> None:
     async with listening(folder, Program(b"HTTP/1.1 200 OK\r\n\r\n")) as address:
@@ -133,3 +193,17 @@ async def test_no_descriptor_is_left_behind(folder: Path) -> None:
                 await HttpProbes().answers(address, uid, "/", 5.0)
             await asyncio.sleep(0.02)
         assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@looped
+async def test_a_full_queue_and_one_that_went_away_take_nothing(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen(0)
+        address = f"unix:{folder / 's'}"
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(str(folder / "s"))
+            assert not await HttpProbes().connects(address, UID, 0.2)
+        asking = asyncio.create_task(HttpProbes().connects(address, UID, 5.0))
+        await asyncio.sleep(0.05)
+    assert not await asking

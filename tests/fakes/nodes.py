@@ -62,7 +62,7 @@ class FakeNodes:
             line.ready = True
             self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
 
-    def beat(self, instance: str, uid: int, lag: float = 0.0, progress: int = 0) -> None:
+    def beat(self, instance: str, uid: int, lag: float = 0.0, progress: int = 0, stuck: float = 0.0) -> None:
         if self.lines[instance].uid == uid:
-            self.lines[instance].heartbeat = Heartbeat(self._clock.now(), lag, progress)
+            self.lines[instance].heartbeat = Heartbeat(self._clock.now(), lag, progress, stuck)
             self.say_ready(instance, uid, "its heartbeat")

@@ -16,19 +16,26 @@ class Stat:
     threads: int
     start_time: int
     rss: int
+    state: str
+    """The kernel's letter for the main thread: R, S, D, T, t, Z or X."""
 
 
 def stat(pid: int) -> Stat | None:
     """None when there is no such process any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+            return told(file.read())
     except OSError:
         return None
+
+
+def told(text: bytes) -> Stat:
+    """What /proc/PID/stat says."""
     # The program's name is in brackets and may hold anything, brackets and spaces too.
-    fields = text[text.rfind(b")") + 2 :].split()
+    fields = text[text.rindex(b")") + 2 :].split(b" ", 22)
     cpu = (int(fields[11]) + int(fields[12])) / TICKS
-    return Stat(cpu, int(fields[17]), int(fields[19]), int(fields[21]) * PAGE)
+    state = fields[0].decode("ascii", "replace")
+    return Stat(cpu, int(fields[17]), int(fields[19]), int(fields[21]) * PAGE, state)
 
 
 def start_time(pid: int) -> int:
