@@ -83,7 +83,9 @@ def _write_debian(source: Path, version: str, epoch: int) -> None:
         shutil.copy(CHECKOUT / "systemd" / name, source / "units")
     for name in PACKAGED:
         shutil.copy(CHECKOUT / "systemd" / name, debian)
-    shutil.copy(CHECKOUT / "LICENSE", source)
+    for path in (CHECKOUT / "LICENSE", CHECKOUT / "systemd/noded-nodes"):
+        shutil.copy(path, source)
+    (source / "noded-nodes").chmod(0o755)
     (debian / "changelog").write_text(
         f"noded ({version}) bookworm; urgency=medium\n\n  * See CHANGELOG.md.\n\n"
         f" -- noded <noded@localhost>  {formatdate(epoch)}\n"

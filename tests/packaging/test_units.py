@@ -64,6 +64,8 @@ def test_stopping_any_of_ours_but_the_holder_ends_no_node() -> None:
     assert holder["Service.KillMode"] == ["control-group"]
     assert holder["Service.Delegate"] == ["yes"]
     assert holder["Service.OOMPolicy"] == ["continue"]
+    assert holder["Service.Type"] == ["forking"], "with a main process, killing that would end all nodes"
+    assert holder["Service.GuessMainPID"] == ["no"]
     for name in units.NAMES:
         needed = units.settings(name)
         for key in ("Unit.Requires", "Unit.BindsTo", "Unit.PartOf", "Unit.Requisite"):
@@ -89,8 +91,6 @@ def test_order(first: str, then: str) -> None:
 @pytest.mark.parametrize("name", [name for name in units.NAMES if name.endswith(".service")])
 def test_none_gives_up(name: str) -> None:
     found = units.settings(name)
-    if found["Service.Type"] == ["oneshot"]:
-        return
     assert found["Service.Restart"] == ["always"]
     assert found["Unit.StartLimitIntervalSec"] == ["0"]
 

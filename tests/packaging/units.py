@@ -12,9 +12,9 @@ NAMES = sorted(path.name for path in UNITS.iterdir() if path.suffix in (".servic
 TARGETS = ("basic", "multi-user", "network", "shutdown", "slices", "sysinit")
 PROGRAMS = (
     *(f"usr/lib/noded/bin/{name}" for name in ("noded", "noded-launcher", "noded-mesh")),
+    "usr/lib/noded/noded-nodes",
     "usr/sbin/haproxy",
     "bin/sh",
-    "bin/true",
 )
 
 
