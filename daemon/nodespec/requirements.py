@@ -69,7 +69,8 @@ def read_requirements(content: bytes, where: str) -> tuple[Wheel, ...]:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Each whole requirement with the number of its first line; lines are joined as pip joins them."""
-    begun, parts = 0, []
+    begun = 0
+    parts: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         comment = line.lstrip().startswith("#")
         begun = begun if parts else number

@@ -9,10 +9,12 @@ from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client
 from nodectl.commands.effect import find, follow
 from nodectl.documents import document, write
+from nodectl.environment import made, requirements_of
 from nodectl.failures import Exit, Failure
 from nodectl.screen import columns, note, say
 from nodectl.session import Session
 from nodectl.text import amount, size
+from nodespec.environment import Files
 from nodespec.release import Packed, ReleaseError, pack
 
 CHUNK = 64 * 1024
@@ -20,18 +22,23 @@ CHUNK = 64 * 1024
 
 def validate(session: Session, directory: Path) -> None:
     """Offline."""
-    packed = _packed(directory, "validate")
+    packed = read_folder(directory, "validate")
     spec = packed.spec
+    _, wheels = requirements_of(directory, spec)
     if not session.plain:
-        found = {"digest": packed.digest, "files": packed.files, "size": packed.size}
-        write({"node": spec.name, "version": spec.version, **found}, session.output)
+        found = {"files": packed.files, "size": packed.size, "wheels": len(wheels)}
+        # with its wheels it gets another name, and they are not unpacked here
+        digest = {} if wheels else {"digest": packed.digest}
+        write({"node": spec.name, "version": spec.version, **digest, **found}, session.output)
         return
-    say(f"{spec.name} {spec.version} is valid: {amount(packed.files, 'file')}, {size(packed.size)}")
+    more = f", {amount(len(wheels), 'wheel')} to be unpacked" if wheels else ""
+    say(f"{spec.name} {spec.version} is valid: {amount(packed.files, 'file')}, {size(packed.size)}{more}")
 
 
-def plan(session: Session, directory: Path) -> Exit:
+def plan(session: Session, directory: Path, python: str = "") -> Exit:
+    packed = _whole(directory, "plan", python)
     with Client(session) as client:
-        answer = _send(client, session, "plan", _packed(directory, "plan"), plan_only=True)
+        answer = _send(client, session, "plan", packed, plan_only=True)
     if session.plain:
         say(*_plan(answer))
     else:
@@ -39,8 +46,8 @@ def plan(session: Session, directory: Path) -> Exit:
     return Exit.OK if answer.effect == pb.EFFECT_NONE else Exit.DIFFERENCES
 
 
-def apply(session: Session, directory: Path, wait: bool) -> None:
-    packed = _packed(directory, "apply")
+def apply(session: Session, directory: Path, wait: bool, python: str = "") -> None:
+    packed = _whole(directory, "apply", python)
     with Client(session) as client:
         answer = _send(client, session, "apply", packed, plan_only=False)
         if session.plain:
@@ -95,9 +102,17 @@ def _runs(node: pb.NodeStatus | None, version: str) -> bool:
     return node is not None and node.condition == "running" and node.version == version
 
 
-def _packed(directory: Path, verb: str) -> Packed:
+def _whole(directory: Path, verb: str, python: str) -> Packed:
+    """With the wheels it requires. Comes before any channel: pip is started by a fork."""
+    packed = read_folder(directory, verb)
+    files = made(directory, packed.spec, python)
+    return read_folder(directory, verb, files) if files else packed
+
+
+def read_folder(directory: Path, verb: str, files: Files | None = None) -> Packed:
+    """`files` are what is made for the release; what lies in its place in the folder is nobody's."""
     try:
-        return pack(directory)
+        return pack(directory, files or {})
     except ReleaseError as error:
         what = str(error) if verb == "validate" else f"cannot {verb} {directory}:\n{error}"
         raise Failure(
