@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from noded.model.actions import WakeAt
 from noded.model.incident import Stage
 from noded.model.instance import Role
+from noded.model.state import GIVEN_UP
 from noded.policy.crashes import (
     FIRST_DELAY,
     FORGIVEN,
-    GIVEN_UP,
     RETRY,
     restart_delay,
     wanted_spares,

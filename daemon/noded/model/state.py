@@ -18,6 +18,10 @@ class Desired(StrEnum):
     REMOVED = "removed"
 
 
+GIVEN_UP = 10
+"""Failures, as `policy/crashes.py` counts them, after which a node has failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     failures: int = 0
@@ -73,6 +77,11 @@ class NodeState:
     def autonomy(self) -> Levels:
         """How far noded may go by itself: the manifest's word, below the caps."""
         return lower(self.spec.healing.autonomy, self.caps)
+
+    @property
+    def failed(self) -> bool:
+        """It crashed so often that it is only tried now and then, until a person starts it."""
+        return self.backoff.failures >= GIVEN_UP
 
     @property
     def rolling_out(self) -> bool:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from noded.model.incident import Incident, Stage
 from noded.model.instance import Instance, Role
-from noded.model.state import Backoff, Desired, NodeState
+from noded.model.state import GIVEN_UP, Backoff, Desired, NodeState
 from noded.policy import healing
 
 SIGNATURE = "crash-loop"
@@ -17,8 +17,6 @@ FORGIVEN = 30.0
 """Seconds of readiness that make up for one failure."""
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
-GIVEN_UP = 10
-"""Failures, as counted here, after which a node has failed."""
 RETRY = 600.0
 """Seconds between the single starts of a failed node: what it lacked may be back by itself."""
 BLOW = 2.0
@@ -61,10 +59,6 @@ def _counted(node: NodeState, before: int, what: str, at: float) -> NodeState:
     return replace(node, backoff=Backoff(failures, until, what, at), restarts=node.restarts + 1)
 
 
-def failed(node: NodeState) -> bool:
-    return node.backoff.failures >= GIVEN_UP
-
-
 def wanted_spares(node: NodeState, at: float) -> int:
     """One more while crashes come close together: the next may come before a new spare is ready."""
     recent = node.backoff.failures - int(max(0.0, at - node.backoff.at) / FORGIVEN)
@@ -76,7 +70,7 @@ def advance(node: NodeState, at: float) -> NodeState:
     now = node.healing.now
     if now is not None and now.signature == SIGNATURE:
         return healing.closed(node, "it runs again", at) if _lives(node, at) else node
-    if now is not None or not failed(node) or node.desired is not Desired.RUNNING:
+    if now is not None or not node.failed or node.desired is not Desired.RUNNING:
         return node
     record = node.healing
     incident = Incident(
