@@ -92,6 +92,7 @@ def test_folders_follow_the_paths(path: Path) -> None:
         "registry": "/s/registry.db",
         "releases": "/s/releases",
         "evidence": "/s/evidence",
+        "audit": "/s/audit",
         "lock": "/s/lock",
         "ballast": "/s/ballast",
         "control": "/r/control.sock",

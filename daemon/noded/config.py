@@ -29,6 +29,7 @@ def folders(settings: Settings) -> Mapping[str, Path]:
         "registry": state / "registry.db",
         "releases": state / "releases",
         "evidence": state / "evidence",
+        "audit": state / "audit",
         "lock": state / "lock",
         "ballast": state / "ballast",
         "control": run / "control.sock",

@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
-from nodeapi.v1 import control_pb2, control_pb2_grpc
-from noded.adapters import haproxy_config, peercred, prometheus, state_lock
+from noded.adapters import haproxy_config, peercred, policy_file, prometheus, state_lock
 from noded.adapters.answers import PendingAnswers
 from noded.adapters.aside import MARK, kept_aside, put_aside
+from noded.adapters.audit import Audit
 from noded.adapters.boot_clock import BootClock
-from noded.adapters.control_grpc import ControlService, Desk
+from noded.adapters.control_desk import Desk
+from noded.adapters.control_server import control_server
 from noded.adapters.control_status import Facts
 from noded.adapters.haproxy import HaproxyProxy
 from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
+from noded.adapters.policy_file import PolicyFile
+from noded.adapters.pressure import pressure
 from noded.adapters.proc_sensors import ProcSensors, host_memory
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
+from noded.adapters.roles import Roles
 from noded.adapters.segment_ring import SegmentRing
 from noded.adapters.service_notify import ServiceNotify
 from noded.adapters.sqlite_chronicle import SqliteChronicle
@@ -40,8 +40,9 @@ from noded.adapters.state_disk import StateDisk
 from noded.adapters.workshop import Bench, LauncherWorkshop
 from noded.config import Settings, folders, read_settings
 from noded.model.inputs import Booted, Observed
-from noded.model.state import Host
-from noded.ports import Clock, PortError, Unavailable
+from noded.model.instance import Instance
+from noded.model.state import Host, HostState
+from noded.ports import Clock, Launch, PortError, Unavailable, launch_of
 from noded.runtime import monitors
 from noded.runtime.alarms import Alarms
 from noded.runtime.inbox import Inbox
@@ -54,8 +55,6 @@ from noded.runtime.reactor import Reactor
 from nodespec.tables import ManifestError
 
 VERSION = "0.1.0"
-LOOKS = ("Apply", "GetStatus", "WatchStatus", "Explain", "GetVersion")
-"""Calls open to everybody on the host: they change nothing, or look themselves who asks (Apply)."""
 LAUNCHER_WAIT = 0.5
 
 log = logging.getLogger("noded")
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings(options.config)
         if options.proxy_config:
             return _write_proxy_config(settings)
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, PolicyFile(options.config.with_name("policy.toml"))))
     except ManifestError as error:
         print(f"noded: {error}", file=sys.stderr)
         return 2
@@ -119,6 +118,7 @@ class Storage:
     chronicle: SqliteChronicle
     registry: SqliteRegistry
     releases: FolderReleases
+    audit: Audit
     folders: tuple[Path, ...]
     """Where damaged files are put aside."""
 
@@ -135,9 +135,10 @@ class Storage:
             await self.registry.close()
             await self.ring.sync()
         self.chronicle.close()
+        self.audit.close()
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, policy: PolicyFile) -> None:
     places = folders(settings)
     state_lock.take(places["lock"])
     storage = await _open(settings, places)
@@ -146,7 +147,7 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         async with asyncio.TaskGroup() as group:
-            await _serve(settings, places, storage, group, stopping)
+            await _serve(settings, policy, places, storage, group, stopping)
             # Whatever is under way is left as a crash would leave it: at the next start we look and go on.
             raise Stopped
     except* Stopped:
@@ -171,12 +172,14 @@ async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
         chronicle=SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries),
         registry=SqliteRegistry(places["registry"]),
         releases=releases,
+        audit=Audit(places["audit"]),
         folders=(places["lock"].parent, places["ring"]),
     )
 
 
 async def _serve(
     settings: Settings,
+    policy: PolicyFile,
     places: Mapping[str, Path],
     storage: Storage,
     group: asyncio.TaskGroup,
@@ -204,6 +207,7 @@ async def _serve(
         releases=storage.releases,
         workshop=workshop,
         env=settings.nodes.env,
+        bind=settings.proxy.bind.replace("*", "0.0.0.0"),
     )
     perform = Perform(world)
     lanes = Lanes(group, perform, perform.dropped)
@@ -211,18 +215,17 @@ async def _serve(
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
     inbox.put(await _booted(settings, storage, memory, clock, observed))
-    degraded = _texts(hello.get("degraded"))
 
     def facts() -> Facts:
-        told = (*degraded, *storage.told(reactor.state.full))
-        return Facts(VERSION, str(hello.get("cgroups", "")), told, launcher.connected)
+        return _facts(hello, launcher, policy, storage, reactor.state)
 
-    desk = _desk(settings, storage, reactor, world, answers, facts)
+    desk = _desk(settings, policy, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
     service = ServiceNotify(os.environ)
-    async with peercred.serve(places["control"], _server(desk), group):
+    async with peercred.serve(places["control"], control_server(desk), group):
         for work in (
             reactor.run(),
+            policy_file.follow(policy, clock, inbox),
             *_watches(desk.view, world, storage, ProcSensors(sockets)),
             _keep_in_touch(launcher, processes),
             service.keep_alive(),
@@ -249,8 +252,28 @@ def _watches(
     )
 
 
+def _facts(
+    hello: Mapping[str, object],
+    launcher: LauncherSocket,
+    policy: PolicyFile,
+    storage: Storage,
+    state: HostState,
+) -> Facts:
+    return Facts(
+        version=VERSION,
+        cgroups=str(hello.get("cgroups", "")),
+        degraded=(*_texts(hello.get("degraded")), *storage.told(state.full)),
+        launcher_up=launcher.connected,
+        cores=os.cpu_count() or 0,
+        pressure=pressure(),
+        pause_file=str(policy.pause),
+        alarms=tuple(filter(None, (policy.alarm, storage.audit.alarm))),
+    )
+
+
 def _desk(
     settings: Settings,
+    policy: PolicyFile,
     storage: Storage,
     reactor: Reactor,
     world: World,
@@ -268,22 +291,21 @@ def _desk(
         registry=storage.registry,
         releases=storage.releases,
         logs=NodeLogs(Path(settings.paths.logs)),
-        admin=lambda who: who.uid in (0, os.geteuid(), *settings.control.admins),
+        roles=Roles(lambda: policy.allowed.members, frozenset(settings.control.admins)),
+        audit=storage.audit,
+        processes=world.processes,
+        launch=lambda instance, argv: _inside(world, instance, argv),
+        settings=settings,
+        policy=policy.path,
         build=build_id(),
     )
 
 
-def _server(desk: Desk) -> grpc.aio.Server:
-    gate = peercred.Gate(
-        lambda who, method: method.rpartition("/")[2] in LOOKS or "grpc." in method or desk.admin(who)
-    )
-    server = grpc.aio.server(interceptors=[gate], options=[("grpc.max_receive_message_length", 1024 * 1024)])
-    control_pb2_grpc.add_ControlServiceServicer_to_server(ControlService(desk), server)
-    state = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(state, server)
-    service = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name
-    reflection.enable_server_reflection((service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    return server
+def _inside(world: World, instance: Instance, argv: tuple[str, ...]) -> Launch:
+    """A program with everything the instance was started with."""
+    own = (("NODED_INSTANCE", instance.id), ("NODED_LISTEN", instance.listen))
+    spec, home = world.releases.spec(instance.digest), world.releases.path(instance.digest)
+    return launch_of(spec, home, world.env, "", argv, own)
 
 
 async def _found_launcher(processes: LauncherProcesses, stopping: asyncio.Event) -> dict[str, object]:
@@ -332,6 +354,7 @@ def _host(settings: Settings) -> Host:
         name=settings.host.name,
         run=str(folders(settings)["instances"]),
         ports=settings.proxy.ports,
+        sockets=settings.nodes.sockets,
         instance_ports=settings.nodes.ports,
         memory=host_memory(),
     )

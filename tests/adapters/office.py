@@ -17,16 +17,23 @@ import grpc.aio
 from nodeapi.v1.control_pb2_grpc import ControlServiceStub
 from noded.adapters import peercred
 from noded.adapters.answers import PendingAnswers
-from noded.adapters.control_grpc import Desk
+from noded.adapters.audit import Audit
+from noded.adapters.control_desk import Desk
+from noded.adapters.control_server import control_server
 from noded.adapters.control_status import Facts
 from noded.adapters.node_logs import NodeLogs
+from noded.adapters.peercred import Caller
 from noded.adapters.releases import FolderReleases
-from noded.main import _server
+from noded.adapters.roles import Members, Role, Roles
 from noded.model.inputs import ApplyRequested, CommandRequested, Input
+from noded.model.instance import Instance
 from noded.model.state import HostState
+from noded.ports import Launch
+from nodespec.host import Paths, Settings
 from tests.fakes.chronicle import FakeChronicle
 from tests.fakes.clock import FakeClock
 from tests.fakes.inbox import FakeInbox
+from tests.fakes.processes import FakeProcesses
 from tests.fakes.registry import FakeRegistry
 from tests.runtime.nouns import host
 
@@ -48,6 +55,15 @@ class Desks(FakeInbox):
             self._answers.answer(fact.request, *self.reply)
 
 
+class Fixed(Roles):
+    """Roles as policy.toml gives them, or the one the test gives to everybody."""
+
+    given: Role | None = None
+
+    async def of(self, who: Caller) -> Role:
+        return await super().of(who) if self.given is None else self.given
+
+
 class Office:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
@@ -55,11 +71,18 @@ class Office:
         for name in ("releases", "logs"):
             (self.folder / name).mkdir()
         self.state: HostState = host()
-        self.admins: set[int] = {0, os.geteuid()}
+        self.members = Members(operator=(), admin=())
+        self.roles = Fixed(lambda: self.members)
+        self.audit = Audit(self.folder / "audit")
         self.answers, self.chronicle = PendingAnswers(), FakeChronicle()
         self.inbox, self.registry = Desks(self.answers), FakeRegistry()
         self.releases = FolderReleases(self.folder / "releases")
         self.changed = asyncio.Event()
+        self.processes = FakeProcesses(self.inbox, FakeClock())
+        self.settings = Settings(paths=Paths(state=str(self.folder), logs=str(self.folder / "logs")))
+
+    def launch(self, instance: Instance, argv: tuple[str, ...]) -> Launch:
+        return Launch(instance.id.partition(".")[0], "", argv, str(self.folder), (("A", "1"),), "dynamic")
 
     @property
     def path(self) -> Path:
@@ -78,7 +101,12 @@ class Office:
             registry=self.registry,
             releases=self.releases,
             logs=NodeLogs(self.folder / "logs"),
-            admin=lambda who: who.uid in self.admins,
+            roles=self.roles,
+            audit=self.audit,
+            processes=self.processes,
+            launch=self.launch,
+            settings=self.settings,
+            policy=self.folder / "policy.toml",
             build="0.1.0-abc",
         )
 
@@ -101,7 +129,7 @@ async def opened(office: Office, server: grpc.aio.Server | None = None) -> Async
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with asyncio.TaskGroup() as group:
         async with (
-            peercred.serve(office.path, server or _server(office.desk), group),
+            peercred.serve(office.path, server or control_server(office.desk), group),
             grpc.aio.insecure_channel(f"unix:{office.path}", options) as channel,
         ):
             yield ControlServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -111,6 +139,7 @@ async def opened(office: Office, server: grpc.aio.Server | None = None) -> Async
 def offices() -> Iterator[Office]:
     made = Office()
     yield made
+    made.audit.close()
     for place, _, _ in os.walk(made.folder):
         os.chmod(place, 0o700)
     shutil.rmtree(made.folder)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from noded.adapters.apply_plan import changes, peak_memory
-from noded.model.instance import Role
-from nodespec.manifest import Autonomy, Healing, Levels, Resources, Rung, Serves
+from noded.adapters.apply_plan import changes
+from noded.model.capacity import peak
+from nodespec.manifest import Autonomy, Healing, Health, Levels, Probe, Resources, Rung, Serves
 from tests.runtime.nouns import instance, node, spec
 
 
@@ -20,6 +20,14 @@ CHANGES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
     ({"run": ("a", "b")}, ("run", "[python3, -m, catalog]", "[a, b]")),
     ({"instances": 3}, ("instances", "1", "3")),
     ({"env": (("A", "1"),)}, ("env", "[]", "[[A, 1]]")),
+    (
+        {"before": (("./migrate", "--check"), ("./warm",))},
+        ("before", "[]", "[[./migrate, --check], [./warm]]"),
+    ),
+    ({"secrets": (("KEY", "file:/etc/key"),)}, ("secrets", "[]", "[[KEY, file:/etc/key]]")),
+    ({"env_file": "/etc/env"}, ("env_file", "", "/etc/env")),
+    ({"reload": "HUP"}, ("reload", "", "HUP")),
+    ({"health": Health(liveness=Probe.NONE)}, ("health.liveness", "", "none")),
     ({"resources": Resources(memory=512)}, ("resources.memory", str(256 * 2**20), "512")),
     (
         {"healing": Healing(ladder=(Rung.COLLECT,))},
@@ -49,21 +57,21 @@ def test_a_table_that_comes_or_goes() -> None:
 M = 2**20
 
 
-def test_a_new_node_needs_what_it_wants() -> None:
+def test_a_new_node_needs_what_it_wants_and_a_second_spare() -> None:
     wanted = spec(instances=2, spares=1, resources=Resources(memory=100 * M))
-    assert peak_memory(None, wanted) == 300 * M
+    assert peak(None, wanted) == 400 * M
 
 
 def test_a_rollout_needs_both_versions_at_once() -> None:
-    running = node("catalog", instance("catalog.1"), instance("catalog.2", role=Role.SPARE))
-    assert peak_memory(running, spec(resources=Resources(memory=100 * M))) == (2 * 256 + 100) * M
+    running = node("catalog", spec=spec(spares=2))
+    assert peak(running, spec(resources=Resources(memory=100 * M))) == (3 * 256 + 100) * M
 
 
 def test_more_instances_than_before() -> None:
-    assert peak_memory(node("catalog", instance()), spec(instances=5)) == (1 + 5) * 256 * M
+    assert peak(node("catalog", instance()), spec(instances=5)) == (1 + 5) * 256 * M
 
 
 @pytest.mark.parametrize("limits", [(0, 100), (100, 0), (0, 0)])
 def test_without_a_limit_nothing_can_be_said(limits: tuple[int, int]) -> None:
     before, after = (spec(resources=Resources(memory=limit)) for limit in limits)
-    assert peak_memory(node("catalog", instance(), spec=before), after) == 0
+    assert peak(node("catalog", instance(), spec=before), after) == 0

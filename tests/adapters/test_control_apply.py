@@ -13,6 +13,7 @@ import pytest
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import add_ControlServiceServicer_to_server
 from noded.adapters.control_grpc import LARGEST_RELEASE, ControlService
+from noded.adapters.roles import Role
 from noded.model.inputs import ApplyRequested
 from noded.ports import Unavailable
 from nodespec.reading import read_node
@@ -91,7 +92,7 @@ async def test_what_changes_is_told(office: Office, source: Path) -> None:
         ("resources.memory", str(64 * 2**20), str(128 * 2**20)),
         ("version", "1.4.0", "1.5.0"),
     ]
-    assert found.peak_memory == (64 + 2 * 128) * 2**20
+    assert found.peak_memory == (2 * 64 + 2 * 128) * 2**20
 
 
 @looped
@@ -226,12 +227,12 @@ async def test_a_client_that_leaves_half_way_leaves_nothing(office: Office, sour
 
 @looped
 async def test_who_may_not_apply_is_told_before_anything_is_read(office: Office, source: Path) -> None:
-    office.admins.clear()
+    office.roles.given = Role.VIEWER
     async with opened(office) as stub:
         code, text = await code_of(stub.Apply(iter(request(pack(source).blob)), timeout=10))
         plan = await code_of(stub.Apply(iter(request(pack(source).blob, plan=True)), timeout=10))
     assert (code, plan) == ("PERMISSION_DENIED", ("OK", ""))
-    assert text.startswith(f"uid {os.geteuid()} may not call Apply; ask an administrator")
+    assert text.startswith(f"uid {os.geteuid()} may not call Apply: it needs the role admin, yours is viewer")
     assert on_disk(office) == []
 
 

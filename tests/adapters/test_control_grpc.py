@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from nodeapi.v1 import control_pb2 as pb
+from noded.adapters.roles import Members
 from noded.model.inputs import CommandRequested
 from noded.model.state import HostState
 from noded.ports import Entry, Unavailable
@@ -285,7 +286,7 @@ async def test_others_may_look_and_plan_and_nothing_else(office: Office) -> None
     async with opened(office):
         found = await outcomes_of(64301, office.path)
         assert office.inbox.facts == []
-        office.admins.add(64302)
+        office.members = Members(admin=("uid:64302",))
         admin = await outcomes_of(64302, office.path)
     looks = {"GetStatus": "OK", "GetVersion": "OK", "WatchStatus": "OK", "Explain": "OK", "Health": "OK"}
     denied = {"Command": "PERMISSION_DENIED", "Apply": "PERMISSION_DENIED"}

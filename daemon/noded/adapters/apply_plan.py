@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
-from noded.model.instance import Role
-from noded.model.state import NodeState
 from nodespec.manifest import NodeSpec
 
 Change = tuple[str, str, str]
@@ -21,17 +19,6 @@ def changes(before: NodeSpec | None, after: NodeSpec) -> tuple[Change, ...]:
         for key in sorted({*old, *new})
         if old.get(key, "") != new.get(key, "")
     )
-
-
-def peak_memory(node: NodeState | None, spec: NodeSpec) -> int:
-    """The most memory all instances may hold together while the change is made; 0 when some have no limit."""
-    limit = spec.resources.memory
-    before = node.spec.resources.memory if node else limit
-    if not limit or not before:
-        return 0
-    running = len(node.of(Role.STABLE)) + len(node.of(Role.SPARE)) if node else 0
-    wanted = spec.instances + spec.spares
-    return max(running * before + spec.instances * limit, wanted * limit)
 
 
 def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:

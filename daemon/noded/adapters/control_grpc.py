@@ -2,66 +2,44 @@
 
 import asyncio
 import json
-import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1 import control_pb2_grpc
-from noded.adapters.answers import PendingAnswers, Reply
-from noded.adapters.apply_plan import changes, peak_memory
-from noded.adapters.control_status import Facts, host_status, node_status
-from noded.adapters.node_logs import NodeLogs, newest
-from noded.adapters.peercred import Caller, caller, denial
-from noded.adapters.releases import FolderReleases
+from noded.adapters import control_exec, control_logs, control_releases
+from noded.adapters.apply_plan import changes
+from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
+from noded.adapters.control_status import audit_entry, host_status, node_status
+from noded.adapters.peercred import caller
+from noded.adapters.roles import WHOLE
+from noded.model.capacity import peak
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
 from noded.model.state import HostState
-from noded.ports import Chronicle, Clock, Entry, Inbox, PortError, Record, Refused, Registry
+from noded.ports import Entry, PortError, Record, Refused
 from nodespec.manifest import NodeSpec
 
-T = TypeVar("T")
-
-ANSWER_TIME = 10.0
 UPLOAD_TIME = 300.0
 LARGEST_RELEASE = 128 * 1024 * 1024
 MOST_ENTRIES = 10_000
 FOLLOW = 0.25
-NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,31}\.[0-9]{1,9}")
 EFFECTS = {
     "none": pb.EFFECT_NONE,
     "create": pb.EFFECT_CREATE,
     "rollout": pb.EFFECT_ROLLOUT,
     "replace": pb.EFFECT_REPLACE,
 }
-CODES = {"not found": grpc.StatusCode.NOT_FOUND, "refused": grpc.StatusCode.FAILED_PRECONDITION}
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the control service works with."""
-
-    view: Callable[[], HostState]
-    changed: Callable[[], asyncio.Event]
-    facts: Callable[[], Facts]
-    clock: Clock
-    inbox: Inbox
-    answers: PendingAnswers
-    chronicle: Chronicle
-    registry: Registry
-    releases: FolderReleases
-    logs: NodeLogs
-    admin: Callable[[Caller], bool]
-    build: str
+HIDDEN = "(operators see it)"
 
 
 class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[misc]
+    """Who may call what was decided before, in call_gate.py."""
+
     def __init__(self, desk: Desk, upload_time: float = UPLOAD_TIME) -> None:
         self._desk = desk
         self._upload_time = upload_time
@@ -70,20 +48,19 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         desk = self._desk
         first = await anext(requests, None)
         if first is None or first.WhichOneof("part") != "header":
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the header")
-        header = first.header
-        who = caller(context)
-        if not header.plan_only and not desk.admin(who):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, "Apply"))
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the header")
+        header, who = first.header, caller(context)
         digest, spec, held = await self._taken(requests, header, context)
         before = desk.view()
         release = Release(spec.name, spec.version, digest, f"uid {who.uid}")
-        taken = _digest_of(held.value) if held else ""
-        reply = await self._decided(
+        taken = digest_of(held.value) if held else ""
+        reply = await decided(
+            desk,
             lambda number: ApplyRequested(desk.clock.now(), number, spec, release, taken, header.plan_only),
             context,
         )
         node = before.nodes.get(spec.name)
+        whole = await self._sees_whole(context)
         return pb.ApplyResponse(
             node=spec.name,
             effect=EFFECTS.get(reply.effect, pb.EFFECT_UNSPECIFIED),
@@ -91,10 +68,10 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             to_version=spec.version,
             digest=digest,
             changes=[
-                pb.KeyChange(key=k, before=b, after=a)
-                for k, b, a in changes(node.spec if node else None, spec)
+                pb.KeyChange(key=key, before=old if whole else HIDDEN, after=new)
+                for key, old, new in changes(node.spec if node else None, spec)
             ],
-            peak_memory=peak_memory(node, spec),
+            peak_memory=peak(node, spec),
             text=reply.text,
         )
 
@@ -106,22 +83,22 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
             try:
                 async with asyncio.timeout(self._upload_time):
-                    await _receive(requests, blob, header.size, context)
+                    await receive(requests, blob, header.size, LARGEST_RELEASE, "a release", context)
             except TimeoutError:
                 text = f"the release did not come within {self._upload_time:g} s"
-                await _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+                await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
             except OSError as error:
                 text = f"cannot keep the release in {blob.name}: {error.strerror}"
-                await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+                await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
             try:
                 # Anybody may plan, so a plan leaves nothing on disk.
                 take = desk.releases.examine if header.plan_only else desk.releases.add
                 digest, spec = await take(Path(blob.name))
                 return digest, spec, await desk.registry.get(f"releases/{spec.name}/{spec.version}")
             except Refused as error:
-                await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except PortError as error:
-                await _refuse(context, grpc.StatusCode.INTERNAL, str(error))
+                await refuse(context, grpc.StatusCode.INTERNAL, str(error))
 
     async def Command(self, request: pb.CommandRequest, context: Any) -> pb.CommandResponse:
         verb = (
@@ -130,37 +107,35 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             else ""
         )
         if verb in ("", "unspecified"):
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"unknown order {request.verb}")
-        if request.node and not NAME.fullmatch(request.node):
-            await _refuse(
-                context, grpc.StatusCode.INVALID_ARGUMENT, f"not a node's name: {request.node[:40]!r}"
-            )
-        by = f"uid {caller(context).uid}"
-        now = self._desk.clock.now()
-        reply = await self._decided(
-            lambda number: CommandRequested(now, number, verb, request.node, by), context
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"unknown order {request.verb}")
+        if request.node:
+            await named(request.node, context)
+        by, now = f"uid {caller(context).uid}", self._desk.clock.now()
+        reply = await decided(
+            self._desk, lambda number: CommandRequested(now, number, verb, request.node, by), context
         )
         return pb.CommandResponse(text=reply.text)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
         state = self._desk.view()
         if request.node and request.node not in state.nodes:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
+            await refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
+        whole = await self._sees_whole(context)
         return pb.GetStatusResponse(
-            host=self._host(state),
-            nodes=self._nodes(state, request.node, whole=self._desk.admin(caller(context))),
+            host=host_status(state, self._desk.facts()), nodes=self._nodes(state, request.node, whole=whole)
         )
 
     async def WatchStatus(
         self, request: pb.WatchStatusRequest, context: Any
     ) -> AsyncIterator[pb.WatchStatusResponse]:
         if request.node and request.node not in self._desk.view().nodes:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
+            await refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
         while True:
             changed = self._desk.changed()
             state = self._desk.view()
             yield pb.WatchStatusResponse(
-                host=self._host(state), nodes=self._nodes(state, request.node, whole=False)
+                host=host_status(state, self._desk.facts()),
+                nodes=self._nodes(state, request.node, whole=False),
             )
             await changed.wait()
             # Several decisions in a moment are one picture to a person.
@@ -168,10 +143,10 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> AsyncIterator[pb.ExplainResponse]:
         limit = min(request.limit or 200, MOST_ENTRIES)
-        last, whole = 0, self._desk.admin(caller(context))
+        last, whole = 0, await self._sees_whole(context)
         while True:
-            reading = self._desk.chronicle.read(request.node, request.incident, last, limit)
-            entries = await _read(context, reading)
+            found = self._desk.chronicle.read(request.node, request.incident, last, limit)
+            entries = await reading(context, found)
             for entry in entries:
                 last = entry.sequence
                 yield _entry(entry, whole)
@@ -180,43 +155,29 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             limit = MOST_ENTRIES
             await asyncio.sleep(FOLLOW)
 
-    async def ReadLogs(self, request: pb.ReadLogsRequest, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
-        names = await self._log_names(request, context)
-        logs, places = self._desk.logs, {}
-        for name in names:
-            reading = asyncio.to_thread(logs.tail, request.node, name, request.lines or 100)
-            text, places[name] = await _read(context, reading)
-            if text:
-                yield pb.ReadLogsResponse(instance=name, text=text)
-        while request.follow:
-            await asyncio.sleep(FOLLOW)
-            if not request.instance:
-                node = self._desk.view().nodes.get(request.node)
-                places = {name: places.get(name, 0) for name in (node.instances if node else ())} | places
-            for name, place in places.items():
-                reading = asyncio.to_thread(logs.since, request.node, name, place)
-                text, places[name] = await _read(context, reading)
-                if text:
-                    yield pb.ReadLogsResponse(instance=name, text=text)
+    def ReadLogs(self, request: pb.ReadLogsRequest, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
+        return control_logs.read_logs(self._desk, request, context)
+
+    async def ListReleases(self, request: pb.ListReleasesRequest, context: Any) -> pb.ListReleasesResponse:
+        return await control_releases.listed(self._desk, request, context)
+
+    def ReadRelease(
+        self, request: pb.ReadReleaseRequest, context: Any
+    ) -> AsyncIterator[pb.ReadReleaseResponse]:
+        return control_releases.packed(self._desk, request, context)
+
+    async def Exec(self, request: pb.ExecRequest, context: Any) -> pb.ExecResponse:
+        return await control_exec.run(self._desk, request, context)
+
+    async def ReadAudit(self, request: pb.ReadAuditRequest, context: Any) -> pb.ReadAuditResponse:
+        trail = await self._desk.audit.read(min(request.limit or 100, MOST_ENTRIES))
+        return pb.ReadAuditResponse(entries=map(audit_entry, trail.entries), broken=trail.broken)
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.GetVersionResponse:
         return pb.GetVersionResponse(version=self._desk.facts().version, build=self._desk.build, protocol=1)
 
-    async def _decided(self, ask: Callable[[int], ApplyRequested | CommandRequested], context: Any) -> Reply:
-        number, answer = self._desk.answers.open()
-        self._desk.inbox.put(ask(number))
-        try:
-            async with asyncio.timeout(ANSWER_TIME):
-                reply = await answer
-        except TimeoutError:
-            text = f"noded took the request and has not decided within {ANSWER_TIME:.0f} s"
-            await _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
-        if reply.kind:
-            await _refuse(context, CODES.get(reply.kind, grpc.StatusCode.INTERNAL), reply.text)
-        return reply
-
-    def _host(self, state: HostState) -> pb.HostStatus:
-        return host_status(state, self._desk.facts())
+    async def _sees_whole(self, context: Any) -> bool:
+        return await self._desk.roles.of(caller(context)) >= WHOLE
 
     def _nodes(self, state: HostState, name: str, *, whole: bool) -> Sequence[pb.NodeStatus]:
         at = self._desk.clock.now()
@@ -233,62 +194,13 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         except (OSError, PortError):
             return ""
 
-    async def _log_names(self, request: pb.ReadLogsRequest, context: Any) -> Sequence[str]:
-        if not NAME.fullmatch(request.node):
-            await _refuse(
-                context, grpc.StatusCode.INVALID_ARGUMENT, f"not a node's name: {request.node[:40]!r}"
-            )
-        if request.instance and not INSTANCE.fullmatch(request.instance):
-            text = f"not an instance's name: {request.instance[:48]!r}"
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
-        node = self._desk.view().nodes.get(request.node)
-        written = self._desk.logs.instances(request.node)
-        if node is None and not written:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node}")
-        if request.instance:
-            if request.instance not in (*written, *(node.instances if node else ())):
-                text = f"no such instance of {request.node}: {request.instance}"
-                await _refuse(context, grpc.StatusCode.NOT_FOUND, text)
-            return (request.instance,)
-        alive = [name for name in written if node is not None and name in node.instances]
-        return alive or ([newest(written)] if written else [])
 
-
-async def _refuse(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
-    await context.abort(code, text)
-    raise AssertionError("abort does not return")
-
-
-async def _read(context: Any, reading: Awaitable[T]) -> T:
-    try:
-        return await reading
-    except PortError as error:
-        await _refuse(context, grpc.StatusCode.INTERNAL, str(error))
-
-
-async def _receive(requests: AsyncIterator[pb.ApplyRequest], blob: Any, size: int, context: Any) -> None:
-    """Take in exactly what the header announced."""
-    if not 0 < size <= LARGEST_RELEASE:
-        text = f"a release of {size} bytes: expected 1 to {LARGEST_RELEASE}"
-        await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
-    received = 0
-    async for request in requests:
-        received += len(request.chunk)
-        if received > size:
-            break
-        blob.write(request.chunk)
-    if received != size:
-        text = f"the release came as {received} bytes and {size} were announced"
-        await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
-    blob.flush()
-
-
-def _digest_of(value: bytes) -> str:
+def digest_of(value: bytes) -> str:
     return str(json.loads(value)["digest"])
 
 
 def _entry(entry: Entry, whole: bool) -> pb.ExplainResponse:
-    """The body holds settings of nodes: it is for those who may give orders."""
+    """The body holds settings of nodes."""
     return pb.ExplainResponse(
         sequence=entry.sequence,
         at=entry.at,

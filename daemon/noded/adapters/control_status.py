@@ -1,10 +1,13 @@
 """How does the state look to an administrator?"""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from nodeapi.v1 import control_pb2 as pb
+from noded.adapters.audit import Asked
 from noded.model.incident import CLOSED, Incident
 from noded.model.instance import Instance, Phase, Role
+from noded.model.liveness import Pressure
 from noded.model.rollout import Rollout, Stage
 from noded.model.state import Desired, HostState, NodeState
 from nodespec.manifest import Autonomy
@@ -21,18 +24,47 @@ class Facts:
     cgroups: str
     degraded: tuple[str, ...]
     launcher_up: bool
+    cores: int = 0
+    pressure: Pressure = field(default_factory=Pressure)
+    pause_file: str = ""
+    """Where the file PAUSE would lie."""
+    alarms: tuple[str, ...] = ()
 
 
 def host_status(state: HostState, facts: Facts) -> pb.HostStatus:
     return pb.HostStatus(
         name=state.host.name,
         version=facts.version,
-        paused=state.paused,
+        paused=state.paused or state.held,
         cgroups=facts.cgroups,
         degraded=facts.degraded,
         proxy_up=bool(state.proxy),
         launcher_up=facts.launcher_up,
         started_at=state.booted_at,
+        memory=state.host.memory,
+        cores=facts.cores,
+        pressure=pb.Pressure(cpu=facts.pressure.cpu, memory=facts.pressure.memory, io=facts.pressure.io),
+        paused_by=_paused_by(state, facts),
+        alarms=[*_alarms(state), *facts.alarms],
+    )
+
+
+def _alarms(state: HostState) -> Iterator[str]:
+    if not state.proxy:
+        yield "the proxy does not answer: no request reaches a node, no share can be changed"
+
+
+def _paused_by(state: HostState, facts: Facts) -> str:
+    causes = ["nodectl pause --host"] if state.paused else []
+    if state.held:
+        causes.append(f"the file {facts.pause_file}")
+    return " and ".join(causes)
+
+
+def audit_entry(asked: Asked) -> pb.AuditEntry:
+    who = f"{asked.who} (uid {asked.uid})" if asked.who else f"uid {asked.uid}"
+    return pb.AuditEntry(
+        at=asked.at, who=who, role=asked.role, what=asked.what, answer=asked.answer, pid=asked.pid
     )
 
 
@@ -70,7 +102,7 @@ def _condition(node: NodeState) -> tuple[str, str]:
     if ready >= node.spec.instances:
         incident = node.healing.now
         return "running", incident.finding if incident and incident.stage not in CLOSED else ""
-    if node.backoff.failures and node.spec.healing.autonomy.restart is not Autonomy.ACT:
+    if node.backoff.failures and node.autonomy.restart is not Autonomy.ACT:
         return "down", f"{node.backoff.last}; autonomy restart is not act: nodectl start {node.name}"
     if node.backoff.failures > 1:
         return "backing off", node.backoff.last

@@ -8,7 +8,6 @@ private socket lies in a folder of mode 0700: only root and our own uid could br
 
 import asyncio
 import errno
-import inspect
 import os
 import re
 import secrets
@@ -16,11 +15,11 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -38,12 +37,6 @@ LONGEST_PATH = 107
 
 _CREDENTIALS = struct.Struct("iII")
 _PEER = re.compile(r"unix-abstract:noded-control-(\d+)-(\d+)-(\d+)-[0-9a-f]{16}")
-
-# By whether the request is a stream: the makers for one answer and for a stream of them.
-_BY_KIND: dict[bool, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    False: (grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler),
-    True: (grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler),
-}
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -65,62 +58,6 @@ def caller(context: Context) -> Caller:
         raise PermissionError(f"unknown caller {context.peer()!r}: not connected through the control socket")
     uid, gid, pid = map(int, found.groups())
     return Caller(uid, gid, pid)
-
-
-def denial(who: Caller, what: str) -> str:
-    return f"uid {who.uid} may not call {what}; ask an administrator (see [control] admins in noded.toml)"
-
-
-class Gate(grpc.aio.ServerInterceptor):
-    """Answers PERMISSION_DENIED unless `allowed(caller, method)`.
-
-    `method` is gRPC's whole name, such as "/nodeapi.v1.ControlService/Command".
-    """
-
-    def __init__(self, allowed: Callable[[Caller, str], bool]) -> None:
-        self._allowed = allowed
-
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        inner = await continuation(handler_call_details)
-        # The caller is known only once the handler runs, so the handler is wrapped.
-        return None if inner is None else self._guarded(inner, handler_call_details.method)
-
-    async def _check(self, context: Context, method: str) -> None:
-        try:
-            who = caller(context)
-        except PermissionError as error:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
-        if not self._allowed(who, method):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, denial(who, method.rpartition("/")[2]))
-
-    def _guarded(self, inner: "Handler", method: str) -> "Handler":
-        # The stubs of grpcio describe its threaded handlers; these are asynchronous.
-        behaviour = cast(
-            Callable[[Any, Context], Any],
-            inner.unary_unary or inner.unary_stream or inner.stream_unary or inner.stream_stream,
-        )
-        once, many = _BY_KIND[inner.request_streaming]
-
-        async def answer(request: Any, context: Context) -> Any:
-            await self._check(context, method)
-            return await behaviour(request, context)
-
-        async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            await self._check(context, method)
-            found = behaviour(request, context)
-            if inspect.isawaitable(found):
-                await found  # it answers through context.write
-                return
-            async with aclosing(found) as stream:
-                async for one in stream:
-                    yield one
-
-        make, guarded = (many, answers) if inner.response_streaming else (once, answer)
-        return cast("Handler", make(guarded, inner.request_deserializer, inner.response_serializer))
 
 
 @asynccontextmanager

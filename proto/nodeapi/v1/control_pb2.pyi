@@ -28,6 +28,7 @@ class Verb(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERB_PROMOTE: _ClassVar[Verb]
     VERB_FINISH: _ClassVar[Verb]
     VERB_APPROVE: _ClassVar[Verb]
+    VERB_RELOAD: _ClassVar[Verb]
 EFFECT_UNSPECIFIED: Effect
 EFFECT_NONE: Effect
 EFFECT_CREATE: Effect
@@ -44,6 +45,7 @@ VERB_ABORT: Verb
 VERB_PROMOTE: Verb
 VERB_FINISH: Verb
 VERB_APPROVE: Verb
+VERB_RELOAD: Verb
 
 class ApplyRequest(_message.Message):
     __slots__ = ("header", "chunk")
@@ -134,7 +136,7 @@ class WatchStatusResponse(_message.Message):
     def __init__(self, host: _Optional[_Union[HostStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ...) -> None: ...
 
 class HostStatus(_message.Message):
-    __slots__ = ("name", "version", "paused", "cgroups", "degraded", "proxy_up", "launcher_up", "started_at")
+    __slots__ = ("name", "version", "paused", "cgroups", "degraded", "proxy_up", "launcher_up", "started_at", "memory", "cores", "pressure", "paused_by", "alarms")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +145,11 @@ class HostStatus(_message.Message):
     PROXY_UP_FIELD_NUMBER: _ClassVar[int]
     LAUNCHER_UP_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    CORES_FIELD_NUMBER: _ClassVar[int]
+    PRESSURE_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     paused: bool
@@ -151,7 +158,22 @@ class HostStatus(_message.Message):
     proxy_up: bool
     launcher_up: bool
     started_at: float
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., paused: _Optional[bool] = ..., cgroups: _Optional[str] = ..., degraded: _Optional[_Iterable[str]] = ..., proxy_up: _Optional[bool] = ..., launcher_up: _Optional[bool] = ..., started_at: _Optional[float] = ...) -> None: ...
+    memory: int
+    cores: int
+    pressure: Pressure
+    paused_by: str
+    alarms: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., paused: _Optional[bool] = ..., cgroups: _Optional[str] = ..., degraded: _Optional[_Iterable[str]] = ..., proxy_up: _Optional[bool] = ..., launcher_up: _Optional[bool] = ..., started_at: _Optional[float] = ..., memory: _Optional[int] = ..., cores: _Optional[int] = ..., pressure: _Optional[_Union[Pressure, _Mapping]] = ..., paused_by: _Optional[str] = ..., alarms: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Pressure(_message.Message):
+    __slots__ = ("cpu", "memory", "io")
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    IO_FIELD_NUMBER: _ClassVar[int]
+    cpu: float
+    memory: float
+    io: float
+    def __init__(self, cpu: _Optional[float] = ..., memory: _Optional[float] = ..., io: _Optional[float] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
     __slots__ = ("name", "version", "digest", "condition", "detail", "paused", "port", "instances", "rollout", "past_rollouts", "incident", "past_incidents", "restarts", "memory_limit", "manifest")
@@ -424,3 +446,207 @@ class GetVersionResponse(_message.Message):
     build: str
     protocol: int
     def __init__(self, version: _Optional[str] = ..., build: _Optional[str] = ..., protocol: _Optional[int] = ...) -> None: ...
+
+class ListReleasesRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class ListReleasesResponse(_message.Message):
+    __slots__ = ("releases",)
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    releases: _containers.RepeatedCompositeFieldContainer[ReleaseStatus]
+    def __init__(self, releases: _Optional[_Iterable[_Union[ReleaseStatus, _Mapping]]] = ...) -> None: ...
+
+class ReleaseStatus(_message.Message):
+    __slots__ = ("node", "version", "digest", "origin", "recorded_at", "state", "size", "signed")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    version: str
+    digest: str
+    origin: str
+    recorded_at: float
+    state: str
+    size: int
+    signed: bool
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., origin: _Optional[str] = ..., recorded_at: _Optional[float] = ..., state: _Optional[str] = ..., size: _Optional[int] = ..., signed: _Optional[bool] = ...) -> None: ...
+
+class ReadReleaseRequest(_message.Message):
+    __slots__ = ("node", "version")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    version: str
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ReadReleaseResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class ExecRequest(_message.Message):
+    __slots__ = ("node", "instance", "argv", "timeout")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    instance: str
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    timeout: float
+    def __init__(self, node: _Optional[str] = ..., instance: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., timeout: _Optional[float] = ...) -> None: ...
+
+class ExecResponse(_message.Message):
+    __slots__ = ("instance", "exit_code", "output", "truncated", "seconds", "timed_out")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    exit_code: int
+    output: str
+    truncated: bool
+    seconds: float
+    timed_out: bool
+    def __init__(self, instance: _Optional[str] = ..., exit_code: _Optional[int] = ..., output: _Optional[str] = ..., truncated: _Optional[bool] = ..., seconds: _Optional[float] = ..., timed_out: _Optional[bool] = ...) -> None: ...
+
+class RunTestsRequest(_message.Message):
+    __slots__ = ("node", "version")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    version: str
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class RunTestsResponse(_message.Message):
+    __slots__ = ("version", "passed", "output", "seconds", "detail")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    passed: bool
+    output: str
+    seconds: float
+    detail: str
+    def __init__(self, version: _Optional[str] = ..., passed: _Optional[bool] = ..., output: _Optional[str] = ..., seconds: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class CheckHostRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CheckHostResponse(_message.Message):
+    __slots__ = ("checks",)
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    checks: _containers.RepeatedCompositeFieldContainer[Check]
+    def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("name", "result", "found", "advice")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    result: str
+    found: str
+    advice: str
+    def __init__(self, name: _Optional[str] = ..., result: _Optional[str] = ..., found: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
+
+class BundleRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class BundleResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class BackupRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class RestoreRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: RestoreHeader
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[RestoreHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class RestoreHeader(_message.Message):
+    __slots__ = ("plan_only", "size")
+    PLAN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    plan_only: bool
+    size: int
+    def __init__(self, plan_only: _Optional[bool] = ..., size: _Optional[int] = ...) -> None: ...
+
+class RestoreResponse(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[RestoredNode]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[RestoredNode, _Mapping]]] = ...) -> None: ...
+
+class RestoredNode(_message.Message):
+    __slots__ = ("node", "version", "result", "text")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    version: str
+    result: str
+    text: str
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., result: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ReadAuditRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class ReadAuditResponse(_message.Message):
+    __slots__ = ("entries", "broken")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[AuditEntry]
+    broken: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., broken: _Optional[str] = ...) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("at", "who", "role", "what", "answer", "pid")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    at: float
+    who: str
+    role: str
+    what: str
+    answer: str
+    pid: int
+    def __init__(self, at: _Optional[float] = ..., who: _Optional[str] = ..., role: _Optional[str] = ..., what: _Optional[str] = ..., answer: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...

@@ -64,6 +64,51 @@ class ControlServiceStub:
                 request_serializer=nodeapi_dot_v1_dot_control__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadLogsResponse.FromString,
                 _registered_method=True)
+        self.ListReleases = channel.unary_unary(
+                '/nodeapi.v1.ControlService/ListReleases',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.ListReleasesRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.ListReleasesResponse.FromString,
+                _registered_method=True)
+        self.ReadRelease = channel.unary_stream(
+                '/nodeapi.v1.ControlService/ReadRelease',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.ReadReleaseRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadReleaseResponse.FromString,
+                _registered_method=True)
+        self.Exec = channel.unary_unary(
+                '/nodeapi.v1.ControlService/Exec',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.ExecRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.ExecResponse.FromString,
+                _registered_method=True)
+        self.RunTests = channel.unary_unary(
+                '/nodeapi.v1.ControlService/RunTests',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.RunTestsRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.RunTestsResponse.FromString,
+                _registered_method=True)
+        self.CheckHost = channel.unary_unary(
+                '/nodeapi.v1.ControlService/CheckHost',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.CheckHostRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.CheckHostResponse.FromString,
+                _registered_method=True)
+        self.Bundle = channel.unary_stream(
+                '/nodeapi.v1.ControlService/Bundle',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.BundleRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.BundleResponse.FromString,
+                _registered_method=True)
+        self.Backup = channel.unary_stream(
+                '/nodeapi.v1.ControlService/Backup',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.BackupRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.BackupResponse.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/nodeapi.v1.ControlService/Restore',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.RestoreResponse.FromString,
+                _registered_method=True)
+        self.ReadAudit = channel.unary_unary(
+                '/nodeapi.v1.ControlService/ReadAudit',
+                request_serializer=nodeapi_dot_v1_dot_control__pb2.ReadAuditRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadAuditResponse.FromString,
+                _registered_method=True)
         self.GetVersion = channel.unary_unary(
                 '/nodeapi.v1.ControlService/GetVersion',
                 request_serializer=nodeapi_dot_v1_dot_control__pb2.GetVersionRequest.SerializeToString,
@@ -114,6 +159,67 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReleases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadRelease(self, request, context):
+        """The packed release, as Apply takes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exec(self, request, context):
+        """One program inside a running instance: its user, its groups, its release as working directory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunTests(self, request, context):
+        """The node's own tests, in a sandbox, on a release that is on this host.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckHost(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Bundle(self, request, context):
+        """What a person needs to look at a problem elsewhere, secrets masked: a .tar.gz in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Backup(self, request, context):
+        """What this host should run, with the releases it needs: a .tar.gz in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request_iterator, context):
+        """Applies what a backup holds; nodes that exist here are left alone and named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadAudit(self, request, context):
+        """Who asked for what, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetVersion(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,6 +258,51 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadLogsRequest.FromString,
                     response_serializer=nodeapi_dot_v1_dot_control__pb2.ReadLogsResponse.SerializeToString,
+            ),
+            'ListReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleases,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.ListReleasesRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.ListReleasesResponse.SerializeToString,
+            ),
+            'ReadRelease': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRelease,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadReleaseRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.ReadReleaseResponse.SerializeToString,
+            ),
+            'Exec': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.ExecRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.ExecResponse.SerializeToString,
+            ),
+            'RunTests': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunTests,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.RunTestsRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.RunTestsResponse.SerializeToString,
+            ),
+            'CheckHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckHost,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.CheckHostRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.CheckHostResponse.SerializeToString,
+            ),
+            'Bundle': grpc.unary_stream_rpc_method_handler(
+                    servicer.Bundle,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.BundleRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.BundleResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.BackupRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.BackupResponse.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.RestoreRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.RestoreResponse.SerializeToString,
+            ),
+            'ReadAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAudit,
+                    request_deserializer=nodeapi_dot_v1_dot_control__pb2.ReadAuditRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_control__pb2.ReadAuditResponse.SerializeToString,
             ),
             'GetVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVersion,
@@ -321,6 +472,249 @@ class ControlService:
             '/nodeapi.v1.ControlService/ReadLogs',
             nodeapi_dot_v1_dot_control__pb2.ReadLogsRequest.SerializeToString,
             nodeapi_dot_v1_dot_control__pb2.ReadLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/ListReleases',
+            nodeapi_dot_v1_dot_control__pb2.ListReleasesRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.ListReleasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/ReadRelease',
+            nodeapi_dot_v1_dot_control__pb2.ReadReleaseRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.ReadReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/Exec',
+            nodeapi_dot_v1_dot_control__pb2.ExecRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.ExecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunTests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/RunTests',
+            nodeapi_dot_v1_dot_control__pb2.RunTestsRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.RunTestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/CheckHost',
+            nodeapi_dot_v1_dot_control__pb2.CheckHostRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.CheckHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Bundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/Bundle',
+            nodeapi_dot_v1_dot_control__pb2.BundleRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.BundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/Backup',
+            nodeapi_dot_v1_dot_control__pb2.BackupRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.BackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/nodeapi.v1.ControlService/Restore',
+            nodeapi_dot_v1_dot_control__pb2.RestoreRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.ControlService/ReadAudit',
+            nodeapi_dot_v1_dot_control__pb2.ReadAuditRequest.SerializeToString,
+            nodeapi_dot_v1_dot_control__pb2.ReadAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

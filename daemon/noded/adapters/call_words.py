@@ -1,0 +1,85 @@
+"""What does the audit call a call? Only what changes something or reads what is protected has a name."""
+
+import shlex
+from typing import Any
+
+from nodeapi.v1 import control_pb2 as pb
+
+LONGEST = 200
+SECRETS = ("secret", "token", "passw", "key", "credential")
+
+
+def described(name: str, request: Any, whole: bool) -> str:
+    """Empty for what everybody may know. `whole`: the caller sees settings where others see states."""
+    match name:
+        case "Command":
+            verb = pb.Verb.Name(request.verb) if request.verb in pb.Verb.values() else f"order {request.verb}"
+            return line(verb.removeprefix("VERB_").lower(), request.node or "the host")
+        case "Apply":
+            planned = request is not None and request.header.plan_only
+            return "" if planned else "apply"
+        case "Restore":
+            planned = request is not None and request.header.plan_only
+            return "plan to restore a backup" if planned else "restore a backup"
+        case "GetStatus" if whole and request.node:
+            return line("describe", request.node)
+        case "Explain" if whole:
+            return line("explain", request.node or "the host")
+        case _:
+            return _of_many(name, request)
+
+
+def _of_many(name: str, request: Any) -> str:
+    match name:
+        case "ReadLogs":
+            return line("logs", request.instance or request.node)
+        case "Exec":
+            return line("exec", request.instance or request.node, _shown(request.argv))
+        case "ReadRelease" | "RunTests":
+            word = "read the release" if name == "ReadRelease" else "test"
+            return line(word, request.node, request.version)
+        case "Bundle":
+            return line("bundle", request.node or "the host")
+        case "Backup":
+            return "backup"
+        case "ReadAudit":
+            return "read the audit"
+        case _:
+            return ""
+
+
+def done(response: Any) -> str:
+    """What only the answer tells: the name of what was done, or empty."""
+    match response:
+        case pb.ApplyResponse():
+            return line("apply", response.node, response.to_version)
+        case pb.ExecResponse():
+            return line("exec in", response.instance, f"ended with {response.exit_code}")
+        case pb.RestoreResponse():
+            return line("restore", *(f"{n.node} {n.version} ({n.result})" for n in response.nodes))
+        case _:
+            return ""
+
+
+def _shown(argv: Any) -> str:
+    """A command line without what looks like a secret in it."""
+    words: list[str] = []
+    hide = False
+    for word in argv:
+        told = any(part in word.lower() for part in SECRETS)
+        name, given, _ = word.partition("=")
+        if hide:
+            words.append("***")
+        elif told and given:
+            words.append(f"{name}=***")
+        else:
+            words.append(word)
+        hide = told and not given and word.startswith("-") and not hide
+    return shlex.join(words)
+
+
+def line(*words: str) -> str:
+    """One short printable line, whatever the caller wrote."""
+    text = " ".join(filter(None, words))
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[: LONGEST + 1])
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 3] + "..."
