@@ -210,12 +210,24 @@ ODD_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '"5"', 
 @looped
 async def test_numbers_are_bounded(place: Place, number: str, caplog: pytest.LogCaptureFixture) -> None:
     sockets, sdk = place.open()
-    sdk.say(f'NODED={{"kind":"heartbeat","lag":{number},"progress":{number}}}')
+    keys = ("lag", "progress", "stuck", "oldest")
+    sdk.say('NODED={"kind":"heartbeat",' + ",".join(f'"{key}":{number}' for key in keys) + "}")
     await wait(lambda: sockets.heartbeat(INSTANCE), "a heartbeat")
     beat = sockets.heartbeat(INSTANCE)
     assert beat is not None
-    assert (beat.lag, beat.progress) in ((0.0, 0), (1.0, 1))
+    assert (beat.lag, beat.progress, beat.stuck, beat.oldest) in ((0.0, 0, 0.0, 0.0), (1.0, 1, 1.0, 1.0))
     assert caplog.records == []
+    sdk.close()
+
+
+@looped
+async def test_a_loop_does_not_turn_in_the_future(place: Place) -> None:
+    sockets, sdk = place.open()
+    sdk.tell(kind="heartbeat", lag=0.5, progress=3, stuck=-7.0, oldest=-1)
+    await wait(lambda: sockets.heartbeat(INSTANCE), "a heartbeat")
+    beat = sockets.heartbeat(INSTANCE)
+    assert beat is not None
+    assert (beat.stuck, beat.oldest) == (0.0, 0.0)
     sdk.close()
 
 

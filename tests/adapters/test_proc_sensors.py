@@ -115,7 +115,52 @@ def test_one_that_is_gone_or_is_somebody_else_has_no_readings() -> None:
     sensors.read("a.1", me(), 1.0)
     assert sensors.read("a.1", me(ticks=1), 2.0) is None
     assert sensors.read("a.1", Process(2**22 + 1, 5, 0), 2.0) is None
-    assert sensors._before == {}
+    assert sensors._open == {}
+
+
+def files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_files_of_one_that_is_not_asked_for_any_more_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "memory.stat").write_text(V2.format(7))
+    before, sensors = files(), ProcSensors(nodes())
+    for at in (1.0, 2.0):
+        sensors.read("a.1", me(str(tmp_path)), at)
+        sensors.read("a.2", me(str(tmp_path)), at)
+        assert files() == before + 6
+    sensors.read("a.1", me(str(tmp_path)), 3.0)
+    sensors.read("a.1", me(str(tmp_path)), 4.0)
+    assert files() == before + 3
+    assert sensors.read("a.1", me(str(tmp_path), ticks=1), 5.0) is None
+    assert files() == before
+
+
+def test_the_end_of_a_process_closes_its_files() -> None:
+    before, sensors = files(), ProcSensors(nodes())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as made:
+        process = Process(made.pid, proc.start_time(made.pid), os.geteuid())
+        assert sensors.read("a.1", process, 1.0) is not None
+        made.communicate()
+    assert sensors.read("a.1", process, 2.0) is None
+    assert files() == before
+
+
+def test_a_group_that_has_gone_is_no_reason_to_know_nothing(tmp_path: Path) -> None:
+    group = Path("/sys/fs/cgroup/memory") / f"noded-t-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no cgroup can be made here")
+    sensors = ProcSensors(nodes())
+    try:
+        counted = sensors.read("a.1", me(str(group)), 1.0)
+    finally:
+        group.rmdir()
+    found = sensors.read("a.1", me(str(group)), 2.0)
+    assert counted is not None
+    assert found is not None
+    assert found.memory > 4 << 20  # its own, when nobody counts any more
 
 
 def test_the_sdk_adds_what_only_it_knows() -> None:

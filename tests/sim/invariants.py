@@ -8,7 +8,9 @@ from noded.model.inputs import Booted, Input
 from noded.model.instance import Instance, Phase, Role
 from noded.model.route import Route
 from noded.model.state import Desired, HostState, NodeState
+from noded.policy.decide import READINGS, converge
 from noded.policy.routing import route_of
+from noded.policy.settled import settled as has_settled
 
 
 class Broken(AssertionError):
@@ -29,9 +31,22 @@ def offences(before: HostState, fact: Input, after: HostState, actions: Actions)
         yield from healing(node)
         yield from shares(after, node)
         yield from numbers(old, node)
+    if isinstance(fact, READINGS):
+        yield from resting(after, fact.at)
     yield from ports(after)
     yield from reasons(actions)
     yield from starts(before, after, actions, isinstance(fact, Booted))
+
+
+def resting(state: HostState, at: float) -> Iterator[str]:
+    """What is passed over as settled is as it would be, had it been compared with what is wanted."""
+    names = [name for name, node in state.nodes.items() if has_settled(node, state, at)]
+    compared, actions = converge(state, names, at)
+    for name in names:
+        if compared.nodes.get(name) != state.nodes[name]:
+            yield f"{name} counts as settled and would become {compared.nodes.get(name)}"
+    if actions:
+        yield f"{', '.join(names)} count as settled and would ask for {actions}"
 
 
 def _ready(node: NodeState) -> list[Instance]:

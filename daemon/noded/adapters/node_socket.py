@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut, Un
 
 LARGEST = 64 * 1024
 CREDENTIALS = struct.Struct("iII")
+ANCILLARY = socket.CMSG_SPACE(CREDENTIALS.size)
 PREFIX = "NODED="
 NOBODY = 2**32 - 1
 """What the kernel never gives to a user."""
@@ -27,7 +29,8 @@ MESSAGES_AT_ONCE = 8
 LINES = 16
 """Of one message; systemd's own have fewer."""
 PAUSE = 0.02
-"""A node that talks without pause gets its turn and no more."""
+"""Between two looks at the sockets: many heartbeats are taken at one waking, and a node that talks without
+pause gets its turn and no more."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,11 @@ class NodeSockets:
         self._inbox = inbox
         self._clock = clock
         self._lines: dict[str, Line] = {}
+        self._heard = select.epoll()
+        """Every socket that is believed, behind one descriptor for the loop."""
+        self._names: dict[int, str] = {}
+        """Instances by the descriptors in it."""
+        self._buffer = bytearray(LARGEST)
         self._number = 0
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
@@ -68,7 +76,12 @@ class NodeSockets:
         if line is None:
             raise NotFound(f"cannot listen to {instance}: its socket is not open")
         line.uid = uid
-        asyncio.get_running_loop().add_reader(line.notify, self._hear, instance)
+        descriptor = line.notify.fileno()
+        if descriptor not in self._names:
+            self._heard.register(descriptor, select.EPOLLIN)
+            self._names[descriptor] = instance
+        if len(self._names) == 1:
+            self._listen_on()
 
     async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
         line = self._lines.get(instance)
@@ -103,7 +116,8 @@ class NodeSockets:
         line = self._lines.pop(instance, None)
         if line is None:
             return
-        asyncio.get_running_loop().remove_reader(line.notify)
+        if self._names.pop(line.notify.fileno(), None):
+            self._heard.unregister(line.notify)
         line.notify.close()
         with contextlib.suppress(OSError):
             (self._notify / f"{instance}.sock").unlink()
@@ -111,27 +125,34 @@ class NodeSockets:
             if not waiting.done():
                 waiting.set_exception(NotFound(f"{instance} is gone"))
 
-    def _hear(self, instance: str) -> None:
-        line = self._lines[instance]
-        # After its turn a socket is looked at again only a moment later: whoever talks without pause
-        # waits, in the kernel's short queue, and nobody else does.
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(line.notify)
-        loop.call_later(PAUSE, self._listen_on, instance, line)
-        for _ in range(MESSAGES_AT_ONCE):
-            try:
-                text, ancillary, flags, _ = line.notify.recvmsg(LARGEST, socket.CMSG_SPACE(CREDENTIALS.size))
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                return
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or _uid(ancillary) != line.uid:
-                continue
-            self._take(instance, line, text.decode("utf-8", "replace"))
+    def _hear(self) -> None:
+        """One turn: from every instance that has said something up to so many messages.
 
-    def _listen_on(self, instance: str, line: Line) -> None:
-        if self._lines.get(instance) is line:
-            asyncio.get_running_loop().add_reader(line.notify, self._hear, instance)
+        The sockets are looked at again only a moment later: whoever talks without pause waits, in the
+        kernel's short queue.
+        """
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._heard.fileno())
+        loop.call_later(PAUSE, self._listen_on)
+        for _ in range(MESSAGES_AT_ONCE):
+            ready = self._heard.poll(0)
+            if not ready:
+                return
+            for descriptor, _event in ready:
+                name = self._names[descriptor]
+                self._receive(name, self._lines[name])
+
+    def _listen_on(self) -> None:
+        asyncio.get_running_loop().add_reader(self._heard.fileno(), self._hear)
+
+    def _receive(self, instance: str, line: Line) -> None:
+        try:
+            size, ancillary, flags, _ = line.notify.recvmsg_into([self._buffer], ANCILLARY)
+        except OSError:
+            return
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or _uid(ancillary) != line.uid:
+            return
+        self._take(instance, line, self._buffer[:size].decode("utf-8", "replace"))
 
     def _take(self, instance: str, line: Line, text: str) -> None:
         for said in text.split("\n", LINES)[:LINES]:
@@ -143,8 +164,11 @@ class NodeSockets:
 
     def _message(self, instance: str, line: Line, message: Mapping[str, object]) -> None:
         if message["kind"] == "heartbeat":
-            lag, progress = message.get("lag", 0.0), message.get("progress", 0)
-            line.heartbeat = Heartbeat(self._clock.now(), _bounded(lag), int(_bounded(progress)))
+            told = (_bounded(message.get(key)) for key in ("lag", "progress", "stuck", "oldest"))
+            lag, progress, stuck, oldest = told
+            line.heartbeat = Heartbeat(
+                self._clock.now(), lag, int(progress), max(0.0, stuck), max(0.0, oldest)
+            )
             # A word after noded was away: what it said while nobody listened is lost, but it lives.
             self._ready(instance, line, "its heartbeat")
             return

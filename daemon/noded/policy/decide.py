@@ -1,7 +1,7 @@
 """Which policy answers which input? This file is the table of contents of noded.
 
 After every input the nodes it touched are brought nearer to what is wanted, in a fixed order:
-rollout, healing, instances, route.
+rollout, healing, instances, route. A reading touches those that have not settled.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,15 +56,17 @@ from noded.policy import (
     totals,
     vitals,
 )
+from noded.policy.settled import settled
 
 ROUTES = ("InstallRoute", "RenewShare", "RemoveRoute")
+READINGS = (Sampled, TrafficCounted)
 
 
 def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
     before = state.nodes
     state, actions = _note(state, fact)
     names = tuple(_touched(state, fact))
-    state, more = _converge(state, names, fact.at)
+    state, more = converge(state, names, fact.at)
     state = _counted(before, state, names)
     concluded = [note for name in names if name in state.nodes for note in _told(before, state, name)]
     return state, (*concluded, *actions, *more)
@@ -194,13 +196,16 @@ def _touched(state: HostState, fact: Input) -> Iterable[str]:
     if isinstance(fact, ActionFailed) and fact.action in ROUTES:
         # The next reading is soon enough: at once would ask as fast as the proxy can refuse.
         return ()
+    if isinstance(fact, READINGS):
+        return tuple(name for name, node in state.nodes.items() if not settled(node, state, fact.at))
     name = getattr(fact, "node", "")
     if isinstance(fact, ApplyRequested):
         name = fact.spec.name
     return (name,) if name else tuple(state.nodes)
 
 
-def _converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostState, Actions]:
+def converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostState, Actions]:
+    """Bring these nodes nearer to what is wanted."""
     actions: list[Action] = []
     for name in names:
         node = state.nodes.get(name)

@@ -1,6 +1,9 @@
 """What do the newest readings say about each instance?"""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 
 from noded.model.actions import Action
 from noded.model.inputs import Reading, Sampled, TrafficCounted
@@ -13,12 +16,12 @@ from noded.policy import healing, rollout, trend
 def on_sampled(state: HostState, fact: Sampled) -> tuple[HostState, tuple[Action, ...]]:
     actions: list[Action] = []
     nodes = dict(state.nodes)
-    for reading in fact.readings:
-        node = nodes.get(reading.node)
-        if node is not None and reading.instance in node.instances:
+    for name, readings in groupby(fact.readings, key=attrgetter("node")):
+        node = nodes.get(name)
+        if node is not None:
             limit = node.spec.resources.memory or state.host.memory
             paused = node.paused or state.limited
-            nodes[node.name] = _read(node, reading, limit, paused, fact.at, actions)
+            nodes[name] = _read(node, readings, limit, paused, fact.at, actions)
     return replace(state, nodes=nodes), tuple(actions)
 
 
@@ -32,20 +35,25 @@ def on_counted(state: HostState, fact: TrafficCounted) -> HostState:
 
 
 def _read(
-    node: NodeState, reading: Reading, limit: int, paused: bool, at: float, actions: list[Action]
+    node: NodeState, readings: Iterable[Reading], limit: int, paused: bool, at: float, actions: list[Action]
 ) -> NodeState:
-    instance = replace(node.instances[reading.instance], vitals=reading.vitals)
-    if instance.phase is not Phase.READY:
-        # Memory of a start or of an end says nothing about the life between them.
-        return node.having(instance)
-    grown, growth = trend.step(instance.trend, at, reading.vitals.memory, limit)
-    instance = replace(instance, trend=grown)
-    node = node.having(instance)
-    if growth is None or instance.role is not Role.STABLE or node.rolling_out or paused:
-        return node
-    node, more = healing.on_growth(node, instance, growth, limit, at)
-    actions += more
-    return node
+    held = dict(node.instances)
+    for reading in readings:
+        instance = held.get(reading.instance)
+        if instance is None:
+            continue
+        if instance.phase is not Phase.READY:
+            # Memory of a start or of an end says nothing about the life between them.
+            held[instance.id] = replace(instance, vitals=reading.vitals)
+            continue
+        grown, growth = trend.step(instance.trend, at, reading.vitals.memory, limit)
+        held[instance.id] = instance = replace(instance, vitals=reading.vitals, trend=grown)
+        if growth is None or instance.role is not Role.STABLE or node.rolling_out or paused:
+            continue
+        node, more = healing.on_growth(replace(node, instances=held), instance, growth, limit, at)
+        held = dict(node.instances)
+        actions += more
+    return replace(node, instances=held)
 
 
 def _counted(node: NodeState, counts: dict[str, Traffic], at: float) -> NodeState:
