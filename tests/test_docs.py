@@ -62,7 +62,8 @@ def test_shown_commands_of_nodectl_parse(path: Path) -> None:
 def unknown(line: list[str]) -> str:
     """The first word that the tree of commands does not know."""
     command: click.Command = nodectl
-    rest = list(line)
+    # What stands behind "--" is another program's.
+    rest = line[: line.index("--")] if "--" in line else list(line)
     while isinstance(command, click.Group):
         options = [word for word in rest if not word.startswith("-")]
         name = options[0] if options else ""
@@ -284,6 +285,7 @@ def test_notices_praise_but_not_in_code() -> None:
 def test_notices_unknown_commands() -> None:
     assert unknown(["status", "-w", "catalog"]) == ""
     assert unknown(["incidents", "catalog"]) == ""
+    assert unknown(["exec", "catalog", "--", "ls", "--all"]) == ""
     assert unknown(["rollout", "heal", "catalog"]) == "heal"
     assert unknown(["status", "--colour"]) == "--colour"
 

@@ -15,6 +15,7 @@ import grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import ControlServiceStub
+from nodectl import VERSION
 from nodectl.failures import Exit, Failure, refused
 from nodectl.session import Session
 
@@ -23,6 +24,8 @@ LONGEST_PATH = 107
 """Bytes of a unix socket's path (sun_path without its final zero)."""
 AWAY = 20.0
 """Seconds a watch waits for a noded that is being restarted; nodes and requests go on meanwhile."""
+CONNECTED = 1.0
+"""Seconds after which a socket that nobody serves has long been noticed."""
 
 
 class OutOfTimeError(Failure):
@@ -102,32 +105,41 @@ class Client:
         finally:
             call.cancel()
 
-    def watch(
+    def follow(
         self,
         doing: str,
+        method: Callable[..., Any],
+        request: Callable[[], Any],
         node: str = "",
         within: float | None = None,
         away: Callable[[], None] = lambda: None,
-    ) -> Generator[pb.WatchStatusResponse, None, None]:
-        """The status now and after every change. Goes on when noded is restarted; `away` is told of that."""
+        back: Callable[[], None] = lambda: None,
+    ) -> Generator[Any, None, None]:
+        """A stream that goes on when noded is restarted: `request` makes what is asked each time.
+
+        `away` and `back` are told of it. Raises OutOfTimeError when `within` seconds are over.
+        """
         ends = None if within is None else time.monotonic() + within
-        heard, away_since = False, 0.0
+        taken, away_since = False, 0.0
         while True:
-            left = None if ends is None else max(0.0, ends - time.monotonic())
+            asked = time.monotonic()
+            left = None if ends is None else max(0.0, ends - asked)
             try:
-                for update in self.stream(
-                    doing, self.stub.WatchStatus, pb.WatchStatusRequest(node=node), node, left
-                ):
-                    heard, away_since = True, 0.0
-                    yield update
+                for answer in self.stream(doing, method, request(), node, left):
+                    if away_since:
+                        back()
+                    taken, away_since = True, 0.0
+                    yield answer
                 failure = refused(doing, "CANCELLED", "", node)
             except OutOfTimeError:
                 raise
             except Failure as error:
                 failure = error
-            if failure.code != Exit.NOT_REACHABLE or not heard:
-                raise failure
             now = time.monotonic()
+            # A call that lasted was taken, even if there was nothing to tell.
+            taken = taken or now - asked > CONNECTED
+            if failure.code != Exit.NOT_REACHABLE or not taken:
+                raise failure
             if not away_since:
                 away_since = now
                 away()
@@ -135,11 +147,33 @@ class Client:
                 raise failure
             time.sleep(0.1)
 
+    def watch(
+        self,
+        doing: str,
+        node: str = "",
+        within: float | None = None,
+        away: Callable[[], None] = lambda: None,
+        back: Callable[[], None] = lambda: None,
+    ) -> Generator[pb.WatchStatusResponse, None, None]:
+        """The status now and after every change, also across a restart of noded."""
+        wanted = pb.WatchStatusRequest(node=node)
+        yield from self.follow(doing, self.stub.WatchStatus, lambda: wanted, node, within, away, back)
+
     def _failure(self, doing: str, error: grpc.RpcError, node: str) -> Failure:
         code = error.code()
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unreachable()
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return refused(doing, code.name, self._too_old(), node)
         return refused(doing, code.name, error.details() or "", node)
+
+    def _too_old(self) -> str:
+        try:
+            found = self.stub.GetVersion(pb.GetVersionRequest(), timeout=CONNECTED)
+        except grpc.RpcError:
+            return f"this noded is older than nodectl {VERSION} and does not know the order"
+        build = f" (build {found.build})" if found.build else ""
+        return f"noded {found.version}{build} is older than nodectl {VERSION} and does not know the order"
 
     def _unreachable(self) -> Failure:
         """The kernel says more exactly than gRPC why a socket cannot be reached."""

@@ -9,12 +9,16 @@ from nodectl.text import clean
 
 
 class Exit(IntEnum):
+    """As the table in docs/guides/administer.md says; 124 and 125 are those of timeout(1), for exec."""
+
     OK = 0
     FAILED = 1
     USAGE = 2
     DIFFERENCES = 3
     NOT_REACHABLE = 4
     NOT_PERMITTED = 5
+    OUT_OF_TIME = 124
+    NOT_RUN = 125
     INTERRUPTED = 130
 
 
@@ -60,11 +64,8 @@ MEANINGS = {
     "NOT_FOUND": Meaning(Exit.FAILED, "nodectl status"),
     "FAILED_PRECONDITION": Meaning(Exit.FAILED, "nodectl describe {node}", "nodectl status"),
     "ALREADY_EXISTS": Meaning(Exit.FAILED, "a new version in node.toml"),
-    "UNIMPLEMENTED": Meaning(
-        Exit.FAILED,
-        "nodectl version",
-        says="this noded does not know the order; it may be older than nodectl",
-    ),
+    "UNIMPLEMENTED": Meaning(Exit.FAILED, "upgrade noded, or use the nodectl that came with it"),
+    "RESOURCE_EXHAUSTED": Meaning(Exit.FAILED, "nodectl doctor"),
     "INTERNAL": Meaning(Exit.FAILED, "journalctl -u noded"),
     "UNKNOWN": Meaning(Exit.FAILED, "journalctl -u noded"),
 }

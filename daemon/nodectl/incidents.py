@@ -30,9 +30,22 @@ def open_incident(node: pb.NodeStatus) -> bool:
     return node.HasField("incident") and not node.incident.closed_at
 
 
-def incident_rows(incidents: Iterable[tuple[str, pb.IncidentStatus]], indent: int = 0) -> list[Text]:
-    head = ("ID", "NODE", "KIND", "STATE", "OPENED", "LASTED", "STEPS", "FINDING")
+def incident_rows(
+    incidents: Iterable[tuple[str, pb.IncidentStatus]], indent: int = 0, wide: bool = False
+) -> list[Text]:
+    head: tuple[str, ...] = ("ID", "NODE", "KIND", "STATE", "OPENED", "LASTED", "STEPS", "FINDING")
+    if wide:
+        head = (*head, "GROWTH", "FOUND AFTER", "OUTCOME")
+        return columns(head, [[*_row(node, one), *_more(one)] for node, one in incidents], indent)
     return columns(head, [_row(node, one) for node, one in incidents], indent)
+
+
+def _more(one: pb.IncidentStatus) -> list[Cell]:
+    return [
+        _slope(one.slope) if one.slope else "-",
+        duration(one.detected_after) if one.detected_after else "-",
+        one.outcome or "-",
+    ]
 
 
 def incident_line(node: str, one: pb.IncidentStatus) -> str:

@@ -9,6 +9,7 @@ from nodectl.screen import Cell, columns, pairs, styled
 from nodectl.text import ago, amount, clean, count, duration, share, size
 
 HEAD = ("NODE", "VERSION", "STATE", "INSTANCES", "MEMORY", "REQUESTS", "RESTARTS")
+WIDE_HEAD = (*HEAD, "CPU", "LIMIT", "PORT", "UP", "RELEASE")
 INSTANCE_HEAD = (
     *("INSTANCE", "ROLE", "PHASE", "VERSION", "PID", "UP", "MEMORY", "CPU", "LAG"),
     *("REQUESTS", "ERRORS", "FDS", "THREADS"),
@@ -21,19 +22,34 @@ STYLES = {
     "stopping": "yellow",
     "rolling out": "cyan",
     "backing off": "red",
+    "failed": "red",
     "stopped": "dim",
 }
+SHORT = len("sha256:") + 12
 
 
-def node_table(nodes: list[pb.NodeStatus]) -> list[Text]:
+def node_table(nodes: list[pb.NodeStatus], wide: bool = False) -> list[Text]:
     if not nodes:
         return [Text("no nodes; the first one comes with: nodectl apply DIR")]
+    if wide:
+        return columns(WIDE_HEAD, [[*_node_row(node), *_more(node)] for node in nodes])
     return columns(HEAD, [_node_row(node) for node in nodes])
 
 
 def node_line(node: pb.NodeStatus) -> str:
     """One node on one line, for output that is appended."""
     return "  ".join(cell if isinstance(cell, str) else cell.plain for cell in _node_row(node))
+
+
+def _more(node: pb.NodeStatus) -> list[Cell]:
+    oldest = min((one.started_at for one in node.instances if one.started_at), default=0.0)
+    return [
+        share(round(sum(one.cpu_share for one in node.instances), 3)),
+        size(node.memory_limit) if node.memory_limit else "-",
+        str(node.port or "-"),
+        ago(oldest).removesuffix(" ago"),
+        node.digest[:SHORT] or "-",
+    ]
 
 
 def _node_row(node: pb.NodeStatus) -> list[Cell]:
@@ -69,13 +85,21 @@ def _requests(node: pb.NodeStatus) -> str:
 def host_notes(host: pb.HostStatus) -> list[Text]:
     """What an administrator should know about the host; nothing when all is well."""
     notes = [f"this host: {one}" for one in host.degraded]
+    notes += [f"alarm: {one}" for one in host.alarms]
     if host.paused:
-        notes.append("paused: noded only keeps processes alive; go on with: nodectl resume --host")
+        notes.append(_paused(host.paused_by))
     if not host.launcher_up:
         notes.append("noded-launcher is down: nothing can be started or stopped")
     if not host.proxy_up:
         notes.append("the proxy is down: shares cannot be changed")
     return [styled(one, "yellow") for one in notes]
+
+
+def _paused(by: str) -> str:
+    """A file holds the host until somebody takes it away."""
+    says = f" ({by})" if by else ""
+    end = f"remove {by}" if by.startswith("/") else "nodectl resume --host"
+    return f"paused{says}: noded only keeps processes alive; go on with: {end}"
 
 
 def instance_table(node: pb.NodeStatus) -> list[Text]:

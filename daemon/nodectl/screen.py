@@ -19,6 +19,7 @@ Cell = str | Text
 
 WIDE = 10_000
 AWAY = "noded is away; waiting for it"
+BACK = "noded is back"
 
 
 def console(stderr: bool = False) -> Console:
@@ -39,6 +40,12 @@ def say(*lines: Cell) -> None:
     out = console()
     for line in lines:
         out.print(_text(line), soft_wrap=True)
+
+
+def as_written(text: str) -> None:
+    """What a program wrote: to a terminal without its control characters, else as it is."""
+    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def note(line: str) -> None:

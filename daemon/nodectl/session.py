@@ -6,13 +6,14 @@ SOCKET = "/run/noded/control.sock"
 ANSWER = 15.0
 """Seconds for one answer of noded."""
 EFFECT = 120.0
-"""Seconds for what was ordered to come true."""
+"""Seconds for what was ordered to come true, and for a file to be sent or written."""
+OUTPUTS = ("table", "wide", "name", "json", "yaml")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     socket: str = SOCKET
-    output: str = "table"  # table, json or yaml
+    output: str = "table"
     timeout: float | None = None
 
     @property
@@ -25,4 +26,14 @@ class Session:
 
     @property
     def plain(self) -> bool:
-        return self.output == "table"
+        """For people; wide is the table with more columns, where there are more."""
+        return self.output in ("table", "wide")
+
+    @property
+    def wide(self) -> bool:
+        return self.output == "wide"
+
+    @property
+    def names(self) -> bool:
+        """One name per line, for scripts."""
+        return self.output == "name"

@@ -22,7 +22,12 @@ Change = Callable[[pb.GetStatusResponse], None]
 
 
 class FakeControl(ControlServiceServicer):
-    """`script` says how the status goes on after an order; `refusals` which calls fail and how."""
+    """`script` says how the status goes on after an order; `refusals` which calls fail and how.
+
+    A method in `meanwhile` ends its stream once as a noded does that goes down; then what happens until it
+    is back is called. `answers` and `pieces` are what the other methods answer with, `archives` the packed
+    releases by version.
+    """
 
     def __init__(self) -> None:
         self.status = pb.GetStatusResponse(host=healthy_host())
@@ -37,6 +42,11 @@ class FakeControl(ControlServiceServicer):
         self.output: list[pb.ReadLogsResponse] = []
         self.command_text = ""
         self.cut_watches = False
+        self.meanwhile: dict[str, Callable[[], None]] = {}
+        self.answers: dict[str, Any] = {}
+        self.pieces: dict[str, list[bytes]] = {}
+        self.archives: dict[str, bytes] = {}
+        self.restored: list[pb.RestoreRequest] = []
         self._changed = asyncio.Event()
         self._plays: set[asyncio.Task[None]] = set()
 
@@ -80,6 +90,7 @@ class FakeControl(ControlServiceServicer):
         await self._begin("Explain", request, context)
         for entry in self.journal:
             yield entry
+        await self._go_down("Explain", context)
         if request.follow:
             await asyncio.Event().wait()
 
@@ -87,12 +98,62 @@ class FakeControl(ControlServiceServicer):
         await self._begin("ReadLogs", request, context)
         for piece in self.output:
             yield piece
+        await self._go_down("ReadLogs", context)
         if request.follow:
             await asyncio.Event().wait()
+
+    async def ListReleases(self, request: Any, context: Any) -> pb.ListReleasesResponse:
+        return await self._answer("ListReleases", request, context)
+
+    async def ReadRelease(self, request: Any, context: Any) -> AsyncIterator[pb.ReadReleaseResponse]:
+        await self._begin("ReadRelease", request, context)
+        blob = self.archives.get(request.version)
+        if blob is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no such release: {request.version}")
+        for start in range(0, len(blob), 64 * 1024):
+            yield pb.ReadReleaseResponse(chunk=blob[start : start + 64 * 1024])
+
+    async def Exec(self, request: Any, context: Any) -> pb.ExecResponse:
+        return await self._answer("Exec", request, context)
+
+    async def RunTests(self, request: Any, context: Any) -> pb.RunTestsResponse:
+        return await self._answer("RunTests", request, context)
+
+    async def CheckHost(self, request: Any, context: Any) -> pb.CheckHostResponse:
+        return await self._answer("CheckHost", request, context)
+
+    async def ReadAudit(self, request: Any, context: Any) -> pb.ReadAuditResponse:
+        return await self._answer("ReadAudit", request, context)
+
+    async def Bundle(self, request: Any, context: Any) -> AsyncIterator[pb.BundleResponse]:
+        await self._begin("Bundle", request, context)
+        for chunk in self.pieces.get("Bundle", []):
+            yield pb.BundleResponse(chunk=chunk)
+        await self._go_down("Bundle", context)
+
+    async def Backup(self, request: Any, context: Any) -> AsyncIterator[pb.BackupResponse]:
+        await self._begin("Backup", request, context)
+        for chunk in self.pieces.get("Backup", []):
+            yield pb.BackupResponse(chunk=chunk)
+        await self._go_down("Backup", context)
+
+    async def Restore(self, requests: AsyncIterator[Any], context: Any) -> pb.RestoreResponse:
+        self.restored = [one async for one in requests]
+        answer: pb.RestoreResponse = await self._answer("Restore", self.restored[0].header, context)
+        return answer
 
     async def GetVersion(self, request: Any, context: Any) -> pb.GetVersionResponse:
         await self._begin("GetVersion", request, context)
         return pb.GetVersionResponse(version="0.1.0", build="abc1234", protocol=1)
+
+    async def _answer(self, method: str, request: Any, context: Any) -> Any:
+        await self._begin(method, request, context)
+        return self.answers[method]
+
+    async def _go_down(self, method: str, context: Any) -> None:
+        if method in self.meanwhile:
+            self.meanwhile.pop(method)()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "going down")
 
     async def _begin(self, method: str, request: Any, context: Any) -> None:
         self.calls.append((method, request))

@@ -1,6 +1,7 @@
 """Is the command line complete, forgiving about order, strict about words, and quick?"""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import click
 import pytest
 
 from nodectl.cli import nodectl
+from nodectl.failures import Exit
+from tests.docs.markdown import section
 from tests.fakes.control import a_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,18 +25,29 @@ def every(command: click.Command, *words: str) -> list[tuple[str, ...]]:
 
 def test_the_tree() -> None:
     assert [" ".join(words) for words in every(nodectl)][1:] == [
-        *("apply", "plan", "validate", "status", "describe", "logs", "explain"),
-        *("start", "stop", "restart", "remove", "incidents", "incidents list", "incidents approve"),
-        *(
-            "rollout",
-            "rollout status",
-            "rollout watch",
-            "rollout promote",
-            "rollout abort",
-            "rollout history",
-        ),
-        *("pause", "resume", "version"),
+        *("apply", "plan", "validate", "diff", "releases", "test", "rollout", "rollout status"),
+        *("rollout watch", "rollout promote", "rollout abort", "rollout history"),
+        *("status", "describe", "top", "logs", "explain", "incidents", "incidents list", "incidents approve"),
+        *("start", "stop", "restart", "reload", "remove", "exec", "pause", "resume"),
+        *("doctor", "audit", "bundle", "backup", "restore", "schema", "completion", "version"),
     ]
+
+
+def test_the_help_has_every_command_in_its_section(desk: Any) -> None:
+    lines = desk("--help").stdout.splitlines()
+    first = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert [name for name in nodectl.commands if name not in first] == []
+    assert [line for line in lines if line in ("Versions:", "Look:", "Orders:", "Host:")] == [
+        *("Versions:", "Look:", "Orders:", "Host:")
+    ]
+    # what stands in the list is a whole sentence
+    assert not [line for line in lines[1:] if line.endswith("...")]
+
+
+def test_the_exit_codes_are_in_one_table() -> None:
+    guide = (ROOT / "docs/guides/administer.md").read_text("utf-8")
+    told = {int(found[1]) for found in re.finditer(r"(?m)^\| (\d+) \| ", section(guide, "Exit codes"))}
+    assert told == {code.value for code in Exit}
 
 
 @pytest.mark.parametrize("words", every(nodectl), ids=" ".join)
@@ -55,6 +69,14 @@ BAD_WORDS = {
     "too long a node": (["stop", "a" * 33], "is no node name"),
     "unknown option": (["status", "--all"], "No such option"),
     "bad output": (["status", "-o", "xml"], "is not one of"),
+    "no names": (["describe", "catalog", "-o", "name"], "-o name is for lists"),
+    "neither node nor host": (["pause"], "nodectl pause NODE; the whole host: nodectl pause --host"),
+    "neither, again": (["resume"], "nodectl resume NODE; the whole host: nodectl resume --host"),
+    "no program": (["exec", "catalog"], "Missing argument"),
+    "an unmarked option": (["exec", "catalog", "ls", "-l"], "No such option"),
+    "no file": (["backup"], "Missing option"),
+    "no such shell": (["completion", "csh"], "is not one of"),
+    "no such schema": (["schema", "fleet"], "is not one of"),
     "bad duration": (["status", "--timeout", "soon"], "expected one such as 30s"),
     "no duration": (["status", "--timeout", "0s"], "expected one such as 30s"),
     "bad count": (["logs", "catalog", "-n", "0"], "is not in the range"),
@@ -104,6 +126,7 @@ def test_as_a_program(desk: Any) -> None:
     [
         ("nodectl.cli", ["grpc", "rich", "yaml", "pydantic"]),
         ("nodectl.commands.status", ["yaml", "pydantic", "nodespec"]),
+        ("nodectl.commands.schema", ["grpc", "rich", "yaml"]),
     ],
 )
 def test_it_starts_quickly(module: str, dear: list[str]) -> None:

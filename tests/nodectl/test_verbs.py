@@ -77,7 +77,6 @@ FOLLOWED: dict[str, tuple[list[str], int, pb.NodeStatus, list[Change], str]] = {
         [pauses(True, True)],
         "this host is paused\n",
     ),
-    "pause all": (["pause"], pb.VERB_PAUSE, a_node(), [pauses(True, True)], "this host is paused\n"),
 }
 
 
@@ -182,3 +181,24 @@ def test_refusals_of_an_order(desk: Any, words: list[str]) -> None:
 
 def test_pause_takes_a_node_or_the_host(desk: Any) -> None:
     assert "not both" in desk("pause", "catalog", "--host", expect=2).stderr
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_bare_pause_says_both_forms_and_does_nothing(desk: Any, verb: str) -> None:
+    said = desk(verb, expect=2).stderr
+    assert f"nodectl {verb} NODE" in said and f"nodectl {verb} --host" in said
+    assert desk.control.calls == []
+
+
+def test_reload_waits_for_nothing(desk: Any) -> None:
+    desk.control.status.nodes.append(a_node())
+    desk.control.command_text = "catalog reads its settings again (HUP)"
+    result = desk("reload", "catalog")
+    assert (result.stdout, result.stderr) == ("catalog reads its settings again (HUP)\n", "")
+    assert desk.orders() == [(pb.VERB_RELOAD, "catalog")]
+
+
+def test_a_node_that_cannot_reload(desk: Any) -> None:
+    text = "catalog names no signal for it: [node] reload in node.toml"
+    desk.control.refusals["Command"] = (grpc.StatusCode.FAILED_PRECONDITION, text)
+    assert desk("reload", "catalog", expect=1).stderr.startswith(f"nodectl: cannot reload catalog: {text}")

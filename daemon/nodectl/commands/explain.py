@@ -5,23 +5,38 @@ from rich.text import Text
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
-from nodectl.screen import say
+from nodectl.screen import AWAY, BACK, note, say
 from nodectl.session import Session
 from nodectl.text import clock, one_line
 
 NODE_WIDTH = 12
 NAME_WIDTH = 20
+MISSED = 10_000
+"""Entries asked for after a restart of noded, to find those that came meanwhile."""
 
 
 def explain(session: Session, node: str, lines: int, follow: bool, incident: str) -> None:
-    request = pb.ExplainRequest(node=node, limit=lines, follow=follow, incident=incident)
-    within = session.timeout if follow else session.answer
+    doing = f"explain {node or 'this host'}"
+    newest = pb.ExplainResponse()
     found = False
+
+    def request() -> pb.ExplainRequest:
+        wanted = max(lines, MISSED) if found else lines
+        return pb.ExplainRequest(node=node, limit=wanted, follow=follow, incident=incident)
+
     with Client(session) as client:
+        method = client.stub.Explain
+        if follow:
+            away, back = lambda: note(AWAY), lambda: note(BACK)
+            entries = client.follow(doing, method, request, node, session.timeout, away, back)
+        else:
+            entries = client.stream(doing, method, request(), node, session.answer)
         try:
-            doing = f"explain {node or 'this host'}"
-            for entry in client.stream(doing, client.stub.Explain, request, node, within):
-                found = True
+            for entry in entries:
+                # A journal that was begun anew counts from one again, but its time goes on.
+                if found and entry.sequence <= newest.sequence and entry.at <= newest.at:
+                    continue
+                found, newest = True, entry
                 _show(session, entry)
         except OutOfTimeError:
             if not follow:

@@ -8,30 +8,81 @@ import sys
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import write
+from nodectl.screen import AWAY, BACK, note
 from nodectl.session import Session
 from nodectl.text import clean
+
+MISSED = 10_000
+"""Lines asked for after a restart of noded, to find those that came meanwhile."""
+KEPT_LINES = 1_000
+KEPT_BYTES = 64 * 1024
+
+
+class Place:
+    """Where in each instance's output are we? Known by the end of what was shown."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, bytes] = {}
+        self._found: set[str] = set()
+
+    def begin(self) -> None:
+        """A new call begins each instance with its newest lines."""
+        self._found.clear()
+
+    def fresh(self, instance: str, text: bytes) -> bytes:
+        """What was not shown before."""
+        before = self._shown.get(instance, b"")
+        if instance not in self._found and before:
+            at = text.rfind(before)
+            if at < 0:
+                note(f"{instance}: some lines may be missing or come twice")
+            else:
+                text = text[at + len(before) :]
+        self._found.add(instance)
+        if text:
+            newest = (before + text)[-KEPT_BYTES:].split(b"\n")[-KEPT_LINES - 1 :]
+            self._shown[instance] = b"\n".join(newest)
+        return text
+
+    @property
+    def known(self) -> bool:
+        return bool(self._shown)
 
 
 def logs(session: Session, node: str, instance: str, lines: int, follow: bool) -> None:
     """Each line begins with its instance, unless one instance was named."""
-    request = pb.ReadLogsRequest(node=node, instance=instance, lines=lines, follow=follow)
-    within = session.timeout if follow else session.answer
+    doing = f"read the logs of {instance or node}"
+    place = Place()
+
+    def request() -> pb.ReadLogsRequest:
+        place.begin()
+        wanted = max(lines, MISSED) if place.known else lines
+        return pb.ReadLogsRequest(node=node, instance=instance, lines=wanted, follow=follow)
+
     with Client(session) as client:
+        method = client.stub.ReadLogs
+        if follow:
+            away, back = lambda: note(AWAY), lambda: note(BACK)
+            pieces = client.follow(doing, method, request, node, session.timeout, away, back)
+        else:
+            pieces = client.stream(doing, method, request(), node, session.answer)
         try:
-            doing = f"read the logs of {instance or node}"
-            for piece in client.stream(doing, client.stub.ReadLogs, request, node, within):
-                _show(session, piece, prefix=b"" if instance else f"{piece.instance} | ".encode())
+            for piece in pieces:
+                text = place.fresh(piece.instance, piece.text) if follow else piece.text
+                _show(
+                    session, piece.instance, text, prefix=b"" if instance else f"{piece.instance} | ".encode()
+                )
         except OutOfTimeError:
             if not follow:
                 raise
 
 
-def _show(session: Session, piece: pb.ReadLogsResponse, prefix: bytes) -> None:
-    lines = _lines(piece.text)
+def _show(session: Session, instance: str, written: bytes, prefix: bytes) -> None:
+    lines = _lines(written)
     if not session.plain:
         for line in lines:
             text = line.decode(errors="replace").rstrip("\n")
-            write({"instance": piece.instance, "text": text}, session.output, one_line=True)
+            write({"instance": instance, "text": text}, session.output, one_line=True)
     elif sys.stdout.isatty():
         sys.stdout.write("".join(clean((prefix + line).decode(errors="replace")) for line in lines))
         sys.stdout.flush()

@@ -11,6 +11,7 @@ from nodectl.commands.effect import find, follow
 from nodectl.documents import document, write
 from nodectl.environment import made, requirements_of
 from nodectl.failures import Exit, Failure
+from nodectl.memory import memory_rows
 from nodectl.screen import columns, note, say
 from nodectl.session import Session
 from nodectl.text import amount, size
@@ -39,8 +40,9 @@ def plan(session: Session, directory: Path, python: str = "") -> Exit:
     packed = _whole(directory, "plan", python)
     with Client(session) as client:
         answer = _send(client, session, "plan", packed, plan_only=True)
+        status = client.status("plan") if session.plain and answer.effect != pb.EFFECT_NONE else None
     if session.plain:
-        say(*_plan(answer))
+        say(*_plan(answer), *(memory_rows(packed.spec, answer, status) if status else ()))
     else:
         write(document(answer), session.output)
     return Exit.OK if answer.effect == pb.EFFECT_NONE else Exit.DIFFERENCES

@@ -1,4 +1,4 @@
-"""`start`, `stop`, `restart`, `remove`, `pause`, `resume`: an order, then its effect."""
+"""`start`, `stop`, `restart`, `reload`, `remove`, `pause`, `resume`: an order, then its effect."""
 
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client
@@ -27,6 +27,11 @@ def restart(session: Session, node: str, wait: bool) -> None:
         return found is not None and runs and not before & {one.id for one in found.instances}
 
     _order(session, pb.VERB_RESTART, doing, node, renewed if wait else None, "runs anew")
+
+
+def reload(session: Session, node: str) -> None:
+    """What a program does with the signal is its own affair: nothing is waited for."""
+    _order(session, pb.VERB_RELOAD, f"reload {node}", node, None, "")
 
 
 def remove(session: Session, node: str, wait: bool) -> None:

@@ -1,0 +1,159 @@
+"""The words about versions: bring them in, compare, test, roll out."""
+
+from pathlib import Path
+
+import click
+
+from nodectl.cli_tree import (
+    Section,
+    command,
+    group,
+    maybe_node,
+    node_argument,
+    wait_option,
+    watch_option,
+)
+from nodectl.session import Session
+
+SECTION = Section("Versions")
+folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+python_option = click.option(
+    "--python",
+    metavar="PATH",
+    default="",
+    help="The Python that nodes run; its pip unpacks the requirements. Else python3.",
+)
+
+
+@command(SECTION)
+@folder
+@wait_option
+@python_option
+def apply(session: Session, folder: Path, wait: bool, python: str) -> None:
+    """Bring in the node in DIR, or roll out its new version."""
+    from nodectl.commands import release
+
+    release.apply(session, folder, wait, python)
+
+
+@command(SECTION)
+@folder
+@python_option
+@click.pass_context
+def plan(ctx: click.Context, session: Session, folder: Path, python: str) -> None:
+    """Say what `apply DIR` would change; exit code 3 when it would."""
+    from nodectl.commands import release
+
+    ctx.exit(release.plan(session, folder, python))
+
+
+@command(SECTION)
+@folder
+def validate(session: Session, folder: Path) -> None:
+    """Check the node in DIR, without noded: all mistakes at once."""
+    from nodectl.commands import release
+
+    release.validate(session, folder)
+
+
+@command(SECTION, "diff")
+@node_argument
+@click.argument("one", metavar="[DIR | VERSION", default="", required=False)
+@click.argument("other", metavar="[VERSION]]", default="", required=False)
+@click.pass_context
+def diff_(ctx: click.Context, session: Session, node: str, one: str, other: str) -> None:
+    """Show what differs: keys of node.toml first, then files.
+
+    \b
+    nodectl diff NODE            what runs against what ran before, or the
+                                 rollout under way against what runs
+    nodectl diff NODE DIR        the folder against what runs
+    nodectl diff NODE 1.4.0      the version against what runs
+    nodectl diff NODE 1.3.0 1.4.0
+
+    Exit codes as diff(1): 0 the same, 1 different, more for trouble.
+    """
+    from nodectl.commands import diff
+
+    ctx.exit(diff.diff(session, node, one, other))
+
+
+@command(SECTION, "releases", lists=True)
+@maybe_node
+def releases_(session: Session, node: str) -> None:
+    """Show the versions this host has, newest first."""
+    from nodectl.commands import releases
+
+    releases.releases(session, node)
+
+
+@command(SECTION, "test")
+@node_argument
+@click.argument("version", metavar="[VERSION]", default="", required=False)
+@click.pass_context
+def test_(ctx: click.Context, session: Session, node: str, version: str) -> None:
+    """Run a node's own tests in a sandbox.
+
+    On the version that runs, or on another that this host has. Exit code 1 when they failed.
+    """
+    from nodectl.commands import tests
+
+    ctx.exit(tests.test(session, node, version))
+
+
+@group(SECTION, "rollout")
+def rollout_() -> None:
+    """Watch and steer the change from one version to the next."""
+
+
+@command(rollout_, "status")
+@node_argument
+@watch_option
+@click.pass_context
+def rollout_status(ctx: click.Context, session: Session, node: str, watch: bool) -> None:
+    """Show the rollout under way, else the last one."""
+    from nodectl.commands import rollout
+
+    if watch:
+        ctx.exit(rollout.watch(session, node))
+    rollout.status(session, node)
+
+
+@command(rollout_, "watch")
+@node_argument
+@click.pass_context
+def rollout_watch(ctx: click.Context, session: Session, node: str) -> None:
+    """Show the rollout until it ends; exit code 0 promoted, 1 rolled back or aborted."""
+    from nodectl.commands import rollout
+
+    ctx.exit(rollout.watch(session, node))
+
+
+@command(rollout_)
+@node_argument
+@click.option("--now", is_flag=True, help="To the end, not only to the next step.")
+@wait_option
+def promote(session: Session, node: str, now: bool, wait: bool) -> None:
+    """Go to the next step without waiting for the verdict."""
+    from nodectl.commands import rollout
+
+    rollout.promote(session, node, now, wait)
+
+
+@command(rollout_)
+@node_argument
+@wait_option
+def abort(session: Session, node: str, wait: bool) -> None:
+    """Take all traffic back to the old version and end the rollout."""
+    from nodectl.commands import rollout
+
+    rollout.abort(session, node, wait)
+
+
+@command(rollout_)
+@node_argument
+def history(session: Session, node: str) -> None:
+    """Show past rollouts, newest first."""
+    from nodectl.commands import rollout
+
+    rollout.history(session, node)

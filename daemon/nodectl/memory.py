@@ -1,0 +1,43 @@
+"""How much memory may a node hold at the worst moment of a change, and beside whom?"""
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from nodeapi.v1 import control_pb2 as pb
+from nodectl.screen import Cell, columns
+from nodectl.text import size
+from nodespec.manifest import NodeSpec
+
+HEAD = ("MEMORY", "COUNT", "EACH", "TOGETHER")
+
+
+def memory_rows(spec: NodeSpec, answer: pb.ApplyResponse, status: pb.GetStatusResponse) -> list[Text]:
+    """By the limits of manifests; nothing when a node has none, because nobody can tell."""
+    if not answer.peak_memory or not spec.resources.memory:
+        return []
+    limit, rolls = spec.resources.memory, answer.effect == pb.EFFECT_ROLLOUT
+    before = {change.key: change.before for change in answer.changes} if rolls else {}
+    old = _number(before.get("resources.memory", ""), limit)
+    spares = _number(before.get("spares", ""), spec.spares)
+    rows = [_row("instances", _number(before.get("instances", ""), spec.instances), old)]
+    # One spare is two while crashes come close together.
+    rows += [_row("spares", 2 if spares == 1 else spares, old)] if spares else []
+    rows += [_row("canaries", spec.instances, limit)] if rolls else []
+    others = _others(status.nodes, spec.name)
+    rows.append(["baseline (other nodes)", "", "", size(others)])
+    host = f" of {size(status.host.memory)}" if status.host.memory else ""
+    rows.append(["at the peak", "", "", size(answer.peak_memory + others) + host])
+    return columns(HEAD, rows, indent=2)
+
+
+def _row(name: str, count: int, each: int) -> list[Cell]:
+    return [name, str(count), size(each), size(count * each)]
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else otherwise
+
+
+def _others(nodes: Iterable[pb.NodeStatus], name: str) -> int:
+    return sum(node.memory_limit * len(node.instances) for node in nodes if node.name != name)
