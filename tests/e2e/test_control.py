@@ -39,7 +39,8 @@ def test_everybody_may_plan(host: Host) -> None:
 
 @as_root
 @pytest.mark.parametrize(
-    "words", ["stop web", "remove -y web", "restart web", "pause", "logs web", "rollout abort web", "apply"]
+    "words",
+    ["stop web", "remove -y web", "restart web", "pause --host", "logs web", "rollout abort web", "apply"],
 )
 def test_only_administrators_give_orders(host: Host, follower: Follower, words: str) -> None:
     folder = [str(lay(host, "web", "1.1.0", port=1))] if words == "apply" else []

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from nodeapi.v1 import control_pb2 as pb
-from noded.adapters.control_desk import CHUNK, Desk, named, reading, refuse
+from noded.adapters.control_desk import CHUNK, VERSION, Desk, named, reading, refuse
 from noded.model.state import HostState, NodeState
 from noded.ports import PortError
 from nodespec.release import ReleaseError, pack
@@ -83,7 +83,7 @@ async def packed(
     try:
         blob = await asyncio.to_thread(pack_whole, desk.releases.path(digest), digest)
     except FileNotFoundError:
-        text = f"{request.node} {request.version} is on record, and its files are not on this host any more"
+        text = f"the files of {request.node} {request.version} are not on this host any more"
         await refuse(context, grpc.StatusCode.NOT_FOUND, text)
     except (OSError, ValueError, PortError) as error:
         await refuse(context, grpc.StatusCode.DATA_LOSS, f"cannot read the release: {error}")
@@ -106,14 +106,17 @@ def pack_whole(folder: Path, digest: str) -> bytes:
 
 async def _digest(desk: Desk, request: pb.ReadReleaseRequest, context: Any) -> str:
     await named(request.node, context)
+    if request.version and not VERSION.fullmatch(request.version):
+        text = f"not a version: {request.version[:64]!r}"
+        await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
     node = desk.view().nodes.get(request.node)
     if not request.version and node is not None:
         return node.release.digest
     key = f"releases/{request.node}/{request.version}"
     record = await reading(context, desk.registry.get(key)) if request.version else None
     if record is None:
-        what = f"release {request.version[:64]} of {request.node}" if request.version else "node"
-        text = f"no such {what}: nodectl releases" if request.version else f"no such node: {request.node}"
+        what = f"release {request.version} of {request.node}: nodectl releases {request.node}"
+        text = f"no such {what}" if request.version else f"no such node: {request.node}"
         await refuse(context, grpc.StatusCode.NOT_FOUND, text)
     return str(json.loads(record.value)["digest"])
 
