@@ -82,6 +82,16 @@ def open_log(logs: str, node: str, instance: str, group: int) -> int:
             return log
 
 
+def open_log_or_nothing(logs: str, node: str, instance: str, group: int) -> int:
+    """On a full disk what it prints is lost: that it runs is more."""
+    try:
+        return open_log(logs, node, instance, group)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
 def make_data(data: str, node: str, uid: int, gid: int) -> None:
     """The node's own folder. Its content follows when the node's uid has changed.
 

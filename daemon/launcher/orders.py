@@ -136,6 +136,21 @@ class Unlisten:
 
 
 @dataclass(frozen=True, slots=True)
+class Trim:
+    """Give all but the newest `keep` bytes of its output back to the disk."""
+
+    instance: str
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove the output of an instance that has ended."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     instance: str
 
@@ -153,5 +168,7 @@ Order = (
     | Inspect
     | Publish
     | Unlisten
+    | Trim
+    | Discard
     | Remove
 )

@@ -4,13 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 
-from launcher import ending, folders, proc, reading, runs, starting
+from launcher import ending, folders, logs, proc, reading, runs, starting
 from launcher.adopt import take_over
 from launcher.cgroups import Cgroups
 from launcher.loop import Loop, Task
 from launcher.ooms import Ooms
 from launcher.orders import (
     WIRE_VERSION,
+    Discard,
     Freeze,
     Hello,
     Inspect,
@@ -26,6 +27,7 @@ from launcher.orders import (
     Start,
     Status,
     Thaw,
+    Trim,
     Unlisten,
 )
 from launcher.requests import READERS
@@ -85,7 +87,9 @@ class Perform:
             case _:
                 return self._at_once(order)
 
-    def _at_once(self, order: Signal | Status | List | Inspect | Publish | Unlisten | Hello) -> Result:
+    def _at_once(
+        self, order: Signal | Status | List | Inspect | Publish | Unlisten | Trim | Discard | Hello
+    ) -> Result:
         match order:
             case Signal(instance, number):
                 return self._signal(instance, number)
@@ -99,6 +103,10 @@ class Perform:
                 return self._publish(instance)
             case Unlisten(node):
                 return self._state.sockets.close(node)
+            case Trim(instance, keep):
+                return logs.trim(self._state.settings.logs, instance, keep)
+            case Discard(instance):
+                return self._discard(instance)
             case Hello():
                 return self._hello()
 
@@ -118,6 +126,12 @@ class Perform:
             raise Refusal("conflict", "it is not running")
         signal.pidfd_send_signal(record.pidfd, number)
         return {"pid": record.pid}
+
+    def _discard(self, instance: str) -> Result:
+        known = self._state.table.records.get(instance)
+        if known is not None and (known.starting or self._state.table.pids(known)):
+            raise Refusal("conflict", "it still runs")
+        return logs.discard(self._state.settings.logs, instance)
 
     def _publish(self, instance: str) -> Result:
         record = self._state.table.find(instance)

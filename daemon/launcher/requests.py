@@ -12,6 +12,7 @@ from launcher.fields import Fields
 from launcher.orders import (
     INSTANCE_NAME,
     Address,
+    Discard,
     Freeze,
     Hello,
     Inspect,
@@ -28,6 +29,7 @@ from launcher.orders import (
     Start,
     Status,
     Thaw,
+    Trim,
     Unlisten,
 )
 
@@ -181,6 +183,8 @@ READERS: Final[dict[str, Callable[[Fields], Order]]] = {
     "inspect": lambda given: Inspect(_instance(given)),
     "publish": lambda given: Publish(_instance(given)),
     "unlisten": lambda given: Unlisten(_node(given)),
+    "trim": lambda given: Trim(_instance(given), given.need("keep", fields.whole, "bytes", 0)),
+    "discard": lambda given: Discard(_instance(given)),
     "remove": lambda given: Remove(_instance(given)),
 }
 _USER: Final = '"dynamic", a user name or a uid as text'

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from launcher.loop import Loop, Task
-from launcher.orders import Hello, Inspect, Kind, List, Order, Refusal, Result, Status, Unlisten
+from launcher.orders import Hello, Inspect, Kind, List, Order, Refusal, Result, Status, Trim, Unlisten
 from launcher.requests import LARGEST_REQUEST, read_request
 
 _MOST_CLIENTS = 64
@@ -217,7 +217,7 @@ def log_order(order: Order | Refusal, result: Result | Refusal, seconds: float) 
     if isinstance(result, Refusal):
         what = "request" if isinstance(order, Refusal) else _name(order)
         log(f"{what}: {result.kind}: {result}")
-    elif not isinstance(order, Refusal | Hello | List | Status | Inspect):
+    elif not isinstance(order, Refusal | Hello | List | Status | Inspect | Trim):
         pid = f" pid={result['pid']} uid={result['uid']}" if "uid" in result else ""
         log(f"{_name(order)}: ok{pid} {seconds * 1000:.1f} ms")
 

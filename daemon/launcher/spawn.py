@@ -192,7 +192,7 @@ def _add_secret(env: dict[str, str], name: str, path: str, roots: tuple[str, ...
 
 
 def _connect_log(recipe: Recipe) -> None:
-    _connect(folders.open_log(recipe.settings.logs, recipe.node, recipe.instance, recipe.group))
+    _connect(folders.open_log_or_nothing(recipe.settings.logs, recipe.node, recipe.instance, recipe.group))
 
 
 def _connect(output: int) -> None:

@@ -147,3 +147,36 @@ def test_instances_in_the_order_of_their_numbers(folder: Path) -> None:
 def test_the_newest_is_by_number_not_by_letter() -> None:
     assert newest(("catalog.9", "catalog.10", "catalog.2")) == "catalog.10"
     assert newest(()) == ""
+
+
+def with_hole(folder: Path, lines: int, hole: int) -> bytes:
+    """A log whose first bytes were given back to the disk; returns what it would hold without the hole."""
+    text = b"".join(b"%015d\n" % number for number in range(lines))
+    path = write(folder, b"")
+    with path.open("r+b") as file:
+        file.seek(hole)
+        file.write(text[hole:])
+    return text
+
+
+def test_the_tail_ends_at_the_hole(folder: Path) -> None:
+    text = with_hole(folder, 3000, 8192 + 4096)
+    logs = NodeLogs(folder)
+    assert logs.tail("catalog", "catalog.1", 2) == (text[-32:], len(text))
+    found, place = logs.tail("catalog", "catalog.1", 10_000)
+    assert (found, place) == (text[12288 + 16 :], len(text)), "whole lines, none of zeros"
+
+
+def test_who_follows_slowly_goes_on_behind_the_hole(folder: Path) -> None:
+    text = with_hole(folder, 3000, 12288)
+    logs = NodeLogs(folder)
+    found, place = logs.since("catalog", "catalog.1", 160)
+    assert found == text[12288 + 16 :] and place == len(text)
+    assert logs.since("catalog", "catalog.1", place) == (b"", place)
+
+
+def test_a_log_that_is_all_hole_is_empty(folder: Path) -> None:
+    path = write(folder, b"")
+    os.truncate(path, 100_000)
+    assert NodeLogs(folder).tail("catalog", "catalog.1", 10) == (b"", 100_000)
+    assert NodeLogs(folder).since("catalog", "catalog.1", 0) == (b"", 100_000)

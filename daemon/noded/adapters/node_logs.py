@@ -1,5 +1,9 @@
-"""What have the instances of a node printed?"""
+"""What have the instances of a node printed?
 
+The beginning of a file may be a hole: what was too much was given back to the disk.
+"""
+
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -34,7 +38,7 @@ class NodeLogs:
         try:
             with self._open(node, instance) as file:
                 end = file.seek(0, os.SEEK_END)
-                start = max(0, end - LONGEST_TAIL)
+                start = _first_byte(file, max(0, end - LONGEST_TAIL), end)
                 text = b""
                 place = end
                 while place > start and text.count(b"\n") <= min(lines, MOST_LINES):
@@ -54,9 +58,14 @@ class NodeLogs:
         """Whole lines written after `place`, at most a block, and where they end. Raises as `tail` does."""
         try:
             with self._open(node, instance) as file:
-                if file.seek(0, os.SEEK_END) < place:
+                end = file.seek(0, os.SEEK_END)
+                if end < place:
                     place = 0  # somebody cut it down
-                file.seek(place)
+                found = _first_byte(file, place, end)
+                file.seek(found)
+                if found > place:
+                    found += len(file.readline(BLOCK))  # its beginning is gone
+                place = found
                 text = file.read(BLOCK)
         except FileNotFoundError:
             return b"", place
@@ -77,6 +86,16 @@ class NodeLogs:
             os.close(handle)
             raise Unavailable(f"cannot read the output of {instance}: {path} is not a file")
         return os.fdopen(handle, "rb")
+
+
+def _first_byte(file: BinaryIO, place: int, end: int) -> int:
+    """Where something is held, from `place` on."""
+    try:
+        return os.lseek(file.fileno(), place, os.SEEK_DATA) if place < end else end
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        return place  # a file system that knows no holes
 
 
 def newest(names: Iterable[str]) -> str:
