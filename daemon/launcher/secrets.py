@@ -38,6 +38,7 @@ def read_env_file(path: str, roots: tuple[str, ...], uid: int) -> Mapping[str, s
         if not line or line.startswith(("#", ";")):
             continue
         name, equals, value = line.partition("=")
+        name = name.rstrip()
         place = f"{path}: line {number}"
         if not equals or not variable_name(name):
             raise Unfit(f"{place}: expected NAME=VALUE")

@@ -113,6 +113,7 @@ def begin(state: State, recipe: Recipe, run: bool = False) -> Begun:
             raise
         os.waitpid(child.pid, 0)
         os.close(child.pidfd)
+        record.pidfd = -1  # Somebody may be waiting for its end.
         del state.table.records[name]
         yield from ending.clean(state, name)
         raise
