@@ -15,6 +15,7 @@ from noded.model.instance import Process, Vitals
 from noded.model.liveness import Pressure
 from noded.model.release import Release
 from noded.model.route import Route, Traffic
+from nodespec.environment import with_site
 from nodespec.manifest import NodeSpec
 
 
@@ -176,7 +177,7 @@ def launch_of(
         instance=instance,
         argv=argv,
         cwd=str(home),
-        env=tuple(dict((*env, *spec.env, *named, *own)).items()),
+        env=tuple(with_site(spec, str(home), dict((*env, *spec.env, *named, *own))).items()),
         user=spec.user,
         memory=limits.memory,
         cpu=limits.cpu,

@@ -28,6 +28,8 @@ class Child:
     process: asyncio.subprocess.Process
     shared: Path
     memory: int
+    kept: int = KEPT_OUTPUT
+    """Bytes of the end of what it printed."""
     tail: bytearray = field(default_factory=bytearray)
     printed: int = 0
     ended_by: str = ""
@@ -90,10 +92,12 @@ class Ran:
         return f"{what}: {self.last_line}" if self.last_line else what
 
 
-async def run(words: list[str], env: dict[str, str], cwd: Path, shared: Path, seconds: float) -> Ran:
+async def run(
+    words: list[str], env: dict[str, str], cwd: Path, shared: Path, seconds: float, kept: int = KEPT_OUTPUT
+) -> Ran:
     """Ends the command and all it started when the time is over."""
     started = time.monotonic()
-    async with child(words, env, cwd, shared) as running:
+    async with child(words, env, cwd, shared, kept=kept) as running:
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await running.process.wait()
@@ -106,7 +110,12 @@ async def run(words: list[str], env: dict[str, str], cwd: Path, shared: Path, se
 
 @contextlib.asynccontextmanager
 async def child(
-    words: list[str], env: dict[str, str], cwd: Path, shared: Path, memory: int = MAX_MEMORY
+    words: list[str],
+    env: dict[str, str],
+    cwd: Path,
+    shared: Path,
+    memory: int = MAX_MEMORY,
+    kept: int = KEPT_OUTPUT,
 ) -> AsyncIterator[Child]:
     """The command runs inside the block; at its end nothing of it is left, not even after a cancellation."""
     process = await asyncio.create_subprocess_exec(
@@ -119,7 +128,7 @@ async def child(
         cwd=cwd,
         start_new_session=True,
     )
-    running = Child(process, shared, memory)
+    running = Child(process, shared, memory, kept)
     async with asyncio.TaskGroup() as tasks:
         drain = tasks.create_task(_drain(running))
         watch = tasks.create_task(_watch(running))
@@ -144,7 +153,7 @@ async def _drain(running: Child) -> None:
     while chunk := await stream.read(1 << 16):
         running.printed += len(chunk)
         running.tail += chunk
-        del running.tail[:-KEPT_OUTPUT]
+        del running.tail[: -running.kept]
         if running.printed > MAX_OUTPUT:
             running.kill(running.exceeded())
 

@@ -1,7 +1,7 @@
 """What does noded call, and what does the exit code mean?
 
-0: a report was written, whatever the verdict; 1: the worker failed or was stopped and left nothing; 2: bad
-input.
+0: a report or an outcome was written, whatever it says; 1: the worker failed or was stopped and left nothing;
+2: bad input.
 """
 
 import argparse
@@ -10,20 +10,23 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from regenerator.incident import BadInput, Evidence, read_incident
 from regenerator.processes import adopt_strays, end_strays
 from regenerator.sources import Sources, read_sources
-from regenerator.worker import Worker, new_worker, say
+from regenerator.testing import test_release
+from regenerator.worker import new_worker, say
 
 SHORTEST, LONGEST = 2.0, 3600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    given = _given(arguments)
     try:
+        if given.test_only:
+            return _test(given.node, given.host, given.out, given.budget)
         evidence = read_incident(given.incident)
         sources = read_sources(given.node, evidence.incident)
         return _regenerate(sources, evidence, given.out, given.budget)
@@ -43,7 +46,8 @@ def _regenerate(sources: Sources, evidence: Evidence, out: Path, budget: float) 
     done = False
     try:
         adopt_strays()
-        asyncio.run(_until_told(new_worker(sources, evidence, out.resolve(), budget)))
+        worker = new_worker(sources, evidence, out.resolve(), budget)
+        asyncio.run(_until_told(worker.regenerate()))
         done = True
     finally:
         end_strays()
@@ -52,12 +56,21 @@ def _regenerate(sources: Sources, evidence: Evidence, out: Path, budget: float) 
     return 0
 
 
-async def _until_told(worker: Worker) -> None:
+def _test(root: Path, host: Path, out: Path, budget: float) -> int:
+    try:
+        adopt_strays()
+        asyncio.run(_until_told(test_release(root, host, out.absolute(), budget)))
+    finally:
+        end_strays()
+    return 0
+
+
+async def _until_told(work: Awaitable[object]) -> None:
     task = asyncio.current_task()
     assert task is not None
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, task.cancel)
-    await worker.regenerate()
+    await work
 
 
 def _empty_folder(out: Path) -> bool:
@@ -83,14 +96,30 @@ def _leave_nothing(out: Path, made: bool) -> None:
         out.rmdir()
 
 
+def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    needed, other = ("host", "incident") if given.test_only else ("incident", "host")
+    if getattr(given, needed) is None or getattr(given, other) is not None:
+        parser.error(f"expected --{needed} and no --{other}" + (" with --test-only" * given.test_only))
+    return given
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="noded-regenerate",
         description="Propose and prove a new version of a node that cures an incident.",
     )
     parser.add_argument("--node", type=Path, required=True, help="folder of the parent release, only read")
-    parser.add_argument("--incident", type=Path, required=True, help="incident.json")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that does not exist or is empty")
+    parser.add_argument("--incident", type=Path, help="incident.json")
+    parser.add_argument("--test-only", action="store_true", help="run the release's own tests, no more")
+    parser.add_argument("--host", type=Path, help="with --test-only: JSON, python and env of nodes here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a folder that does not exist or is empty; with --test-only a file that does not exist",
+    )
     parser.add_argument("--budget", type=_seconds, default=120.0, help="seconds for everything (default 120)")
     return parser
 

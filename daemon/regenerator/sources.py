@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from nodespec.environment import FOLDER
 from nodespec.manifest import NodeSpec
 from nodespec.reading import ManifestError, read_node
 from nodespec.release import ReleaseError, digest_of_tree
@@ -135,7 +136,9 @@ def _only_version(before: str, after: str, version: str) -> str:
 def _files(root: Path) -> list[str]:
     found: list[str] = []
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in PRUNED)
+        # wheels are nobody's to change, and too many to read
+        made = {FOLDER} if Path(folder) == root else set()
+        folders[:] = sorted(name for name in folders if name not in PRUNED | made)
         for name in sorted(names):
             path = Path(folder, name)
             if path.is_file() and not path.is_symlink():

@@ -14,13 +14,14 @@ import stat
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from nodespec.environment import with_site
 from nodespec.manifest import NodeSpec
-from regenerator.children import Child, Ran, child, run
+from regenerator.children import KEPT_OUTPUT, Child, Ran, child, run
 from regenerator.incident import Incident
 from regenerator.processes import end_strays
 from regenerator.sandbox import Sandbox
@@ -47,15 +48,23 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What every trial needs."""
+class Room:
+    """In what the tests of a node run."""
 
     spec: NodeSpec
-    incident: Incident
+    env: Mapping[str, str]
+    """What every node of the host starts from."""
     sandbox: Sandbox
     deadline: Deadline
     origin: Path
-    """The parent release as the incident's PYTHONPATH may name it."""
+    """The release as PYTHONPATH in `env` may name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench(Room):
+    """What every trial of a candidate needs."""
+
+    incident: Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +130,12 @@ def shared_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def run_tests(bench: Bench, tree: Path, seed: int) -> Tested:
+async def run_tests(room: Room, tree: Path, seed: int, kept: int = KEPT_OUTPUT) -> Tested:
     """`seed` orders sets and dicts of strings differently from run to run."""
     with shared_folder() as shared:
-        words = bench.sandbox.command(tree, shared, list(bench.spec.tests.command))
-        env = environment(bench, tree, shared) | {"PYTHONHASHSEED": str(seed)}
-        ran = await run(words, env, tree, shared, bench.deadline.at_most(bench.spec.tests.timeout))
+        words = room.sandbox.command(tree, shared, list(room.spec.tests.command))
+        env = environment(room, tree, shared) | {"PYTHONHASHSEED": str(seed)}
+        ran = await run(words, env, tree, shared, room.deadline.at_most(room.spec.tests.timeout), kept)
         end_strays()
     count, skipped = -1, 0
     for unittest_run, pytest_passed, unittest_skipped, pytest_skipped in SUMMARY.findall(ran.output):
@@ -155,18 +164,19 @@ async def run_load(bench: Bench, tree: Path, judge: Path, requests: int, version
         return load
 
 
-def environment(bench: Bench, tree: Path, shared: Path) -> dict[str, str]:
-    given = dict(bench.spec.env) | bench.incident.env
+def environment(room: Room, tree: Path, shared: Path) -> dict[str, str]:
+    """As at a start, with the wheels of the tree that is tried."""
+    given = {**room.env, **dict(room.spec.env)}
+    inside = room.sandbox.release(tree)
     if "PYTHONPATH" in given:
-        inside = bench.sandbox.release(tree)
-        parts = [_moved(part, bench.origin, inside) for part in given["PYTHONPATH"].split(":") if part]
+        parts = [_moved(part, room.origin, inside) for part in given["PYTHONPATH"].split(":") if part]
         given["PYTHONPATH"] = ":".join(parts)
-    return bench.sandbox.environment(shared) | given
+    return with_site(room.spec, inside, room.sandbox.environment(shared) | given)
 
 
-def sdk_folders(incident: Incident, origin: Path) -> tuple[str, ...]:
+def sdk_folders(env: Mapping[str, str], origin: Path) -> tuple[str, ...]:
     """What the node imports from outside its release."""
-    parts = [Path(part) for part in incident.env.get("PYTHONPATH", "").split(":") if part]
+    parts = [Path(part) for part in env.get("PYTHONPATH", "").split(":") if part]
     return tuple(str(part) for part in parts if part.is_dir() and not _within(part, origin))
 
 

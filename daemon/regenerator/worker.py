@@ -164,10 +164,11 @@ def new_worker(sources: Sources, evidence: Evidence, out: Path, budget: float) -
     """Makes `out/.work`, which the caller removes whatever happens."""
     work = out / ".work"
     work.mkdir()
-    folders = sdk_folders(evidence.incident, sources.root)
-    sandbox = open_sandbox(evidence.incident.python, folders, work)
+    incident = evidence.incident
+    folders = sdk_folders(incident.env, sources.root)
+    sandbox = open_sandbox(incident.python, folders, work)
     say(f"sandbox: {sandbox.level}")
-    bench = Bench(sources.spec, evidence.incident, sandbox, Deadline(budget), sources.root)
+    bench = Bench(sources.spec, incident.env, sandbox, Deadline(budget), sources.root, incident)
     return Worker(sources, evidence, out, work, bench)
 
 

@@ -31,7 +31,8 @@ def load(seconds: float = 2.0, rate: float = 5 * MIB, requests: int = 2500, step
 def broken(tmp_path: Path) -> Bench:
     """A node that cannot start: a second measurement gives nothing."""
     spec = NodeSpec("shop", "1.0.0", ("false",), tests=Tests(("false",), 5.0, ("false",)))
-    return Bench(spec, incident(), Sandbox("", "/usr/bin/python3", (), tmp_path), Deadline(20.0), tmp_path)
+    sandbox = Sandbox("", "/usr/bin/python3", (), tmp_path)
+    return Bench(spec, {}, sandbox, Deadline(20.0), tmp_path, incident())
 
 
 def baseline(measured: Load) -> Baseline:
@@ -96,9 +97,11 @@ def test_the_parents_folder_on_the_path_becomes_that_of_the_trial(broken: Bench,
     parent, trial, sdk = tmp_path / "parent", tmp_path / "trial", tmp_path / "sdk"
     for folder in (parent, parent / "src", trial, sdk):
         folder.mkdir()
-    told = replace(incident(), env={"PYTHONPATH": f"{parent}:{parent}/src:{sdk}"})
-    bench = replace(broken, incident=told, origin=parent)
+    told = {"PYTHONPATH": f"{parent}:{parent}/src:{sdk}"}
+    bench = replace(broken, env=told, origin=parent)
     assert environment(bench, trial, tmp_path)["PYTHONPATH"] == f"{trial}:{trial}/src:{sdk}"
     assert sdk_folders(told, parent) == (str(sdk),)
     enclosed = replace(bench, sandbox=replace(bench.sandbox, bwrap="/usr/bin/bwrap"))
     assert environment(enclosed, trial, tmp_path)["PYTHONPATH"] == f"/node:/node/src:{sdk}"
+    wheels = replace(enclosed, spec=replace(bench.spec, requirements="r.txt"))
+    assert environment(wheels, trial, tmp_path)["PYTHONPATH"] == f"/node/.noded/site:/node:/node/src:{sdk}"

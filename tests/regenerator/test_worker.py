@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nodespec.release import digest_of_tree
+from nodespec.environment import RECORD, Environment, digest_of_requirements
+from nodespec.release import digest_of_tree, pack, unpack
 from tests.regenerator.workshop import (
     BWRAP,
     LEAKY,
@@ -65,6 +66,30 @@ def test_a_leak_becomes_a_candidate(place: Bench) -> None:
     assert after["node.toml"] == before["node.toml"].replace(b'"1.0.0"', b'"1.0.0+heal.1"')
     assert tomllib.loads(after["node.toml"].decode())["node"]["version"] == "1.0.0+heal.1"
     assert tree(place.node) == before
+
+
+@needs_bwrap
+def test_the_wheels_of_the_parent_are_the_candidates_and_nobodys_to_change(place: Bench) -> None:
+    site = place.node / ".noded/site"
+    site.mkdir(parents=True)
+    place.change("node.toml", 'start_timeout = "5s"', 'requirements = "r.txt"')
+    (place.node / "r.txt").write_text("x==1\n")
+    digest = digest_of_requirements((place.node / "r.txt").read_bytes())
+    (place.node / RECORD).write_bytes(Environment(digest, "3.11", "any", "pip").text())
+    (site / "written.py").write_bytes((place.node / "leaky/pages.py").read_bytes())
+    (site / "spare.py").write_text("kept = {}\n")
+    sites = [{"file": ".noded/site/written.py", "line": 18, "bytes": 4_100_000, "count": 1000}]
+    done = place.run(place.incident(sites=sites))
+    assert done.returncode == 0, done.stderr
+    assert place.report()["verdict"] == "none", "a wheel is nobody's to change"
+
+    shutil.rmtree(place.out)
+    done = place.run()
+    assert done.returncode == 0, done.stderr
+    assert place.report()["verdict"] == "candidate", place.report()["reason"]
+    before, after = tree(place.node / ".noded"), tree(place.out / "release/.noded")
+    assert after == before and len(after) == 3
+    assert unpack(pack(place.out / "release").blob, place.folder / "taken").startswith("sha256:")
 
 
 def test_without_a_sandbox_a_codemod_still_goes_on(place: Bench) -> None:

@@ -385,3 +385,14 @@ async def test_a_mistake_of_ours_is_not_taken_for_a_refusal() -> None:
     assert bench.inbox.facts == []
     with pytest.raises(NotFound):
         bench.nodes.expect("catalog", "catalog.9", 1)
+
+
+@looped
+async def test_the_wheels_of_a_release_are_found_before_the_hosts() -> None:
+    bench = Bench()
+    bench.releases.specs[DIGEST] = spec(requirements="r.txt", env=(("PYTHONPATH", "/sdk"), ("PATH", "/bin")))
+    await bench.perform(start())
+    (launch,) = bench.processes.launched
+    site = f"{launch.cwd}/.noded/site"
+    env = dict(launch.env)
+    assert (env["PYTHONPATH"], env["PATH"]) == (f"{site}:/sdk", f"{site}/bin:/bin")
