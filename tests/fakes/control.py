@@ -41,6 +41,7 @@ class FakeControl(ControlServiceServicer):
         self.journal: list[pb.ExplainResponse] = []
         self.output: list[pb.ReadLogsResponse] = []
         self.command_text = ""
+        self.version = "0.1.0"
         self.cut_watches = False
         self.meanwhile: dict[str, Callable[[], None]] = {}
         self.answers: dict[str, Any] = {}
@@ -144,7 +145,7 @@ class FakeControl(ControlServiceServicer):
 
     async def GetVersion(self, request: Any, context: Any) -> pb.GetVersionResponse:
         await self._begin("GetVersion", request, context)
-        return pb.GetVersionResponse(version="0.1.0", build="abc1234", protocol=1)
+        return pb.GetVersionResponse(version=self.version, build="abc1234", protocol=1)
 
     async def _answer(self, method: str, request: Any, context: Any) -> Any:
         await self._begin(method, request, context)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from nodeapi.v1 import control_pb2 as pb
+from nodectl.commands.logs import Place
 
 
 def piece(instance: str, text: bytes) -> pb.ReadLogsResponse:
@@ -80,6 +81,79 @@ def test_explain_asks_for_what_was_wanted(desk: Any) -> None:
         pb.ExplainRequest(node="catalog", limit=5, incident="i-3"),
         pb.ExplainRequest(limit=200, follow=True),
     ]
+
+
+def test_following_explain_goes_on_after_a_restart_and_repeats_nothing(desk: Any) -> None:
+    control = desk.control
+    control.journal = [entry(1), entry(2, text="before")]
+    control.meanwhile["Explain"] = lambda: control.journal.append(entry(3, text="meanwhile"))
+    result = desk("explain", "catalog", "-f", "-n", "2", "--timeout", "700ms")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == [
+        *("CollectGarbage", "before", "meanwhile")
+    ]
+    assert result.stderr == "noded is away; waiting for it\nnoded is back\n"
+    assert [request.limit for _, request in control.calls] == [2, 10_000]
+
+
+def test_a_journal_begun_anew_is_followed_from_its_beginning(desk: Any) -> None:
+    control = desk.control
+    control.journal = [entry(41), entry(42, text="before")]
+
+    def anew() -> None:
+        control.journal = [entry(1, at=1_700_000_009.0, text="anew")]
+
+    control.meanwhile["Explain"] = anew
+    assert "anew" in desk("explain", "-f", "--timeout", "700ms").stdout
+
+
+def test_following_logs_goes_on_after_a_restart_and_repeats_nothing(desk: Any) -> None:
+    control = desk.control
+    control.output = [piece("catalog.1", b"one\ntwo\n"), piece("catalog.1", b"three\n")]
+
+    def meanwhile() -> None:
+        control.output = [
+            piece("catalog.1", b"zero\none\ntwo\nthree\nfour\n"),
+            piece("catalog.1", b"three\n"),
+            piece("catalog.2", b"new\n"),
+        ]
+
+    control.meanwhile["ReadLogs"] = meanwhile
+    result = desk("logs", "catalog", "-f", "-n", "2", "--timeout", "700ms")
+    assert [line.partition(" | ")[2] for line in result.stdout.splitlines()] == [
+        *("one", "two", "three", "four", "three", "new")
+    ]
+    assert result.stderr == "noded is away; waiting for it\nnoded is back\n"
+    assert [request.lines for _, request in control.calls] == [2, 10_000]
+
+
+def test_logs_that_were_cut_down_meanwhile_say_so(desk: Any) -> None:
+    control = desk.control
+    control.output = [piece("catalog.1", b"one\n")]
+
+    def rotated() -> None:
+        control.output = [piece("catalog.1", b"two\n")]
+
+    control.meanwhile["ReadLogs"] = rotated
+    result = desk("logs", "catalog.1", "-f", "--timeout", "700ms")
+    assert result.stdout == "one\ntwo\n"
+    assert "catalog.1: some lines may be missing or come twice" in result.stderr
+
+
+def test_the_place_in_a_long_output_is_found(desk: Any) -> None:
+    before = b"".join(b"line %d\n" % n for n in range(20_000))
+    place = Place()
+    place.begin()
+    assert place.fresh("catalog.1", before) == before
+    place.begin()
+    tail = b"".join(b"line %d\n" % n for n in range(15_000, 20_005))
+    assert place.fresh("catalog.1", tail).startswith(b"line 20000\n")
+
+
+def test_what_is_not_followed_is_not_asked_again(desk: Any) -> None:
+    desk.control.journal = [entry(1)]
+    desk.control.meanwhile["Explain"] = lambda: None
+    assert "cannot reach noded" in desk("explain", expect=4).stderr
+    assert len(desk.control.calls) == 1
 
 
 def test_explain_without_entries(desk: Any) -> None:

@@ -64,6 +64,53 @@ def test_plan_shows_the_changes_and_exits_with_3(desk: Any, node_folder: Path) -
     assert desk.json("plan", str(node_folder), expect=3)["effect"] == "rollout"
 
 
+WITH_MEMORY = """[node]
+name = "catalog"
+version = "1.5.0"
+run = ["python3", "x.py"]
+instances = 2
+spares = 1
+[serves]
+port = 8100
+[resources]
+memory = "512M"
+"""
+
+
+def test_plan_shows_what_the_peak_of_memory_is_made_of(desk: Any, node_folder: Path) -> None:
+    (node_folder / "node.toml").write_text(WITH_MEMORY)
+    desk.control.status.nodes.extend([a_node(), a_node("shop")])
+    desk.control.status.host.memory = 8 * 2**30
+    before = [("instances", "1", "2"), ("resources.memory", str(256 * 2**20), str(512 * 2**20))]
+    desk.control.apply_answer = answer(
+        pb.EFFECT_ROLLOUT,
+        changes=[pb.KeyChange(key=key, before=old, after=new) for key, old, new in before],
+        peak_memory=1792 * 2**20,
+    )
+    lines = [line.split("  ") for line in desk("plan", str(node_folder), expect=3).stdout.splitlines()[5:]]
+    assert [[cell.strip() for cell in line if cell] for line in lines] == [
+        ["MEMORY", "COUNT", "EACH", "TOGETHER"],
+        ["instances", "1", "256.0 MiB", "256.0 MiB"],
+        ["spares", "2", "256.0 MiB", "512.0 MiB"],
+        ["canaries", "2", "512.0 MiB", "1.0 GiB"],
+        ["baseline (other nodes)", "512.0 MiB"],
+        ["at the peak", "2.2 GiB of 8.0 GiB"],
+    ]
+
+
+def test_plan_of_a_new_node_has_no_canaries(desk: Any, node_folder: Path) -> None:
+    (node_folder / "node.toml").write_text(WITH_MEMORY)
+    desk.control.apply_answer = answer(pb.EFFECT_CREATE, peak_memory=2048 * 2**20)
+    output = desk("plan", str(node_folder), expect=3).stdout
+    assert "instances" in output and "canaries" not in output and "at the peak" in output
+
+
+def test_what_does_not_fit_is_refused_in_words(desk: Any, node_folder: Path) -> None:
+    text = "catalog may hold 9,000 MiB at its peak, other nodes 0 MiB: more than the 8,000 MiB of this host"
+    desk.control.refusals["Apply"] = (grpc.StatusCode.FAILED_PRECONDITION, text)
+    assert f"cannot plan catalog 1.5.0: {text}" in desk("plan", str(node_folder), expect=1).stderr
+
+
 def test_plan_without_changes_exits_with_0(desk: Any, node_folder: Path) -> None:
     desk.control.apply_answer = answer(pb.EFFECT_NONE, peak_memory=2**20)
     assert desk("plan", str(node_folder)).stdout == "catalog 1.5.0: no changes\n"

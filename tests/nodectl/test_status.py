@@ -142,7 +142,7 @@ def test_a_watch_outlives_a_restart_of_noded(desk: Any) -> None:
     desk.control.status.nodes.append(a_node())
     desk.control.cut_watches = True
     result = desk("status", "-w", "--timeout", "1s")
-    assert "noded is away; waiting for it" in result.stderr
+    assert result.stderr == "noded is away; waiting for it\nnoded is back\n"
     assert len([name for name, _ in desk.control.calls if name == "WatchStatus"]) == 2
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.text import Text
+
 from nodeapi.v1 import control_pb2 as pb
 from nodectl import VERSION
 from nodectl.client import Client
 from nodectl.documents import document, write
 from nodectl.failures import Exit, Failure
-from nodectl.screen import Cell, say, styled
+from nodectl.screen import Cell, say
 from nodectl.session import Session
 from nodectl.text import amount, one_line
 from nodespec.host import LATER, Settings
@@ -137,7 +139,7 @@ def _page(checks: list[Check]) -> list[Cell]:
     width = max(len(one.name) for one in checks)
     for one in checks:
         first, *rest = one.found.splitlines() or [""]
-        line = styled(f"{one.result:7}", STYLES.get(one.result, ""))
+        line = Text(f"{one_line(one.result):7}", style=STYLES.get(one.result, ""))
         rows.append(line.append(f"  {one_line(one.name):{width}}  {one_line(first)}"))
         rows += [f"{'':{width + 11}}{more}" for more in rest]
         rows += [f"{'':{width + 11}}do: {one.advice}"] if one.advice else []
