@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from noded.adapters.control_status import Facts
 from noded.adapters.haproxy import HaproxyProxy
 from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
+from noded.adapters.log_files import LogFiles
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
 from noded.adapters.policy_file import PolicyFile
@@ -41,16 +43,19 @@ from noded.adapters.workshop import Bench, LauncherWorkshop
 from noded.config import Settings, folders, read_settings
 from noded.model.inputs import Booted, Observed
 from noded.model.instance import Instance
-from noded.model.state import Host, HostState
+from noded.model.state import Host
 from noded.ports import Clock, Launch, PortError, Unavailable, launch_of
-from noded.runtime import monitors
+from noded.runtime import monitors, readiness
 from noded.runtime.alarms import Alarms
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import Journal
 from noded.runtime.known import by_what_runs, on_record
 from noded.runtime.lanes import Lanes
+from noded.runtime.liveness import Liveness
+from noded.runtime.log_sizes import LogSizes
 from noded.runtime.memory import Memory, remembered
 from noded.runtime.perform import Perform, World
+from noded.runtime.questions import Questions
 from noded.runtime.reactor import Reactor
 from nodespec.tables import ManifestError
 
@@ -212,13 +217,12 @@ async def _serve(
     perform = Perform(world)
     lanes = Lanes(group, perform, perform.dropped)
     reactor = Reactor(memory.state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
+    outputs = LogFiles(Path(settings.paths.logs), launcher)
+    sizes = LogSizes(lambda: reactor.state, clock, outputs, settings.logs)
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
     inbox.put(await _booted(settings, storage, memory, clock, observed))
-
-    def facts() -> Facts:
-        return _facts(hello, launcher, policy, storage, reactor.state)
-
+    facts = partial(_facts, hello, launcher, policy, storage, sizes, reactor)
     desk = _desk(settings, policy, storage, reactor, world, answers, facts)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
     service = ServiceNotify(os.environ)
@@ -227,6 +231,7 @@ async def _serve(
             reactor.run(),
             policy_file.follow(policy, clock, inbox),
             *_watches(desk.view, world, storage, ProcSensors(sockets)),
+            sizes.watch(),
             _keep_in_touch(launcher, processes),
             service.keep_alive(),
         ):
@@ -243,12 +248,16 @@ def _watches(
     view: monitors.View, world: World, storage: Storage, sensors: ProcSensors
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     clock, inbox = world.clock, world.inbox
+    inside = partial(_inside, world)
+    questions = Questions(clock, HttpProbes(), world.processes, inside, world.bind)
+    alive = Liveness(view, clock, inbox, world.nodes, sensors, world.processes, questions)
     return (
         monitors.sample(view, clock, inbox, sensors),
         monitors.count_traffic(view, clock, inbox, world.proxy),
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
-        monitors.probe_readiness(view, clock, inbox, HttpProbes()),
+        readiness.watch(view, clock, inbox, questions),
+        alive.watch(),
     )
 
 
@@ -257,12 +266,13 @@ def _facts(
     launcher: LauncherSocket,
     policy: PolicyFile,
     storage: Storage,
-    state: HostState,
+    sizes: LogSizes,
+    reactor: Reactor,
 ) -> Facts:
     return Facts(
         version=VERSION,
         cgroups=str(hello.get("cgroups", "")),
-        degraded=(*_texts(hello.get("degraded")), *storage.told(state.full)),
+        degraded=(*_texts(hello.get("degraded")), *storage.told(reactor.state.full), *sizes.told),
         launcher_up=launcher.connected,
         cores=os.cpu_count() or 0,
         pressure=pressure(),
@@ -294,7 +304,7 @@ def _desk(
         roles=Roles(lambda: policy.allowed.members, frozenset(settings.control.admins)),
         audit=storage.audit,
         processes=world.processes,
-        launch=lambda instance, argv: _inside(world, instance, argv),
+        launch=partial(_inside, world),
         settings=settings,
         policy=policy.path,
         build=build_id(),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from noded.model.inputs import (
     DiskFilled,
     DiskFreed,
-    InstanceReady,
     ProxyFound,
     ProxyLost,
     Reading,
@@ -14,17 +13,14 @@ from noded.model.inputs import (
     Sampled,
     TrafficCounted,
 )
-from noded.model.instance import Instance, Phase
-from noded.model.state import HostState, NodeState
-from noded.ports import Clock, Disk, Inbox, PortError, Probes, Proxy, Releases, Renewable, Sensors
-from nodespec.manifest import Health, Probe
+from noded.model.instance import Phase
+from noded.model.state import HostState
+from noded.ports import Clock, Disk, Inbox, PortError, Proxy, Releases, Renewable, Sensors
 
 TICK = 1.0
 TRAFFIC = 0.5
 TRAFFIC_IN_ROLLOUT = 0.2
 TRAFFIC_LOST = 0.05
-PROBE = 0.05
-"""How often a starting instance is asked over HTTP whether it is ready."""
 
 View = Callable[[], HostState]
 
@@ -83,34 +79,6 @@ async def watch_registry(
         if here or (why and view().nodes):
             inbox.put(RegistryRenewed(clock.now(), why, here))
         await asyncio.sleep(TICK)
-
-
-async def probe_readiness(view: View, clock: Clock, inbox: Inbox, probes: Probes) -> None:
-    """Ask starting instances that answer over HTTP. Others tell by themselves."""
-    while True:
-        for node, instance in _starting(view()):
-            health = _health(node, instance)
-            uid = instance.process.uid if instance.process else -1
-            if await probes.answers(instance.listen, uid, health.path, health.timeout):
-                inbox.put(InstanceReady(clock.now(), node.name, instance.id, f"GET {health.path}"))
-        await asyncio.sleep(PROBE)
-
-
-def _starting(state: HostState) -> tuple[tuple[NodeState, Instance], ...]:
-    return tuple(
-        (node, instance)
-        for node in state.nodes.values()
-        for instance in node.instances.values()
-        if instance.phase is Phase.STARTING
-        and instance.process is not None
-        and _health(node, instance).readiness is Probe.HTTP
-    )
-
-
-def _health(node: NodeState, instance: Instance) -> Health:
-    rollout = node.rollout
-    of_candidate = rollout is not None and rollout.release.digest == instance.digest
-    return rollout.spec.health if rollout is not None and of_candidate else node.spec.health
 
 
 def _pause(state: HostState) -> float:

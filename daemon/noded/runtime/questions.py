@@ -1,0 +1,126 @@
+"""Does an instance answer when it is asked as its manifest says?
+
+It is asked at its own place, not through the proxy, where another would answer for it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from noded.model.instance import Instance
+from noded.model.state import NodeState
+from noded.ports import Clock, Conflict, Launch, NotFound, PortError, Probes, Processes, Unavailable
+from nodespec.manifest import NodeSpec, Probe
+
+AT_ONCE = 64
+RUNS_AT_ONCE = 8
+"""Programs that ask; the launcher runs other things too."""
+LATE = 0.25
+"""A question that took so much longer than it may was held up by us."""
+LATE_RUN = 1.0
+LEAST_RUN = 2.0
+"""Least time for a program that asks: it has to be started first."""
+LONGEST_LINE = 200
+HELD = "fd:"
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+OverHttp = Callable[[str, int, str, float], Awaitable[bool]]
+Inside = Callable[[Instance, tuple[str, ...]], Launch]
+"""How a program is run in an instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    answered: bool | None
+    """None when nothing can be said of the instance: the fault was ours."""
+    detail: str = ""
+
+
+GOOD, UNKNOWN = Heard(True), Heard(None)
+
+
+class Questions:
+    def __init__(
+        self, clock: Clock, probes: Probes, processes: Processes, inside: Inside, bind: str = "127.0.0.1"
+    ) -> None:
+        """`bind`: where sockets are held for nodes."""
+        self._clock = clock
+        self._probes = probes
+        self._processes = processes
+        self._inside = inside
+        self._bind = EVERYWHERE.get(bind, bind)
+        self._asking = asyncio.Semaphore(AT_ONCE)
+        self._running = asyncio.Semaphore(RUNS_AT_ONCE)
+
+    async def ready(self, spec: NodeSpec, instance: Instance, timeout: float) -> Heard:
+        return await self._ask(spec, instance, spec.health.readiness, timeout, self._probes.answers)
+
+    async def alive(self, spec: NodeSpec, instance: Instance, timeout: float) -> Heard:
+        return await self._ask(spec, instance, spec.health.alive_by, timeout, self._probes.responds)
+
+    async def _ask(
+        self, spec: NodeSpec, instance: Instance, probe: Probe, timeout: float, over_http: OverHttp
+    ) -> Heard:
+        if probe is Probe.EXEC:
+            async with self._running:
+                return await self._run(spec, instance, max(timeout, LEAST_RUN))
+        uid = instance.process.uid if instance.process else -1
+        async with self._asking:
+            began = self._clock.now()
+            if probe is Probe.HTTP:
+                good = await over_http(self._place(spec, instance), uid, spec.health.path, timeout)
+            else:
+                good = await self._probes.connects(self._place(spec, instance), uid, timeout)
+            if good:
+                return GOOD
+            return UNKNOWN if self._clock.now() - began > timeout + LATE else Heard(False)
+
+    async def _run(self, spec: NodeSpec, instance: Instance, timeout: float) -> Heard:
+        began = self._clock.now()
+        try:
+            launch = self._inside(instance, spec.health.command)
+            ran = await self._processes.run(launch, timeout, into=instance.id)
+        except (Unavailable, NotFound, Conflict):
+            # No launcher, or no instance any more: its exit is told by others.
+            return UNKNOWN
+        except PortError as error:
+            return (
+                UNKNOWN
+                if self._clock.now() - began > timeout + LATE_RUN
+                else Heard(False, _short(str(error)))
+            )
+        if ran.status == "code 0":
+            return GOOD
+        last = (ran.output.strip().splitlines() or ["it printed nothing"])[-1]
+        return Heard(False, _short(f"{ran.status}: {last}"))
+
+    def _place(self, spec: NodeSpec, instance: Instance) -> str:
+        if not instance.listen.startswith(HELD) or spec.serves is None:
+            return instance.listen
+        host = f"[{self._bind}]" if ":" in self._bind else self._bind
+        return f"{host}:{spec.serves.port}"
+
+
+def words(spec: NodeSpec, probe: Probe) -> str:
+    """What an instance that answers this way owes."""
+    match probe:
+        case Probe.HTTP:
+            return f"GET {spec.health.path}"
+        case Probe.TCP:
+            return "a connection"
+        case Probe.EXEC:
+            return _short(" ".join(spec.health.command))
+        case _:
+            return "its heartbeat"
+
+
+def spec_of(node: NodeState, instance: Instance) -> NodeSpec | None:
+    """The manifest of its release; a canary brings its own. None when nobody has it any more."""
+    if instance.digest == node.release.digest:
+        return node.spec
+    rollout = node.rollout
+    return rollout.spec if rollout is not None and rollout.release.digest == instance.digest else None
+
+
+def _short(text: str) -> str:
+    """What a program printed is data: one line that can be shown."""
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])

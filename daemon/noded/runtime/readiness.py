@@ -1,0 +1,76 @@
+"""Which starting instances are ready? Those that do not tell by themselves are asked, each on its own."""
+
+import asyncio
+
+from noded.model.inputs import InstanceReady
+from noded.model.instance import Instance, Phase
+from noded.model.state import HostState
+from noded.ports import Clock, Inbox
+from noded.runtime.monitors import View
+from noded.runtime.questions import Questions, spec_of, words
+from nodespec.manifest import NodeSpec, Probe
+
+PAUSE = 0.05
+"""Between two questions."""
+PAUSE_EXEC = 0.5
+"""A program costs more than a request."""
+PATIENCE = 2.0
+"""Least time for an answer: a program that has just begun is slow."""
+ASKED = (Probe.HTTP, Probe.TCP, Probe.EXEC)
+
+
+async def watch(view: View, clock: Clock, inbox: Inbox, questions: Questions) -> None:
+    """One that hangs delays nobody else."""
+    seen: object = None
+    asked: set[str] = set()
+    async with asyncio.TaskGroup() as group:
+        while True:
+            state = view()
+            if state.nodes is not seen:
+                seen = state.nodes
+                for spec, instance in _starting(state):
+                    if instance.id not in asked:
+                        asked.add(instance.id)
+                        group.create_task(_until_ready(view, clock, inbox, questions, spec, instance, asked))
+            await asyncio.sleep(PAUSE)
+
+
+async def _until_ready(
+    view: View,
+    clock: Clock,
+    inbox: Inbox,
+    questions: Questions,
+    spec: NodeSpec,
+    instance: Instance,
+    asked: set[str],
+) -> None:
+    health = spec.health
+    pause = PAUSE_EXEC if health.readiness is Probe.EXEC else PAUSE
+    told = False
+    while _still_starting(view(), spec.name, instance):
+        if not told:
+            heard = await questions.ready(spec, instance, max(PATIENCE, health.timeout))
+            told = heard.answered is True
+            if told and _still_starting(view(), spec.name, instance):
+                how = words(spec, health.readiness)
+                inbox.put(InstanceReady(clock.now(), spec.name, instance.id, how))
+        await asyncio.sleep(PAUSE if told else pause)
+    asked.discard(instance.id)
+
+
+def _starting(state: HostState) -> list[tuple[NodeSpec, Instance]]:
+    return [
+        (spec, instance)
+        for node in state.nodes.values()
+        for instance in node.instances.values()
+        if instance.phase is Phase.STARTING
+        and instance.process is not None
+        and (spec := spec_of(node, instance)) is not None
+        and spec.health.readiness in ASKED
+    ]
+
+
+def _still_starting(state: HostState, node: str, instance: Instance) -> bool:
+    held = state.nodes.get(node)
+    now = held.instances.get(instance.id) if held is not None else None
+    return now is not None and now.phase is Phase.STARTING and now.process == instance.process
