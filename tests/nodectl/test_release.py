@@ -87,7 +87,7 @@ def test_plan_shows_what_the_peak_of_memory_is_made_of(desk: Any, node_folder: P
         changes=[pb.KeyChange(key=key, before=old, after=new) for key, old, new in before],
         peak_memory=1792 * 2**20,
     )
-    lines = [line.split("  ") for line in desk("plan", str(node_folder), expect=3).stdout.splitlines()[5:]]
+    lines = [line.split("  ") for line in desk("plan", str(node_folder), expect=3).stdout.splitlines()[4:]]
     assert [[cell.strip() for cell in line if cell] for line in lines] == [
         ["MEMORY", "COUNT", "EACH", "TOGETHER"],
         ["instances", "1", "256.0 MiB", "256.0 MiB"],

@@ -1,6 +1,6 @@
 """`validate`, `plan`, `apply`: a node's folder is checked, compared, brought in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -42,7 +42,7 @@ def plan(session: Session, directory: Path, python: str = "") -> Exit:
         answer = _send(client, session, "plan", packed, plan_only=True)
         status = client.status("plan") if session.plain and answer.effect != pb.EFFECT_NONE else None
     if session.plain:
-        say(*_plan(answer), *(memory_rows(packed.spec, answer, status) if status else ()))
+        say(*_plan(answer, memory_rows(packed.spec, answer, status) if status else ()))
     else:
         write(document(answer), session.output)
     return Exit.OK if answer.effect == pb.EFFECT_NONE else Exit.DIFFERENCES
@@ -136,12 +136,14 @@ def _parts(packed: Packed, plan_only: bool) -> Iterator[pb.ApplyRequest]:
         yield pb.ApplyRequest(chunk=packed.blob[start : start + CHUNK])
 
 
-def _plan(answer: pb.ApplyResponse) -> list[str | Text]:
+def _plan(answer: pb.ApplyResponse, memory: Sequence[Text] = ()) -> list[str | Text]:
+    """`memory` is what its sum is made of, and stands in its place."""
     lines: list[str | Text] = [answer.text or _in_words(answer)]
     if answer.changes:
         changes = [(one.key, one.before or "-", one.after or "-") for one in answer.changes]
         lines += columns(("KEY", "BEFORE", "AFTER"), changes, indent=2)
-    if answer.peak_memory and answer.effect != pb.EFFECT_NONE:
+    lines += memory
+    if answer.peak_memory and answer.effect != pb.EFFECT_NONE and not memory:
         lines.append(f"  its instances may hold up to {size(answer.peak_memory)} together meanwhile")
     return lines
 
