@@ -143,10 +143,12 @@ class ProxyPart:
 
 @dataclass(frozen=True, slots=True)
 class NodesPart:
-    """`env` is the environment every node starts from; `ports` is for instances that listen on one."""
+    """`env` is the environment every node starts from; `ports` is for instances that listen on one, `sockets`
+    for listening sockets that are held open for nodes without HTTP."""
 
     env: Env = (("PATH", "/usr/local/bin:/usr/bin:/bin"),)
     ports: Range = (20000, 20999)
+    sockets: Ranges = ((8200, 8231),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,10 @@ class Settings:
         for first, last in self.proxy.ports:
             if _overlap((first, last), self.nodes.ports):
                 raise ValueError(f"[nodes] ports and [proxy] ports share ports of {first}-{last}")
+        for first, last in self.nodes.sockets:
+            for other in (*self.proxy.ports, self.nodes.ports):
+                if _overlap((first, last), other):
+                    raise ValueError(f"[nodes] sockets share ports of {first}-{last} with another range")
 
 
 LATER = ("registry", "mesh", "roles", "tls")
