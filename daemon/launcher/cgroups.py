@@ -61,7 +61,8 @@ class Cgroups:
             try:
                 os.mkdir(f"{root}/{instance}", 0o755)
             except FileExistsError:
-                continue
+                with suppress(OSError):  # Who was killed frozen leaves a frozen group.
+                    self.freeze(instance, False)
         wanted = {
             "memory": limits.memory,
             "memory_high": limits.memory_high,
