@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.lab import MODES, Client, Lab, alive, lab, until
+from tests.launcher.lab import MODES, PYTHON, Client, Lab, alive, lab, until
 
 NUMBERS = itertools.count(1)
 # A daemon of the old kind: a session of its own, the parent gone, the terminal's signals out of reach.
@@ -44,6 +44,7 @@ def test_mode_is_the_wanted_one(room: Lab, client: Client) -> None:
     assert told["uid"] == os.geteuid()
     assert told["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert told["cgroups"] == room.settings["cgroups"]
+    assert {"start", "run", "freeze", "thaw", "unlisten"} <= set(told["orders"])
     assert bool(told["degraded"]) == (room.settings["cgroups"] == "none")
 
 
@@ -181,6 +182,32 @@ def test_inspect_adds_up_the_tree(room: Lab, client: Client) -> None:
     assert 0 < told["pss"] <= told["rss"] < 100 << 20
     log = str(room.home / "logs/ender" / f"{instance}.log")
     assert [entry["fd"] for entry in told["fds"] if entry["target"] == log] == [1, 2] * 3
+
+
+def test_what_it_does_and_waits_for(room: Lab, client: Client) -> None:
+    instance = fresh()
+    threads = (
+        "import threading, time; [threading.Thread(target=time.sleep, args=(1000,)).start() for _ in 'ab']"
+    )
+    pid = client.do("start", **room.order(instance, PYTHON, "-SIEc", threads))["pid"]
+    until(lambda: len(client.do("inspect", instance=instance)["wchans"]) == 3, "three threads")
+    for op in ("status", "inspect"):
+        told = client.do(op, instance=instance)
+        assert told["events"] == {"high": 0, "max": 0, "oom": 0, "oom_kill": 0}
+        assert set(told["pressure"]) == {"cpu", "memory", "io"}
+        measured = [value for value in told["pressure"].values() if value is not None]
+        assert all(0 <= value <= 1 for value in measured)
+        assert told["states"] == {str(pid): "S"}
+        assert told["waited"] is None or told["waited"] >= 0
+    waits = client.do("inspect", instance=instance)["wchans"]
+    assert {wait["pid"] for wait in waits} == {pid}
+    assert sorted(wait["tid"] for wait in waits) == sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+    assert all(wait["state"] == "S" and wait["wchan"] for wait in waits)
+    client.do("signal", instance=instance, signal="STOP")
+    until(lambda: client.do("status", instance=instance)["states"] == {str(pid): "T"}, "it to be stopped")
+    client.do("kill", instance=instance)
+    ended = client.do("status", instance=instance)
+    assert (ended["states"], ended["waited"]) == ({}, None)
 
 
 def test_list_holds_everyone(room: Lab, client: Client) -> None:

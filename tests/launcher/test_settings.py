@@ -34,6 +34,7 @@ def test_least_settings(tmp_path: Path) -> None:
     assert settings.peers == {os.geteuid()}
     assert (settings.group, settings.users, settings.dynamic) == (os.getegid(), (), None)
     assert (settings.cgroup, settings.cgroups) == ("noded", "auto")
+    assert (settings.secrets, settings.write) == (("/etc",), ("/srv",))
 
 
 def test_all_settings(tmp_path: Path) -> None:
@@ -46,6 +47,11 @@ def test_all_settings(tmp_path: Path) -> None:
     assert settings.users == ("noded", "64101")
     assert settings.dynamic == (64200, 64999)
     assert (settings.cgroup, settings.cgroups) == ("/sys/fs/cgroup/noded.slice/a@b:c.service", "v2")
+
+
+def test_roots_of_secrets_and_folders(tmp_path: Path) -> None:
+    settings = read(tmp_path, LEAST + 'secrets = []\nwrite = ["/srv/a", "/var/b"]\n')
+    assert (settings.secrets, settings.write) == ((), ("/srv/a", "/var/b"))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,12 @@ def test_all_settings(tmp_path: Path) -> None:
         ('cgroup = "a/../b"', "cgroup: 'a/../b'"),
         ('cgroups = "v3"', "cgroups: 'v3', expected one of auto, v2, hybrid, v1, none"),
         ("cgroups = ['v2']", "cgroups: ['v2']"),
+        ('secrets = "/etc"', "secrets: '/etc', expected a list of absolute paths"),
+        ('secrets = ["etc"]', "secrets: ['etc']"),
+        ('secrets = ["/"]', "secrets: ['/']"),
+        ('write = ["/srv/../etc"]', "write: ['/srv/../etc']"),
+        ('write = ["/srv/"]', "write: ['/srv/']"),
+        ("write = [1]", "write: [1]"),
         ('sockt = "/x"', "'sockt': unknown key; did you mean socket?"),
         ("zzz = 1", "'zzz': unknown key; known: "),
         ("[run_as]\nuser = 'x'", "'run_as': unknown key"),
