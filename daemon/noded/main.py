@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +39,7 @@ from noded.adapters.service_notify import ServiceNotify
 from noded.adapters.sqlite_chronicle import SqliteChronicle
 from noded.adapters.sqlite_registry import SqliteRegistry
 from noded.adapters.state_disk import StateDisk
+from noded.adapters.trials import LauncherTrials
 from noded.adapters.workshop import Bench, LauncherWorkshop
 from noded.config import Settings, folders, read_settings
 from noded.model.inputs import Booted, Observed
@@ -197,9 +198,7 @@ async def _serve(
     processes = LauncherProcesses(launcher, inbox, clock, group)
     sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
     proxy = HaproxyProxy(Path(settings.proxy.socket))
-    workshop = LauncherWorkshop(
-        _bench(settings, places["evidence"]), processes, storage.releases, inbox, clock, group
-    )
+    workshop = LauncherWorkshop(_bench(settings), processes, storage.releases, inbox, clock, group)
     world = World(
         clock=clock,
         inbox=inbox,
@@ -223,7 +222,7 @@ async def _serve(
     observed = await processes.observe()
     inbox.put(await _booted(settings, storage, memory, clock, observed))
     facts = partial(_facts, hello, launcher, policy, storage, sizes, reactor)
-    desk = _desk(settings, policy, storage, reactor, world, answers, facts)
+    desk = _desk(settings, policy, storage, reactor, world, answers, facts, processes.hello)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen)
     service = ServiceNotify(os.environ)
     async with peercred.serve(places["control"], control_server(desk), group):
@@ -289,6 +288,7 @@ def _desk(
     world: World,
     answers: PendingAnswers,
     facts: Callable[[], Facts],
+    hello: Callable[[], Awaitable[Mapping[str, object]]],
 ) -> Desk:
     return Desk(
         view=lambda: reactor.state,
@@ -305,6 +305,8 @@ def _desk(
         audit=storage.audit,
         processes=world.processes,
         launch=partial(_inside, world),
+        hello=hello,
+        trials=LauncherTrials(_bench(settings), world.processes, storage.releases),
         settings=settings,
         policy=policy.path,
         build=build_id(),
@@ -370,7 +372,7 @@ def _host(settings: Settings) -> Host:
     )
 
 
-def _bench(settings: Settings, evidence: Path) -> Bench:
+def _bench(settings: Settings) -> Bench:
     part = settings.regenerate
     return Bench(
         argv=part.command,
@@ -378,7 +380,7 @@ def _bench(settings: Settings, evidence: Path) -> Bench:
         node_env=settings.nodes.env,
         python=part.python,
         user=part.user or str(os.geteuid()),
-        evidence=evidence,
+        evidence=folders(settings)["evidence"],
     )
 
 

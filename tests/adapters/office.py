@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from noded.adapters.node_logs import NodeLogs
 from noded.adapters.peercred import Caller
 from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Members, Role, Roles
+from noded.adapters.trials import LauncherTrials
+from noded.adapters.workshop import Bench
 from noded.model.inputs import ApplyRequested, CommandRequested, Input
 from noded.model.instance import Instance
 from noded.model.state import HostState
@@ -79,10 +81,16 @@ class Office:
         self.releases = FolderReleases(self.folder / "releases")
         self.changed = asyncio.Event()
         self.processes = FakeProcesses(self.inbox, FakeClock())
+        self.bench = Bench(
+            ("/bin/sleep",), (), (("LANG", "C"),), "/usr/bin/python3", "7", self.folder / "evidence"
+        )
         self.settings = Settings(paths=Paths(state=str(self.folder), logs=str(self.folder / "logs")))
 
     def launch(self, instance: Instance, argv: tuple[str, ...]) -> Launch:
         return Launch(instance.id.partition(".")[0], "", argv, str(self.folder), (("A", "1"),), "dynamic")
+
+    async def hello(self) -> dict[str, object]:
+        return {"version": 1}
 
     @property
     def path(self) -> Path:
@@ -105,6 +113,8 @@ class Office:
             audit=self.audit,
             processes=self.processes,
             launch=self.launch,
+            hello=self.hello,
+            trials=LauncherTrials(self.bench, self.processes, self.releases),
             settings=self.settings,
             policy=self.folder / "policy.toml",
             build="0.1.0-abc",
@@ -136,8 +146,8 @@ async def opened(office: Office, server: grpc.aio.Server | None = None) -> Async
         assert not group._tasks
 
 
-def offices() -> Iterator[Office]:
-    made = Office()
+def offices(kind: Callable[[], Office] | None = None) -> Iterator[Office]:
+    made = kind() if kind else Office()
     yield made
     made.audit.close()
     for place, _, _ in os.walk(made.folder):

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -15,6 +15,7 @@ from noded.adapters.control_status import Facts
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Roles
+from noded.adapters.trials import LauncherTrials
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.instance import Instance
 from noded.model.state import HostState
@@ -50,10 +51,15 @@ class Desk:
     processes: Processes
     launch: Callable[[Instance, tuple[str, ...]], Launch]
     """How a program is started inside an instance."""
+    hello: Callable[[], Awaitable[Mapping[str, object]]]
+    """What the launcher says of itself."""
+    trials: LauncherTrials
     settings: Settings
     policy: Path
     """Of policy.toml; noded.toml lies beside it."""
     build: str
+    archives: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while one is made or taken in."""
 
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:

@@ -79,7 +79,7 @@ def _state(node: NodeState | None, digest: str) -> str:
 async def packed(
     desk: Desk, request: pb.ReadReleaseRequest, context: Any
 ) -> AsyncIterator[pb.ReadReleaseResponse]:
-    digest = await _digest(desk, request, context)
+    digest = await digest_meant(desk, request, context)
     try:
         blob = await asyncio.to_thread(pack_whole, desk.releases.path(digest), digest)
     except FileNotFoundError:
@@ -104,7 +104,8 @@ def pack_whole(folder: Path, digest: str) -> bytes:
     return found.blob
 
 
-async def _digest(desk: Desk, request: pb.ReadReleaseRequest, context: Any) -> str:
+async def digest_meant(desk: Desk, request: pb.ReadReleaseRequest | pb.RunTestsRequest, context: Any) -> str:
+    """Of the release by its version, or of the one that runs."""
     await named(request.node, context)
     if request.version and not VERSION.fullmatch(request.version):
         text = f"not a version: {request.version[:64]!r}"
