@@ -26,6 +26,8 @@ STYLES = {
     "stopped": "dim",
 }
 SHORT = len("sha256:") + 12
+ORDERED = "nodectl pause"
+"""In what paused the host, when a person ordered it."""
 
 
 def node_table(nodes: list[pb.NodeStatus], wide: bool = False) -> list[Text]:
@@ -96,10 +98,17 @@ def host_notes(host: pb.HostStatus) -> list[Text]:
 
 
 def _paused(by: str) -> str:
-    """A file holds the host until somebody takes it away."""
-    says = f" ({by})" if by else ""
-    end = f"remove {by}" if by.startswith("/") else "nodectl resume --host"
-    return f"paused{says}: noded only keeps processes alive; go on with: {end}"
+    file = holding_file(by)
+    ends = [
+        *(["nodectl resume --host"] if ORDERED in by or not file else []),
+        *([f"rm {file}"] if file else []),
+    ]
+    return f"paused: noded only keeps processes alive; go on with: {' and '.join(ends)}"
+
+
+def holding_file(paused_by: str) -> str:
+    """The file that keeps the host paused until somebody takes it away; empty when there is none."""
+    return paused_by.partition("the file ")[2]
 
 
 def instance_table(node: pb.NodeStatus) -> list[Text]:

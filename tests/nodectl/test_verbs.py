@@ -98,6 +98,22 @@ def test_resume_of_the_host(desk: Any) -> None:
     assert desk("resume", "--host").stdout == "this host goes on\n"
 
 
+def test_a_file_keeps_the_host_paused(desk: Any) -> None:
+    host = desk.control.status.host
+    host.paused, host.paused_by = True, "nodectl pause --host and the file /etc/noded/PAUSE"
+    end = "nodectl resume --host and rm /etc/noded/PAUSE"
+    assert desk("status").stdout.endswith(f"go on with: {end}\n")
+
+    def resumed(status: pb.GetStatusResponse) -> None:
+        status.host.paused_by = "the file /etc/noded/PAUSE"
+
+    desk.control.script[pb.VERB_RESUME] = [resumed]
+    assert desk("resume", "--host", expect=1).stderr.splitlines()[-2:] == [
+        "nodectl: this host stays paused: the file /etc/noded/PAUSE is there",
+        "try: rm /etc/noded/PAUSE",
+    ]
+
+
 def test_progress_is_told_once_per_change_with_its_detail(desk: Any) -> None:
     desk.control.status.nodes.append(a_node())
 

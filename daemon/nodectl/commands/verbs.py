@@ -5,6 +5,7 @@ from nodectl.client import Client
 from nodectl.commands.effect import Reached, follow
 from nodectl.documents import document, write
 from nodectl.failures import Failure
+from nodectl.nodes import ORDERED, holding_file
 from nodectl.screen import note, say
 from nodectl.session import Session
 
@@ -53,7 +54,13 @@ def pause(session: Session, node: str, wait: bool) -> None:
 
 
 def resume(session: Session, node: str, wait: bool) -> None:
-    reached = _paused(False) if wait else None
+    def goes_on(update: pb.WatchStatusResponse, found: pb.NodeStatus | None) -> bool:
+        by = update.host.paused_by
+        if not node and holding_file(by) and ORDERED not in by:
+            raise Failure(f"this host stays paused: {by} is there", hint=f"rm {holding_file(by)}")
+        return _paused(False)(update, found)
+
+    reached = goes_on if wait else None
     _order(session, pb.VERB_RESUME, f"resume {node or 'this host'}", node, reached, "goes on")
 
 
