@@ -77,6 +77,22 @@ def test_nothing_is_ended_for_slowness_while_the_host_is_starved(how: dict[str, 
     assert not silent(core, **how)
 
 
+def test_what_had_cpu_enough_and_answered_nobody_is_no_victim_of_its_host() -> None:
+    core = running(spec())
+    none(silent(core, state="R", cpu=0.6, seconds=3.0, pressure=SHORT_OF_CPU), KillInstance)  # type: ignore[arg-type]
+    core.at += 0.6
+    kill = only(silent(core, state="R", cpu=0.6, seconds=3.6, pressure=SHORT_OF_CPU), KillInstance)  # type: ignore[arg-type]
+    assert "a hang" in kill.reason
+
+
+def test_who_still_brings_requests_to_their_end_is_only_slow() -> None:
+    core = running(spec())
+    for second in range(3, 30):
+        actions = silent(core, state="R", cpu=0.6, seconds=float(second), pressure=SHORT_OF_CPU)
+        none(actions, KillInstance)  # type: ignore[arg-type]
+        core.tick(1.0, counts={"shop.1": (second, 0)})
+
+
 @pytest.mark.parametrize("state", ["T", "S"])
 def test_what_stands_still_and_asks_for_no_cpu_is_not_slow(state: str) -> None:
     core = running(spec())

@@ -89,6 +89,8 @@ class Instance:
     killed_at: float = 0.0
     spared_at: float = 0.0
     """When it was last found silent and left alone, because its host was what was slow."""
+    spared_requests: int = -1
+    """What the proxy had counted then; negative when it was not left alone for want of CPU."""
     ready_at: float = 0.0
     vitals: Vitals = field(default_factory=Vitals)
     load: Load = field(default_factory=Load)

@@ -24,7 +24,10 @@ STARVED_STALL = 0.2
 """The same of memory or disk, which stall longer."""
 KEPT_WAITING = 0.1
 """Share of its silence that a program stood ready and got no CPU."""
-TELL_AGAIN = 60.0
+ENOUGH_CPU = 2.0
+"""Seconds of CPU: who had so much and answered nobody does not answer for want of it."""
+EPISODE = 2.0
+"""Seconds without word of a silence, after which the next is another one."""
 
 
 def on_silent(node: NodeState, fact: InstanceSilent) -> Outcome:
@@ -38,7 +41,7 @@ def on_silent(node: NodeState, fact: InstanceSilent) -> Outcome:
         # Whatever its host does, stable answers: the share goes back first, and what waits there with it.
         node, undone = rollout.roll_back(node, f"{instance.id}: {why}", fact.at)
         return _ended(node, instance, why, fact.at), (*undone, KillInstance(node.name, instance.id, why))
-    hindrance = _hindrance(node, instance, fact.silence)
+    hindrance = _hindrance(node, instance, fact.silence, fact.at)
     if hindrance:
         return _spared(node, instance, f"{instance.id}: {why}; left alone: {hindrance}", fact.at)
     node = crashes.count(_ended(node, instance, why, fact.at), instance, f"{instance.id}: {why}", fact.at)
@@ -60,13 +63,13 @@ def _kind(silence: Silence) -> str:
     return f"a deadlock, idle without progress{detail}"
 
 
-def _hindrance(node: NodeState, instance: Instance, silence: Silence) -> str:
+def _hindrance(node: NodeState, instance: Instance, silence: Silence, at: float) -> str:
     """Why it is not ended now; empty when it is."""
     if node.autonomy.restart is not Autonomy.ACT:
         return f"autonomy restart is {node.autonomy.restart}: nodectl restart {node.name}"
     if silence.state == "t":
         return "a debugger holds it"
-    starved = _starved(silence)
+    starved = _starved(instance, silence, at)
     if starved:
         return starved
     if any(i.killed_at for i in node.instances.values()) and not _whole(node, instance):
@@ -74,18 +77,25 @@ def _hindrance(node: NodeState, instance: Instance, silence: Silence) -> str:
     return ""
 
 
-def _starved(silence: Silence) -> str:
+def _starved(instance: Instance, silence: Silence, at: float) -> str:
     """What the host lacks that could explain the silence."""
     if silence.state == "T":
         return ""
     pressure = silence.pressure
     wants_cpu = silence.cpu >= BUSY or silence.waited >= KEPT_WAITING
-    if wants_cpu and pressure.cpu >= STARVED_CPU:
+    if wants_cpu and pressure.cpu >= STARVED_CPU and not _works_in_vain(instance, silence, at):
         return f"the host is short of CPU (pressure {pressure.cpu:.0%})"
     for name, share in (("memory", pressure.memory), ("disk", pressure.io)):
         if share >= STARVED_STALL:
             return f"the host is short of {name} (pressure {share:.0%})"
     return ""
+
+
+def _works_in_vain(instance: Instance, silence: Silence, at: float) -> bool:
+    """It had CPU enough since it fell silent, and not one request came to its end meanwhile."""
+    had = silence.cpu * silence.seconds
+    seen = instance.spared_at >= at - silence.seconds
+    return seen and had >= ENOUGH_CPU and instance.spared_requests == instance.load.requests
 
 
 def _whole(node: NodeState, but: Instance) -> bool:
@@ -95,6 +105,8 @@ def _whole(node: NodeState, but: Instance) -> bool:
 
 
 def _spared(node: NodeState, instance: Instance, text: str, at: float) -> Outcome:
-    if instance.spared_at and at - instance.spared_at < TELL_AGAIN:
-        return node, ()
-    return node.having(replace(instance, spared_at=at)), (Note(node.name, instance.id, text),)
+    counted = instance.load.requests
+    marked = node.having(replace(instance, spared_at=at, spared_requests=counted))
+    if instance.spared_at >= at - EPISODE:
+        return marked, ()
+    return marked, (Note(node.name, instance.id, text),)
