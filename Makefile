@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo sim soak bench-overhead proto format lock deb tox clean
+.PHONY: help setup check test demo sim soak bench-recovery bench-overhead proto format lock deb test-systemd tox clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -40,6 +40,9 @@ sim: setup ## only the seeded simulation (ARGS passes options to pytest)
 soak: setup ## the long rounds that "make test" leaves out
 	$(PYTHON) -m pytest -m soak $(ARGS)
 
+bench-recovery: setup ## kill to serving beside supervisord and runit, hang to serving (ARGS=--quick; 15 min)
+	$(PYTHON) -m tests.bench.recovery $(ARGS)
+
 bench-overhead: setup ## what noded costs with 50 and 500 idle nodes, and adoption of 200 (10 min, 12 GB)
 	$(PYTHON) -m tests.bench.overhead $(ARGS)
 
@@ -59,6 +62,9 @@ lock: setup ## resolve requirements/*.in to hashed lock files (ARGS="-U" for new
 
 deb: setup ## build the packages for Debian 12 into dist/ (ARGS="--version 0.1.1~rc1" for another version)
 	@$(PYTHON) packaging/deb/build.py $(ARGS)
+
+test-systemd: setup ## boot hosts with systemd and test units and packages there; root, about 15 minutes
+	$(PYTHON) -m pytest -o faulthandler_timeout=1800 -m systemd tests/systemd $(ARGS)
 
 tox: setup ## unit tests under every Python there is
 	$(PYTHON) -m tox $(ARGS)

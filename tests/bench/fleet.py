@@ -68,6 +68,14 @@ class Fleet:
             return 0
         return sum(1 for node in answer.nodes if node.condition == "running")
 
+    def whole(self, name: str, instances: int) -> bool:
+        """Every instance that is wanted is ready, and none is starting or leaving."""
+        for node in self._client.status("look at a node", name).nodes:
+            if node.name == name:
+                phases = [one.phase for one in node.instances]
+                return len(phases) >= instances and set(phases) == {"ready"}
+        return False
+
     def pids(self) -> frozenset[int]:
         nodes = self._client.status("look at the nodes").nodes
         return frozenset(one.pid for node in nodes for one in node.instances)
