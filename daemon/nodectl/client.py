@@ -171,9 +171,11 @@ class Client:
         try:
             found = self.stub.GetVersion(pb.GetVersionRequest(), timeout=CONNECTED)
         except grpc.RpcError:
-            return f"this noded is older than nodectl {VERSION} and does not know the order"
+            return f"this noded does not know the order; it is older than this nodectl ({VERSION})"
         build = f" (build {found.build})" if found.build else ""
-        return f"noded {found.version}{build} is older than nodectl {VERSION} and does not know the order"
+        return (
+            f"noded {found.version}{build} does not know the order; it is older than this nodectl ({VERSION})"
+        )
 
     def _unreachable(self) -> Failure:
         """The kernel says more exactly than gRPC why a socket cannot be reached."""

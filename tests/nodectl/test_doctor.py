@@ -125,7 +125,7 @@ def test_without_systemd_units_are_no_matter(down: Host, word: str) -> None:
 def test_an_older_noded_cannot_check(desk: Any, down: Host) -> None:
     desk.control.refusals["CheckHost"] = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     output = desk("doctor", "--config", str(down.config), expect=1).stdout
-    assert "is older than nodectl 0.1.0 and does not know the order" in output
+    assert "does not know the order; it is older than this nodectl (0.1.0)" in output
     assert "noded.toml" in output
 
 

@@ -68,12 +68,12 @@ def test_an_error_cannot_write_on_the_terminal(desk: Any) -> None:
 def test_an_order_that_noded_does_not_know(desk: Any) -> None:
     desk.control.refusals["Command"] = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     assert desk("reload", "catalog", expect=1).stderr.splitlines() == [
-        "nodectl: cannot reload catalog: noded 0.1.0 (build abc1234) is older than nodectl 0.1.0 "
-        "and does not know the order",
+        "nodectl: cannot reload catalog: noded 0.1.0 (build abc1234) does not know the order; "
+        "it is older than this nodectl (0.1.0)",
         "try: upgrade noded, or use the nodectl that came with it",
     ]
     desk.control.refusals["GetVersion"] = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-    assert "this noded is older than nodectl 0.1.0" in desk("reload", "catalog", expect=1).stderr
+    assert "this noded does not know the order" in desk("reload", "catalog", expect=1).stderr
 
 
 def test_what_roles_deny_is_told_as_it_is(desk: Any) -> None:
