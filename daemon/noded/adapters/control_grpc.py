@@ -11,7 +11,14 @@ import grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1 import control_pb2_grpc
-from noded.adapters import control_exec, control_logs, control_releases
+from noded.adapters import (
+    control_archives,
+    control_exec,
+    control_logs,
+    control_releases,
+    control_tests,
+    host_checks,
+)
 from noded.adapters.apply_plan import changes
 from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
 from noded.adapters.control_status import audit_entry, host_status, node_status
@@ -168,6 +175,15 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
 
     async def Exec(self, request: pb.ExecRequest, context: Any) -> pb.ExecResponse:
         return await control_exec.run(self._desk, request, context)
+
+    async def RunTests(self, request: pb.RunTestsRequest, context: Any) -> pb.RunTestsResponse:
+        return await control_tests.run(self._desk, request, context)
+
+    async def CheckHost(self, request: pb.CheckHostRequest, context: Any) -> pb.CheckHostResponse:
+        return pb.CheckHostResponse(checks=await host_checks.checked(self._desk))
+
+    def Bundle(self, request: pb.BundleRequest, context: Any) -> AsyncIterator[pb.BundleResponse]:
+        return control_archives.bundle(self._desk, request, context)
 
     async def ReadAudit(self, request: pb.ReadAuditRequest, context: Any) -> pb.ReadAuditResponse:
         trail = await self._desk.audit.read(min(request.limit or 100, MOST_ENTRIES))
