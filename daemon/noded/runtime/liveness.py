@@ -48,6 +48,9 @@ class Watched:
     due: float
     doubted: tuple[float, Look] | None = None
     """The first look at it in doubt, and when."""
+    silent: bool = False
+    """Asked as often as its manifest grants, without an answer."""
+    told_on: bool = False
     detail: str = ""
 
 
@@ -95,7 +98,7 @@ class Liveness:
         assert one.spec is not None
         if one.spec.health.alive_by is not Probe.SDK:
             one.due = NEVER
-            group.create_task(self._ask(one, one.spec))
+            group.create_task(self._ask(one, one.spec, group))
             return
         heard = self._last_turn(one)
         one.due = heard + DOUBT
@@ -136,7 +139,7 @@ class Liveness:
             await self._sleep(min(AGAIN, due - now) if now < due else AGAIN)
         self._well(one, one.heard + DOUBT)
 
-    async def _ask(self, one: Watched, spec: NodeSpec) -> None:
+    async def _ask(self, one: Watched, spec: NodeSpec, group: asyncio.TaskGroup) -> None:
         """Until it answers; it is asked again when its period is over."""
         failures, health = 0, spec.health
         began = self.clock.now()
@@ -150,10 +153,20 @@ class Liveness:
                 failures += 1
                 one.doubted = one.doubted or self._first_look(one)
                 one.detail = heard.detail or one.detail
-                if failures >= health.failures and self.clock.now() >= self.lenient_until:
-                    await self._tell(one, spec)
+                one.silent = failures >= health.failures
+                if one.silent and not one.told_on:
+                    one.told_on = True
+                    group.create_task(self._tell_on(one, spec))
             await self._sleep(max(SHORTEST, began + health.every - self.clock.now()))
         self._well(one, began + health.every)
+
+    async def _tell_on(self, one: Watched, spec: NodeSpec) -> None:
+        """Beside the questions, which may take longer."""
+        while self._here(one) and one.silent:
+            if self.clock.now() >= self.lenient_until:
+                await self._tell(one, spec)
+            await self._sleep(AGAIN)
+        one.told_on = False
 
     async def _tell(self, one: Watched, spec: NodeSpec) -> None:
         """Evidence first: what it does is gone once it is ended."""
@@ -163,9 +176,9 @@ class Liveness:
         at, heard = self.clock.now(), one.heard
         if not one.detail:
             one.detail = await evidence.gathered(self.processes, self.nodes, one.instance.id, second.state)
-        if spec.health.alive_by is Probe.SDK and self._last_turn(one) > heard:
-            return
-        if not self._here(one):
+        if spec.health.alive_by is Probe.SDK:
+            self._last_turn(one)
+        if one.heard > heard or not self._here(one):
             return
         since, first = one.doubted or (at, second)
         span = max(at - since, SHORTEST)
@@ -188,7 +201,7 @@ class Liveness:
         return self.watched.get(one.instance.id) is one
 
     def _well(self, one: Watched, due: float) -> None:
-        one.due, one.doubted, one.detail = due, None, ""
+        one.due, one.doubted, one.silent, one.detail = due, None, False, ""
 
     def _at_work(self, one: Watched) -> bool:
         """Whether it may stand still because we had it collect, shrink, or tell where its memory grows."""
