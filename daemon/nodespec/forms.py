@@ -36,8 +36,8 @@ MOST_ARGUMENTS = 512
 """As many as the launcher takes."""
 MOST_COMMANDS = 16
 MOST_FOLDERS = 16
-OURS = frozenset({"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
-"""Variables of the protocols we speak with a node, besides those that begin with NODED_."""
+OURS = ("NODED_", "LISTEN_")
+"""So begin the variables that tell a node of its place, beside NOTIFY_SOCKET; nobody else may set them."""
 
 
 def strings(value: Any) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def variable(value: Any) -> str:
     name = a_string(value)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name, re.ASCII):
         raise ValueError
-    if name.startswith("NODED_") or name in OURS:
+    if name.startswith(OURS) or name == "NOTIFY_SOCKET":
         raise ValueError
     return name
 
@@ -209,7 +209,7 @@ Version = Annotated[
 User = Annotated[
     str, Form('"dynamic", or the name or number of a user other than root', user, {"type": "string"})
 ]
-A_VARIABLE = f"a variable name of letters, digits and _; not NODED_* and none of {', '.join(sorted(OURS))}"
+A_VARIABLE = "a variable name of letters, digits and _; not NODED_*, LISTEN_* or NOTIFY_SOCKET"
 Variables = Annotated[
     dict[str, Text],
     Form(
