@@ -22,7 +22,7 @@ from nodectl.session import Session
 BIGGEST_ANSWER = 16 * 1024 * 1024
 LONGEST_PATH = 107
 """Bytes of a unix socket's path (sun_path without its final zero)."""
-AWAY = 20.0
+AWAY = 60.0
 """Seconds a watch waits for a noded that is being restarted; nodes and requests go on meanwhile."""
 CONNECTED = 1.0
 """Seconds after which a socket that nobody serves has long been noticed."""

@@ -7,6 +7,7 @@ from nodectl.screen import columns, say, styled
 from nodectl.session import Session
 from nodectl.text import clock
 
+WELL = ("accepted", "begun")
 HEAD = ("WHEN", "WHO", "ROLE", "WHAT", "ANSWER")
 
 
@@ -23,7 +24,7 @@ def audit(session: Session, lines: int) -> None:
             one.who,
             one.role or "-",
             one.what,
-            styled(one.answer, "" if one.answer == "accepted" else "yellow"),
+            styled(one.answer, "" if one.answer in WELL else "yellow"),
         )
         for one in entries
     ]
