@@ -1,7 +1,7 @@
 """How do the sources become noded-runtime, noded and nodectl, packages for Debian 12?
 
 The locked wheels and our packages are laid out as they will lie in /usr/lib/noded; debhelper does the rest.
-Runs as any user and writes only to `build/deb` and `dist` of the checkout; debhelper and dpkg-dev are fetched
+Runs as any user and writes only to `build` and `dist` of the checkout; debhelper and dpkg-dev are fetched
 into `.tools` where they are not installed.
 """
 
@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from email.utils import formatdate
 from pathlib import Path
 
@@ -44,17 +45,13 @@ def main() -> int:
     if sys.version_info[:2] != PYTHON:
         raise Failed(f"make deb needs Python 3.11, as in Debian 12; .venv has {sys.version.split()[0]}")
     os.umask(0o022)
-    epoch = _epoch()
-    source = CHECKOUT / "build/deb" / f"noded-{given.version}"
-    shutil.rmtree(source.parent, ignore_errors=True)
-    runtime_tree.lay_out(CHECKOUT, source / "tree")
-    _write_debian(source, given.version, epoch)
-    _build(source, epoch)
-    given.output.mkdir(parents=True, exist_ok=True)
-    for package in sorted(source.parent.glob("*.deb")):
-        shutil.copy(package, given.output / package.name)
-        say(f"{given.output / package.name}: {package.stat().st_size / 1e6:.1f} MB")
-    shutil.rmtree(source.parent)
+    (CHECKOUT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="deb-", dir=CHECKOUT / "build") as scratch:
+        _build(Path(scratch) / f"noded-{given.version}", given.version)
+        given.output.mkdir(parents=True, exist_ok=True)
+        for package in sorted(Path(scratch).glob("*.deb")):
+            shutil.copy(package, given.output / package.name)
+            say(f"{given.output / package.name}: {package.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -93,7 +90,10 @@ def _write_debian(source: Path, version: str, epoch: int) -> None:
     (debian / "rules").chmod(0o755)
 
 
-def _build(source: Path, epoch: int) -> None:
+def _build(source: Path, version: str) -> None:
+    epoch = _epoch()
+    runtime_tree.lay_out(CHECKOUT, source / "tree")
+    _write_debian(source, version, epoch)
     say("building the packages")
     environment = tools.environment(CHECKOUT) | {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C.UTF-8"}
     # Build dependencies are what tools.py has seen to: dpkg's own check looks at installed packages only.
