@@ -105,8 +105,16 @@ def number_of(instance: str) -> int:
     return int(instance.rpartition(".")[2])
 
 
-def applied(at: float, spec: NodeSpec, *, content: str = "", taken: str = "", plan: bool = False) -> Input:
-    return ApplyRequested(at, 1, spec, release_of(spec, content=content), taken, plan)
+def applied(
+    at: float,
+    spec: NodeSpec,
+    *,
+    content: str = "",
+    taken: str = "",
+    plan: bool = False,
+    stopped: bool = False,
+) -> Input:
+    return ApplyRequested(at, 1, spec, release_of(spec, content=content), taken, plan, stopped)
 
 
 def proposed(at: float, incident: str, spec: NodeSpec, **report: object) -> CandidateProposed:

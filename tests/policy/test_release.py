@@ -25,6 +25,16 @@ def test_a_new_node_is_recorded_and_starts() -> None:
     assert only(actions, RecordRelease).origin == "uid 1000"
 
 
+def test_a_new_node_that_is_to_be_stopped_is_recorded_and_starts_when_told() -> None:
+    core = Core()
+    actions = core.apply(spec(), stopped=True)
+    none(actions, StartInstance)
+    assert only(actions, RecordNode).desired == Desired.STOPPED
+    assert answer(actions).text == "shop 1.0 is entered, stopped"
+    assert core.state.nodes["shop"].instances == {}
+    assert starts(core.order("start"))
+
+
 @pytest.mark.parametrize(("version", "effect"), [("1.0", "none"), ("1.1", "rollout")])
 def test_a_plan_tells_and_does_nothing(version: str, effect: str) -> None:
     core = running()

@@ -58,6 +58,8 @@ class ApplyRequested:
     taken: str = ""
     """Digest the registry has for this version of this node already; empty when it has none."""
     plan_only: bool = False
+    stopped: bool = False
+    """A new node is entered and waits for its start: it was stopped where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

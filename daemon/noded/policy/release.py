@@ -93,7 +93,7 @@ def _port(node: NodeState) -> int:
 def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
     name, version = fact.spec.name, fact.release.version
     if node is None:
-        return CREATE, f"{name} {version} starts"
+        return CREATE, f"{name} {version} {'is entered, stopped' if fact.stopped else 'starts'}"
     if node.release.digest == fact.release.digest:
         return NONE, f"{name} {version} is what runs already"
     if node.desired is Desired.STOPPED:
@@ -124,6 +124,7 @@ def _changed(
         created = NodeState(
             spec=spec,
             release=release,
+            desired=Desired.STOPPED if fact.stopped else Desired.RUNNING,
             releases=(release,),
             serial=used.instance,
             rollouts=used.rollout,
