@@ -5,16 +5,28 @@ from pathlib import Path
 import click
 
 from nodectl.cli_tree import Section, command, maybe_node
-from nodectl.session import Session
+from nodectl.session import OUTPUTS, Session
 
 SECTION = Section("Host")
 SETTINGS = "/etc/noded/noded.toml"
+
+
+def _no_form(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value in OUTPUTS:
+        raise click.BadParameter(
+            f"here -o names a file; ./{value} if that is its name; to have the answer as {value}: "
+            f"nodectl -o {value} {ctx.info_name} -o FILE"
+        )
+    return value
+
+
 output_file = click.option(
     "-o",
     "--output",
     "target",
     metavar="FILE",
     required=True,
+    callback=_no_form,
     help="Written whole or not at all, readable by you alone; - for a pipe.",
 )
 

@@ -54,7 +54,7 @@ def top_(session: Session, node: str, delay: float) -> None:
 
 
 @command(SECTION, "logs")
-@click.argument("node", metavar="NODE[.NUMBER]")
+@click.argument("node", metavar="NODE[.NUMBER]", shell_complete=NodeName().shell_complete)
 @follow_option
 @click.option("-n", "--lines", type=click.IntRange(1, 1_000_000), default=100, help="Newest lines; 100.")
 def logs_(session: Session, node: str, follow: bool, lines: int) -> None:

@@ -40,12 +40,22 @@ def _write(chunks: Iterable[bytes], path: Path) -> int:
             out.flush()
             os.fsync(out.fileno())
         os.replace(name, path)
+        _sync(path.parent)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _cannot(path, error) from None
         raise
     return size
+
+
+def _sync(folder: Path) -> None:
+    """The name is on disk, too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _cannot(path: Path, error: OSError) -> Failure:

@@ -75,6 +75,7 @@ BAD_WORDS = {
     "no program": (["exec", "catalog"], "Missing argument"),
     "an unmarked option": (["exec", "catalog", "ls", "-l"], "No such option"),
     "no file": (["backup"], "Missing option"),
+    "a form for a file": (["backup", "-o", "json"], "nodectl -o json backup -o FILE"),
     "no such shell": (["completion", "csh"], "is not one of"),
     "no such schema": (["schema", "fleet"], "is not one of"),
     "bad duration": (["status", "--timeout", "soon"], "expected one such as 30s"),

@@ -58,6 +58,7 @@ def test_commands_options_and_nodes_are_completed(desk: Any, tmp_path: Path) -> 
     assert completed(desk, "nodectl re") == ["releases", "restart", "reload", "remove", "resume", "restore"]
     assert completed(desk, "nodectl stop --no") == ["--no-wait"]
     assert completed(desk, "nodectl stop ca") == ["catalog", "cart"]
+    assert completed(desk, "nodectl logs sh") == ["shop"]
     assert completed(desk, "nodectl schema ") == ["node", "host"]
     desk.control.silent.add("GetStatus")
     assert completed(desk, "nodectl stop ca") == []
