@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from nodectl.failures import Exit, Failure
-from nodectl.session import OUTPUTS, SOCKET, Session
+from nodectl.session import FOR_LISTS, OUTPUTS, SOCKET, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _choose(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     ctx.obj = session if value is None else replace(session, **{str(param.name): value})
 
 
-def shared(root: bool = False, output: bool = True) -> list[click.Parameter]:
+def shared(root: bool = False, outputs: Sequence[str] = OUTPUTS) -> list[click.Parameter]:
     """The options that every command takes, before or after its name."""
     choose: dict[str, Any] = {"expose_value": False, "callback": _choose}
     options: list[click.Parameter] = [
@@ -112,7 +112,7 @@ def shared(root: bool = False, output: bool = True) -> list[click.Parameter]:
         ),
         click.Option(
             ["-o", "--output"],
-            type=click.Choice(OUTPUTS),
+            type=click.Choice(outputs),
             help="How answers are written; streams are one JSON object per line.",
             **choose,
         ),
@@ -123,13 +123,13 @@ def shared(root: bool = False, output: bool = True) -> list[click.Parameter]:
             **choose,
         ),
     ]
-    return [option for option in options if output or option.name != "output"]
+    return [option for option in options if outputs or option.name != "output"]
 
 
 def command(
     home: Section | click.Group, name: str = "", lists: bool = False, file: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """`lists` commands can print names; with `file` -o is where the result is kept."""
+    """`lists` have a wide form and names; with `file` -o is where the result is kept."""
 
     def add(function: Callable[..., Any]) -> click.Command:
         def run(session: Session, *given: Any, **options: Any) -> Any:
@@ -140,7 +140,8 @@ def command(
         made = click.command(name or function.__name__.rstrip("_"))(
             click.pass_obj(update_wrapper(run, function))
         )
-        made.params += shared(output=not file)
+        outputs = OUTPUTS if lists else tuple(one for one in OUTPUTS if one not in FOR_LISTS)
+        made.params += shared(outputs=() if file else outputs)
         home.commands[str(made.name)] = made
         return made
 

@@ -8,6 +8,7 @@ ANSWER = 15.0
 EFFECT = 120.0
 """Seconds for what was ordered to come true, and for a file to be sent or written."""
 OUTPUTS = ("table", "wide", "name", "json", "yaml")
+FOR_LISTS = ("wide", "name")
 
 
 @dataclass(frozen=True, slots=True)

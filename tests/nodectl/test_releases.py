@@ -87,7 +87,7 @@ def test_status_wide_has_more_columns(desk: Any) -> None:
     assert catalog[-8:] == ["14.6", "%", "256.0", "MiB", "8100", "2m", "5s", "sha256:abababababab"]
     assert idle[-4:] == ["-", "-", "-", "-"]
     # where there is no wider form it is the table
-    assert desk("describe", "catalog", "-o", "wide").stdout == desk("describe", "catalog").stdout
+    assert desk("-o", "wide", "describe", "catalog").stdout == desk("describe", "catalog").stdout
 
 
 def test_incidents_by_name_and_wide(desk: Any) -> None:
