@@ -3,10 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from noded.model.actions import Action, KillInstance, Note, RenewShare, StartInstance
+from noded.model.actions import (
+    Action,
+    ActivateInstance,
+    KillInstance,
+    Note,
+    RemoveInstance,
+    RenewShare,
+    StartInstance,
+)
 from noded.runtime.lanes import Lanes
 from tests.adapters.looped import looped, until
 from tests.runtime.nouns import installed, route, start
@@ -175,3 +184,50 @@ async def test_a_mistake_of_ours_is_not_hidden() -> None:
             note = Note("catalog", "", "x")
             slow.let(note)
             Lanes(group, slow, slow.drop).submit(note)
+
+
+REMOVE = RemoveInstance("catalog", "catalog.1", "it exited: signal 9")
+
+
+@pytest.mark.parametrize(
+    ("listen", "first"),
+    [
+        ("unix:/run/noded/i/catalog.2/http.sock", "StartInstance"),
+        ("127.0.0.1:20001", "StartInstance"),
+        ("", "RemoveInstance"),
+        ("fd:3", "RemoveInstance"),
+    ],
+)
+@looped
+async def test_a_successor_waits_for_the_clearing_up_only_when_it_cannot_run_beside(
+    listen: str, first: str
+) -> None:
+    async with lanes() as (made, slow):
+        made.submit(REMOVE)
+        made.submit(replace(start(), listen=listen))
+        slow.let_all()
+        await begun(slow, 2)
+    assert type(slow.begun[0]).__name__ == first
+
+
+@looped
+async def test_only_clearing_up_is_overtaken() -> None:
+    kill = KillInstance("catalog", "catalog.1", "too many of them")
+    activate = ActivateInstance("catalog", "catalog.2", "a spare stands by")
+    begin = replace(start(), listen="unix:/a")
+    async with lanes() as (made, slow):
+        for action in (kill, REMOVE, activate, REMOVE, begin, kill, begin):
+            made.submit(action)
+        slow.let_all()
+        await begun(slow, 7)
+    assert slow.begun == [kill, activate, begin, REMOVE, REMOVE, kill, begin]
+
+
+@looped
+async def test_what_has_begun_is_not_overtaken() -> None:
+    async with lanes() as (made, slow):
+        made.submit(REMOVE)
+        await begun(slow, 1)
+        made.submit(replace(start(), listen="unix:/a"))
+        await begun(slow, 1)
+        assert slow.begun == [REMOVE]

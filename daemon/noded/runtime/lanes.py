@@ -1,7 +1,8 @@
 """How are actions kept in order without one node waiting for another?
 
 Two lanes per node: traffic never waits for work. A lane is a task that lives while it has
-something to do. What a traffic action makes pointless is dropped from the work lane.
+something to do. What a traffic action makes pointless is dropped from the work lane. Clearing up
+after an instance waits for its successor, unless the successor may not run beside what is left.
 """
 
 import asyncio
@@ -9,13 +10,26 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from noded.model.actions import TRAFFIC, Action, Answer, InstallRoute, Note, Prepare, StartInstance, WakeAt
+from noded.model.actions import (
+    TRAFFIC,
+    Action,
+    ActivateInstance,
+    Answer,
+    InstallRoute,
+    Note,
+    Prepare,
+    RemoveInstance,
+    StartInstance,
+    WakeAt,
+)
 
 Perform = Callable[[Action], Coroutine[Any, Any, None]]
 Drop = Callable[[Action, str], None]
 Key = tuple[str, bool]
 AT_ONCE = (Answer, WakeAt, Note, Prepare)
 """They touch no instance, so they wait for nobody and nobody waits for them."""
+OWN_PLACE = ("unix:", "127.0.0.1:")
+"""How listening places begin that no other instance has."""
 
 
 class Lanes:
@@ -33,7 +47,7 @@ class Lanes:
             self._cancel(action)
         key = (action.node, isinstance(action, TRAFFIC))
         if key in self._waiting:
-            self._waiting[key].append(action)
+            _join(self._waiting[key], action)
             return
         self._waiting[key] = deque([action])
         self._group.create_task(self._run(key))
@@ -56,3 +70,18 @@ class Lanes:
         for action in pointless:
             lane.remove(action)
             self._drop(action, route.reason)
+
+
+def _join(lane: deque[Action], action: Action) -> None:
+    place = len(lane)
+    if _runs_beside(action):
+        while place and isinstance(lane[place - 1], RemoveInstance):
+            place -= 1
+    lane.insert(place, action)
+
+
+def _runs_beside(action: Action) -> bool:
+    """Whether it may be done while something is left of a predecessor: what listens in a place of its own."""
+    if isinstance(action, StartInstance):
+        return action.listen.startswith(OWN_PLACE)
+    return isinstance(action, ActivateInstance)
