@@ -28,10 +28,10 @@ tell filesystem "$(stat -f -c %T /sys/fs/cgroup)"
 tell failed "$(systemctl --failed --plain --no-legend | tr '\n' ' ')."
 tell order "$(for unit in noded-nodes noded-launcher noded-proxy noded; do systemctl show --value --property=ActiveEnterTimestampMonotonic $unit; done | tr '\n' ' ')"
 
-for node in hog ticker; do nodectl apply /srv/nodes/$node > /dev/null || tell apply "$node was refused"; done
+for node in hog ticker; do nodectl apply /srv/nodes/$node > /dev/null 2>&1 || tell apply "$node was refused"; done
 until_true 120 ready 2
 tell cgroups "$(nodectl status -o json | sed -n 's/.*"cgroups": "\(.*\)".*/\1/p')"
-tell degraded "$(nodectl status -o json | sed -n '/"degraded"/,/\]/p' | tr -d ' \n')"
+tell degraded "$(nodectl status -o json | grep '"degraded"')"
 
 # Delegation: systemd keeps out of what is below the holder, and the launcher has handed everything down.
 tell delegated "$(systemctl show --value --property=Delegate noded-nodes)"
@@ -98,7 +98,7 @@ tell holder "$(systemctl is-active noded-nodes)"
 # The end of the holder is the end of all, and it can be started again.
 systemctl stop noded-nodes
 tell stopped "$(state)"
-tell left "$(pgrep --uid 70000-79999 | tr '\n' ' ')."
+tell left "$(ps -e -o uid=,pid= | awk '$1 >= 70000 && $1 < 80000' | tr '\n' ' ')."
 systemctl start noded
 until_true 180 ready 2
 tell again "$(state)"

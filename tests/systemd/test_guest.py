@@ -35,7 +35,7 @@ def test_boots_with_everything_in_order(told: Mapping[str, str]) -> None:
 
 def test_says_that_it_is_cgroup2_and_that_nothing_is_missing(told: Mapping[str, str]) -> None:
     assert told["cgroups"] == "v2"
-    assert told["degraded"] == '"degraded":[],'
+    assert told["degraded"] == '"degraded": [],'
 
 
 def test_the_tree_is_delegated(told: Mapping[str, str]) -> None:
