@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from noded.adapters.releases import FolderReleases
-from noded.ports import NotFound, PortError, Refused
+from noded.adapters.state_disk import free_bytes
+from noded.ports import NotFound, PortError, Refused, Unavailable
 from nodespec.release import pack
 from tests.adapters.looped import looped
+from tests.mounts import needs_mounts, on_a_small_disk
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = '[node]\nname = "shop"\nversion = "{version}"\nrun = ["python3", "-m", "shop"]\n'
@@ -226,3 +228,44 @@ async def check_whole(store: Path) -> None:
         await releases.verify(f"sha256:{name}")
         await releases.remove(f"sha256:{name}")
     assert os.listdir(store) == []
+
+
+@looped
+async def test_a_release_that_does_not_fit_is_refused_before_anything_is_written(
+    store: Path, tmp_path: Path
+) -> None:
+    blob = tmp_path / "blob"
+    blob.touch()
+    os.truncate(blob, free_bytes(store) + 2**20)
+    for take in (FolderReleases(store).add, FolderReleases(store).examine):
+        with pytest.raises(
+            Unavailable, match=r"it needs [0-9.]+ MiB in .*/releases, and [0-9.]+ MiB are free"
+        ):
+            await take(blob)
+    assert os.listdir(store) == []
+
+
+HALF = """
+import asyncio, sys
+from pathlib import Path
+from noded.adapters.releases import FolderReleases
+from noded.ports import Unavailable
+from nodespec.release import pack
+folder = Path(sys.argv[1]) / "releases"
+folder.mkdir()
+blob = pack(Path(sys.argv[2])).blob
+releases = FolderReleases(folder)
+releases._room_for = lambda blob: None  # somebody else writes meanwhile
+try:
+    asyncio.run(releases.add(blob))
+except Unavailable as error:
+    print(list(folder.iterdir()), "No space left" in str(error))
+"""
+
+
+@needs_mounts
+def test_a_disk_that_fills_half_way_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    (source / "large").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "disk").mkdir()
+    command = [sys.executable, "-c", HALF, str(tmp_path / "disk"), str(source)]
+    assert on_a_small_disk(tmp_path / "disk", "2m", command) == "[] True\n"

@@ -96,3 +96,9 @@ def test_a_registry_that_begins_anew_is_told_everything() -> None:
     assert (node.version, node.desired) == ("1.0", "running"), "what a rollout tries is no decision yet"
     assert all("registry.db was damaged" in a.reason for a in (*records, node))
     none(actions, StartInstance)
+
+
+def test_that_it_is_full_is_told_before_the_world_was_looked_at_and_starts_nothing() -> None:
+    core = running(spec(spares=1))
+    core.state = core.state.holding(core.node.without("shop.2"))
+    assert core.tell(DiskFilled(core.at, FULL)) == ()

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from noded.adapters.state_disk import free_bytes
 from noded.model.release import Release
 from noded.ports import NotFound, PortError, Refused, Unavailable
 from nodespec.manifest import NodeSpec
@@ -25,6 +26,9 @@ from nodespec.tree import MANIFEST
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _READ_AND_ENTER = 0o555
+MIB = 2**20
+SPARE = 2 * MIB
+"""Bytes that stay free beside a release: for folders, and for the journal that tells of it."""
 
 
 class FolderReleases:
@@ -96,6 +100,7 @@ class FolderReleases:
 
     def _add(self, blob: Path | bytes, keep: bool) -> tuple[str, NodeSpec]:
         new = self._hidden()
+        self._room_for(blob)
         with _told("add the release"):
             try:
                 digest = unpack(blob, new)
@@ -106,6 +111,16 @@ class FolderReleases:
             finally:
                 _delete(new)
         return digest, spec
+
+    def _room_for(self, blob: Path | bytes) -> None:
+        """A release travels unpacked: what came is what it takes on disk, and a little for its folders."""
+        with _told("add the release"):
+            size = len(blob) if isinstance(blob, bytes) else blob.stat().st_size
+            free = free_bytes(self._folder)
+        if free < size + SPARE:
+            wanted, there = f"{(size + SPARE) / MIB:.1f} MiB", f"{free / MIB:.1f} MiB"
+            wanted = f"it needs {wanted} in {self._folder}, and {there} are free"
+            raise Unavailable(f"cannot add the release: {wanted}: make room there and apply it again")
 
     def _add_tree(self, directory: Path) -> tuple[str, NodeSpec]:
         with _told(f"pack {directory}"):

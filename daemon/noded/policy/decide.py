@@ -198,6 +198,9 @@ def _touched(state: HostState, fact: Input) -> Iterable[str]:
         return ()
     if isinstance(fact, READINGS):
         return tuple(name for name, node in state.nodes.items() if not settled(node, state, fact.at))
+    if isinstance(fact, DiskFilled):
+        # It asks for nothing; and when noded starts on a full disk it is told before what was found.
+        return ()
     name = getattr(fact, "node", "")
     if isinstance(fact, ApplyRequested):
         name = fact.spec.name

@@ -1,6 +1,7 @@
 """Which readings are taken of the world without being asked, and how often?"""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from noded.model.inputs import (
@@ -17,6 +18,7 @@ from noded.model.instance import Phase
 from noded.model.state import HostState
 from noded.ports import Clock, Disk, Inbox, PortError, Proxy, Releases, Renewable, Sensors
 
+log = logging.getLogger("noded")
 TICK = 1.0
 TRAFFIC = 0.5
 TRAFFIC_IN_ROLLOUT = 0.2
@@ -63,8 +65,10 @@ async def watch_disk(view: View, clock: Clock, inbox: Inbox, disk: Disk) -> None
     while True:
         lacking, full = disk.lacking(), view().full
         if lacking and not full:
+            log.error("disk full: %s; until then only keeping processes alive goes on", lacking)
             inbox.put(DiskFilled(clock.now(), lacking))
         elif full and not lacking:
+            log.info("the disk of the state folder has room again")
             inbox.put(DiskFreed(clock.now()))
         await asyncio.sleep(TICK)
 

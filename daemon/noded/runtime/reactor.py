@@ -69,6 +69,8 @@ class Reactor:
 
     def _decided_unwritten(self, facts: Sequence[Input], cause: str) -> list[Action]:
         at = facts[0].at
+        if self.state.journaled:
+            log.error("decisions cannot be written down, processes are only kept alive: %s", cause)
         full: tuple[Input, ...] = (DiskFilled(at, cause, journaled=False),) if self.state.journaled else ()
         actions: list[Action] = []
         for fact in (*full, *facts):
