@@ -185,6 +185,12 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
     def Bundle(self, request: pb.BundleRequest, context: Any) -> AsyncIterator[pb.BundleResponse]:
         return control_archives.bundle(self._desk, request, context)
 
+    def Backup(self, request: pb.BackupRequest, context: Any) -> AsyncIterator[pb.BackupResponse]:
+        return control_archives.backup(self._desk, context)
+
+    async def Restore(self, requests: AsyncIterator[pb.RestoreRequest], context: Any) -> pb.RestoreResponse:
+        return await control_archives.restore(self._desk, requests, context)
+
     async def ReadAudit(self, request: pb.ReadAuditRequest, context: Any) -> pb.ReadAuditResponse:
         trail = await self._desk.audit.read(min(request.limit or 100, MOST_ENTRIES))
         return pb.ReadAuditResponse(entries=map(audit_entry, trail.entries), broken=trail.broken)
