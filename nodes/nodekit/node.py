@@ -124,6 +124,10 @@ class Node:
     def is_active(self) -> bool:
         return self._active.is_set()
 
+    @property
+    def _held(self) -> bool:
+        return self.listen is not None and self.listen.fd >= 0
+
     async def active(self) -> None:
         """Returns once this instance may act on its own: a spare or canary waits here."""
         await self._active.wait()
@@ -163,18 +167,26 @@ class Node:
         try:
             for hook in self._starts:
                 await called(hook)
-            if self._routes:
+            works = list(self._works)
+            if self._routes and self._held and not self.is_active:
+                # Another instance accepts on the same socket until it is this one's turn.
+                works.append(self._serve_in_turn)
+            elif self._routes:
                 await self._serve()
             async with asyncio.TaskGroup() as group:
-                works = [group.create_task(work()) for work in self._works]
+                working = [group.create_task(work()) for work in works]
                 if self._session:
                     self._session.say_ready()
                 await self._stopping.wait()
-                return await self._finish(works)
+                return await self._finish(working)
         finally:
             self._pulse.stop()
             if self._session:
                 self._session.close()
+
+    async def _serve_in_turn(self) -> None:
+        await self.active()
+        await self._serve()
 
     async def _serve(self) -> None:
         if self.listen is None:

@@ -32,7 +32,7 @@ class World(Protocol):
 
     def ready(self, instance: str) -> None: ...
 
-    def beat(self, instance: str, lag: float, progress: int) -> None: ...
+    def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None: ...
 
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         """A text is an error the program answers with."""
@@ -53,8 +53,8 @@ class Faked:
     def ready(self, instance: str) -> None:
         self._nodes.say_ready(instance, UID)
 
-    def beat(self, instance: str, lag: float, progress: int) -> None:
-        self._nodes.beat(instance, UID, lag, progress)
+    def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None:
+        self._nodes.beat(instance, UID, lag, progress, stuck)
 
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         error = Refused(f"{instance} answered: {answer}")
@@ -83,8 +83,8 @@ class OverSockets:
     def ready(self, instance: str) -> None:
         self._sdk(instance).say("READY=1")
 
-    def beat(self, instance: str, lag: float, progress: int) -> None:
-        self._sdk(instance).tell(kind="heartbeat", lag=lag, progress=progress)
+    def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None:
+        self._sdk(instance).tell(kind="heartbeat", lag=lag, progress=progress, stuck=stuck)
 
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         self._sdk(instance).answers[do] = answer
@@ -132,6 +132,9 @@ async def test_a_heartbeat_is_kept_and_means_readiness(world: World) -> None:
     assert world.nodes.heartbeat("catalog.1") == Heartbeat(world.clock.now(), 0.25, 7)
     assert [fact.told_by for fact in world.inbox.all(InstanceReady)] == ["its heartbeat"]
     assert world.nodes.heartbeat("catalog.2") is None
+    world.beat("catalog.1", 3.5, 7, stuck=3.5)
+    await wait(lambda: (beat := world.nodes.heartbeat("catalog.1")) and beat.stuck, "another")
+    assert world.nodes.heartbeat("catalog.1") == Heartbeat(world.clock.now(), 3.5, 7, 3.5)
     world.end()
 
 

@@ -4,6 +4,7 @@ Shipped defaults: a heartbeat each second, questions each half second, four with
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ SERVING = 3.0
 BUSY_HOST = 0.3
 """Pressure of CPU from which on times say more of the host than of noded."""
 LOAD = 8
+STALL = 4.0
+"""Longer than any silence that is granted."""
 RUN = ("python3", "main.py", "{listen}")
 HTTP = '[health]\nreadiness = "http"\n'
 
@@ -109,18 +112,16 @@ def test_what_hangs_is_replaced_in_time_and_says_why(
         raise
     figures[f"hang {case.name}"] = f"{took:.2f} s to serving (CPU pressure {pressed:.0%})"
     (told,) = silences(host, case.name)
-    assert case.kind in told, told
-    assert "no sign of life for" in told
-    wait_for(lambda: not alive(victim["pid"]), "the end of the one that hung")
-    assert told.split(": ")[0] in host.nodectl("explain", case.name).stdout.replace("\n", " ")
+    assert case.kind in told or pressed >= BUSY_HOST, told
+    assert not alive(victim["pid"])
     assert took <= SERVING or pressed >= BUSY_HOST, f"{took:.2f} s"
 
 
 def test_the_reason_names_the_line(host: Host, nodes: None) -> None:
     """Of the nodes that hung in a handler above."""
-    (told,) = silences(host, "locked")
-    assert "main.py:" in told
-    assert " lock" in told
+    told = host.nodectl("explain", "locked").stdout
+    assert "no sign of life for" in told
+    assert re.search(r"main\.py:\d+ lock", told), told
     (told,) = silences(host, "threads")
     assert "threads: " in told
 
@@ -148,11 +149,15 @@ def load(count: int) -> Iterator[None]:
 
 
 def hold(host: Host, follower: Follower, seconds: float) -> int:
-    """How many were ended for silence while the host had far too much to do."""
+    """How many were ended while the host had far too much to do, and noded itself stood still for a while."""
     names = [case.name for case in (*CASES, *PATIENT)]
     before = {name: follower.now(name)["restarts"] for name in names}
     until = time.monotonic() + seconds
     with load(LOAD):
+        time.sleep(seconds / 3)
+        os.kill(host.running["noded"].pid, signal.SIGSTOP)
+        time.sleep(STALL)
+        os.kill(host.running["noded"].pid, signal.SIGCONT)
         while time.monotonic() < until:
             time.sleep(1.0)
     after = {name: follower.now(name)["restarts"] for name in names}

@@ -143,6 +143,26 @@ def test_a_socket_that_is_held_for_the_node_outlives_its_instances(tmp_path: Pat
                 each.communicate(timeout=DEADLINE)
 
 
+def test_a_spare_leaves_the_connections_of_a_held_socket_alone(noded: NodedSide, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        own = {**noded.environ, "NODED_LISTEN": "fd:3"}
+        spare = handed(listener, tmp_path, **own, NODED_ACTIVE="0")
+        try:
+            noded.hear_line("READY=1")
+            with socket.create_connection(listener.getsockname(), timeout=DEADLINE):
+                noded.hear_message("heartbeat")
+                noded.hear_message("heartbeat")
+                listener.accept()[0].close()
+            noded.order("activate")
+            assert ask(listener.getsockname()[1], "/pid") == str(spare.pid)
+            spare.terminate()
+            assert spare.wait(DEADLINE) == 0
+        finally:
+            spare.kill()
+            spare.communicate(timeout=DEADLINE)
+
+
 def test_a_descriptor_that_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
     with socket.socket() as unbound:
         for more, words in (({}, "not a listening socket"), ({"LISTEN_FDS": "0"}, "LISTEN_FDS is not set")):

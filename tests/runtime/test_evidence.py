@@ -68,6 +68,14 @@ async def test_where_its_threads_stand(told: Mapping[str, object], text: str) ->
 
 
 @looped
+async def test_a_release_is_not_named_by_its_digest() -> None:
+    told = {
+        "stack": [f"/srv/releases/{'0a' * 32}/main.py:7 hang", f"/srv/releases/{'0a' * 32}/shop/x.py:1 f"]
+    }
+    assert await evidence.gathered(Seen({}), sdk(told), "a.1", "S") == "main.py:7 hang < shop/x.py:1 f"
+
+
+@looped
 async def test_the_sdk_tells_the_line() -> None:
     found = await evidence.gathered(Seen(threads(("R", "0"))), sdk(STUCK), "a.1", "R")
     stack = "shop/prices.py:41 price_of < nodekit/routes.py:67 dispatch < asyncio/events.py:80 _run"

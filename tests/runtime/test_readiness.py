@@ -4,14 +4,12 @@ import asyncio
 import time
 from dataclasses import replace
 
-import pytest
-
 from noded.model.inputs import InstanceReady
 from noded.model.instance import Instance, Phase, Role
 from noded.ports import Launch, Ran, Unavailable
 from noded.runtime import readiness
 from noded.runtime.questions import Questions
-from nodespec.manifest import Health, Listen, Probe, Serves
+from nodespec.manifest import Health, Probe
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
 from tests.fakes.probes import FakeProbes
@@ -104,19 +102,6 @@ async def test_a_connection_is_enough_where_the_manifest_says_so() -> None:
         world.probes.taking.add("unix:/a.1")
         await wait(lambda: held.inbox.facts, "readiness")
     assert held.inbox.facts == [InstanceReady(held.clock.now(), "a", "a.1", "a connection")]
-
-
-@pytest.mark.parametrize(("bind", "place"), [("0.0.0.0", "127.0.0.1:9100"), ("::1", "[::1]:9100")])
-@looped
-async def test_a_held_socket_is_asked_where_it_is_held(bind: str, place: str) -> None:
-    serves = Serves(9100, listen=Listen.FD)
-    holding = spec("a", health=Health(Probe.TCP), serves=serves)
-    held = Held(host(node("a", starting("a.1", listen="fd:3", address=""), spec=holding)))
-    world = Asked(held)
-    questions = Questions(held.clock, world.probes, world.processes, world.inside, bind)
-    async with held.watching(readiness.watch, questions):
-        await wait(lambda: world.probes.asked, "a question")
-    assert world.probes.asked[0] == (place, "")
 
 
 @looped

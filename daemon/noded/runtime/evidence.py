@@ -5,6 +5,7 @@ Everything told is data of an untrusted program: counted, cut, never believed.
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ FRAMES = 3
 PLACES = 4
 LONGEST = 300
 STOPPED = ("T", "t", "Z")
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 async def gathered(processes: Processes, nodes: Nodes, instance: str, state: str) -> str:
@@ -59,7 +61,14 @@ def _stack(told: Mapping[str, object]) -> str:
     """The innermost frames of its main thread: "main.py:12 block < nodekit/routes.py:67 dispatch"."""
     listed = told.get("stack")
     frames = [_plain(frame, 200) for frame in listed[:FRAMES]] if isinstance(listed, list) else []
-    return " < ".join("/".join(frame.split("/")[-2:]) for frame in frames if frame)
+    return " < ".join(_near(frame) for frame in frames if frame)
+
+
+def _near(frame: str) -> str:
+    """The end of its path, without the folder that is named by a release's content."""
+    folder, _, file = frame.rpartition("/")
+    name = folder.rpartition("/")[2]
+    return file if not name or DIGEST.fullmatch(name) else f"{name}/{file}"
 
 
 def _plain(value: object, most: int) -> str:

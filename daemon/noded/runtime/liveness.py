@@ -88,9 +88,9 @@ class Liveness:
             for instance in node.instances.values():
                 if instance.phase is not Phase.READY or instance.process is None:
                     continue
-                kept = self.watched.get(instance.id)
-                if kept is None or kept.process != instance.process:
-                    kept = _begun(node, instance, instance.process, now)
+                kept, process = self.watched.get(instance.id), instance.process
+                if kept is None or (kept.process is not process and kept.process != process):
+                    kept = _begun(node, instance, process, now)
                 found[instance.id] = kept
         self.watched = found
 

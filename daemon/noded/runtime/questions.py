@@ -21,8 +21,6 @@ LATE_RUN = 1.0
 LEAST_RUN = 2.0
 """Least time for a program that asks: it has to be started first."""
 LONGEST_LINE = 200
-HELD = "fd:"
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 OverHttp = Callable[[str, int, str, float], Awaitable[bool]]
 Inside = Callable[[Instance, tuple[str, ...]], Launch]
 """How a program is run in an instance."""
@@ -39,15 +37,11 @@ GOOD, UNKNOWN = Heard(True), Heard(None)
 
 
 class Questions:
-    def __init__(
-        self, clock: Clock, probes: Probes, processes: Processes, inside: Inside, bind: str = "127.0.0.1"
-    ) -> None:
-        """`bind`: where sockets are held for nodes."""
+    def __init__(self, clock: Clock, probes: Probes, processes: Processes, inside: Inside) -> None:
         self._clock = clock
         self._probes = probes
         self._processes = processes
         self._inside = inside
-        self._bind = EVERYWHERE.get(bind, bind)
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._running = asyncio.Semaphore(RUNS_AT_ONCE)
 
@@ -67,9 +61,9 @@ class Questions:
         async with self._asking:
             began = self._clock.now()
             if probe is Probe.HTTP:
-                good = await over_http(self._place(spec, instance), uid, spec.health.path, timeout)
+                good = await over_http(instance.listen, uid, spec.health.path, timeout)
             else:
-                good = await self._probes.connects(self._place(spec, instance), uid, timeout)
+                good = await self._probes.connects(instance.listen, uid, timeout)
             if good:
                 return GOOD
             return UNKNOWN if self._clock.now() - began > timeout + LATE else Heard(False)
@@ -92,12 +86,6 @@ class Questions:
             return GOOD
         last = (ran.output.strip().splitlines() or ["it printed nothing"])[-1]
         return Heard(False, _short(f"{ran.status}: {last}"))
-
-    def _place(self, spec: NodeSpec, instance: Instance) -> str:
-        if not instance.listen.startswith(HELD) or spec.serves is None:
-            return instance.listen
-        host = f"[{self._bind}]" if ":" in self._bind else self._bind
-        return f"{host}:{spec.serves.port}"
 
 
 def words(spec: NodeSpec, probe: Probe) -> str:
