@@ -248,7 +248,7 @@ def _watches(
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     clock, inbox = world.clock, world.inbox
     inside = partial(_inside, world)
-    questions = Questions(clock, HttpProbes(), world.processes, inside, world.bind)
+    questions = Questions(clock, HttpProbes(), world.processes, inside)
     alive = Liveness(view, clock, inbox, world.nodes, sensors, world.processes, questions)
     return (
         monitors.sample(view, clock, inbox, sensors),
