@@ -1,6 +1,9 @@
 """Are archives written whole or not at all, for one reader, and read back with care?"""
 
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from nodeapi.v1 import control_pb2 as pb
 
+ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = [b"\x1f\x8b" + b"a" * 5000, b"b" * 1024]
 COMMANDS = {"Bundle": ["bundle", "catalog"], "Backup": ["backup"]}
 
@@ -125,3 +129,20 @@ def test_a_backup_that_noded_refuses(desk: Any, archive: Path) -> None:
     text = "nodes/catalog.json: its sha256 is not the one in the list: the file is damaged"
     desk.control.refusals["Restore"] = (grpc.StatusCode.INVALID_ARGUMENT, text)
     assert text in desk("restore", str(archive), expect=2).stderr
+
+
+def test_an_interrupted_backup_leaves_nothing(desk: Any, tmp_path: Path) -> None:
+    desk.control.silent.add("Backup")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nodectl", "--socket", str(desk.socket), "backup", "-o", str(tmp_path / "x")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PYTHONPATH": f"{ROOT}/daemon:{ROOT}/proto"},
+    )
+    desk.fake.wait_for("Backup")
+    assert [path.name.startswith(".x.") for path in tmp_path.iterdir()] == [True]
+    child.send_signal(signal.SIGINT)
+    output, _ = child.communicate(timeout=15)
+    assert (child.returncode, output) == (130, b"")
+    assert list(tmp_path.iterdir()) == []
