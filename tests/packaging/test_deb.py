@@ -67,7 +67,7 @@ def test_no_dynamic_uid_belongs_to_somebody_else(launcher_toml: Path) -> None:
 def test_nodes_get_groups_below_the_holder() -> None:
     found = tomllib.loads((ETC / "launcher.toml").read_text("utf-8"))
     (slice_,) = units.settings("noded-nodes.service")["Service.Slice"]
-    assert found["cgroup"] == f"{slice_}/noded-nodes.service/nodes"
+    assert found["cgroup"] == f"/sys/fs/cgroup/{slice_}/noded-nodes.service"
 
 
 def test_the_policy_that_comes_along_says_nothing() -> None:

@@ -1,7 +1,7 @@
 # What the guest does and reports, as lines "name value". Few and small processes: the machine is emulated.
 
 holder=/sys/fs/cgroup/noded.slice/noded-nodes.service
-nodes=$holder/nodes
+
 tell() { echo "$@"; }
 only() { cat "$@" 2>/dev/null | tr '\n' ' '; echo; }
 
@@ -17,7 +17,7 @@ until_true() {
     return 1
 }
 ready() { [ "$(nodectl status -o json | grep -c '"phase": "ready"')" -ge "$1" ]; }
-pids() { for group in "$nodes"/*.*/; do cat "$group/cgroup.procs"; done 2>/dev/null | sort -n | tr '\n' ' '; }
+pids() { for group in "$holder"/*.*/; do cat "$group/cgroup.procs"; done 2>/dev/null | sort -n | tr '\n' ' '; }
 state() { systemctl is-active noded-nodes noded-launcher noded-proxy noded | tr '\n' ' '; }
 another() { [ "$(systemctl show --value --property=MainPID "$1")" != "$2" ] && [ "$(systemctl is-active "$1")" = active ]; }
 
@@ -36,11 +36,11 @@ tell degraded "$(nodectl status -o json | grep '"degraded"')"
 # Delegation: systemd keeps out of what is below the holder, and the launcher has handed everything down.
 tell delegated "$(systemctl show --value --property=Delegate noded-nodes)"
 tell top "$(only $holder/cgroup.procs)."
-tell handed_down "$(only $nodes/cgroup.subtree_control)"
-hog=$(basename "$nodes"/hog.*)
-tell hog "$(for file in memory.max memory.oom.group pids.max cpu.max; do only "$nodes/$hog/$file"; done | tr '\n' ' ')"
-tell pressure "$(head -n 1 "$nodes/$hog/memory.pressure")"
-pid=$(head -n 1 "$nodes/$hog/cgroup.procs")
+tell handed_down "$(only $holder/cgroup.subtree_control)"
+hog=$(basename "$holder"/hog.*)
+tell hog "$(for file in memory.max memory.oom.group pids.max cpu.max; do only "$holder/$hog/$file"; done | tr '\n' ' ')"
+tell pressure "$(head -n 1 "$holder/$hog/memory.pressure")"
+pid=$(head -n 1 "$holder/$hog/cgroup.procs")
 tell status "$(grep -E '^(Seccomp|NoNewPrivs|CapEff|Umask):' "/proc/$pid/status" | tr '\t\n' '  ')"
 tell namespaces "$([ "$(readlink /proc/$pid/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ] && echo same)"
 tell oom_score "$(cat /proc/$pid/oom_score_adj)"
@@ -73,26 +73,26 @@ tell sleeper "$(pids)"
 tell still "$(systemctl is-active noded-nodes)"
 
 # memory.high throttles and counts, in the tree that was delegated.
-mkdir "$nodes/probe"
-echo 16M > "$nodes/probe/memory.high"
-sh -c "echo 0 > $nodes/probe/cgroup.procs; head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null" &
+mkdir "$holder/probe"
+echo 16M > "$holder/probe/memory.high"
+sh -c "echo 0 > $holder/probe/cgroup.procs; head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null" &
 probe=$!
-until_true 60 grep -q 'high [1-9]' "$nodes/probe/memory.events"
-tell high "$(grep '^high' "$nodes/probe/memory.events")"
+until_true 60 grep -q 'high [1-9]' "$holder/probe/memory.events"
+tell high "$(grep '^high' "$holder/probe/memory.events")"
 
 # cgroup.kill, on whatever that has become.
-echo 1 > "$nodes/probe/cgroup.kill"
+echo 1 > "$holder/probe/cgroup.kill"
 wait $probe
-tell killed "$? $(only "$nodes/probe/cgroup.procs")"
-rmdir "$nodes/probe"
+tell killed "$? $(only "$holder/probe/cgroup.procs")"
+rmdir "$holder/probe"
 
 # Out of memory: the whole instance, told as such, nobody else.
-others=$(cat "$nodes"/ticker.*/cgroup.procs)
+others=$(cat "$holder"/ticker.*/cgroup.procs)
 touch /var/lib/noded/data/hog/eat
-until_true 180 sh -c '! [ -e "$0" ]' "$nodes/$hog"
+until_true 180 sh -c '! [ -e "$0" ]' "$holder/$hog"
 until_true 120 ready 2
 tell oom "$(nodectl explain hog | grep -c 'out of memory')"
-tell others "$([ "$(cat "$nodes"/ticker.*/cgroup.procs)" = "$others" ] && echo same)"
+tell others "$([ "$(cat "$holder"/ticker.*/cgroup.procs)" = "$others" ] && echo same)"
 tell holder "$(systemctl is-active noded-nodes)"
 
 # The end of the holder is the end of all, and it can be started again.

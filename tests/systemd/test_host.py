@@ -126,7 +126,7 @@ def fields(host: Host, pid: int) -> dict[str, str]:
 
 def test_a_node_has_the_limits_of_its_manifest(host: Host) -> None:
     instance, pid = host.status()["hog"].popitem()
-    memory = host.path(f"/sys/fs/cgroup/memory/noded.slice/{HOLDER}/nodes/{instance}")
+    memory = host.path(f"/sys/fs/cgroup/memory/noded.slice/{HOLDER}/{instance}")
     assert (memory / "memory.limit_in_bytes").read_text().strip() == str(48 * 1024**2)
     quota = Path(str(memory).replace("/cgroup/memory/", "/cgroup/cpu/")) / "cpu.cfs_quota_us"
     assert quota.read_text().strip() == "50000"
@@ -214,7 +214,7 @@ def test_systemd_itself_reloaded(host: Host, verb: str) -> None:
     host.run("systemctl", verb)
     keeps(host, before)
     for name in before:
-        assert f"{HOLDER}/nodes/{name}" in host.ask("cat", f"/proc/{before[name]}/cgroup")
+        assert f"{HOLDER}/{name}" in host.ask("cat", f"/proc/{before[name]}/cgroup")
 
 
 # Faults.
@@ -251,7 +251,7 @@ def test_out_of_memory_is_told_as_such_and_harms_nobody_else(host: Host) -> None
 
 
 def test_stop_leaves_no_process_of_a_node_that_clings(host: Host) -> None:
-    (group,) = host.path(f"/sys/fs/cgroup/unified/noded.slice/{HOLDER}/nodes").glob("brood.*")
+    (group,) = host.path(f"/sys/fs/cgroup/unified/noded.slice/{HOLDER}").glob("brood.*")
     members = (group / "cgroup.procs").read_text().split()
     assert len(members) >= 4
     host.run("nodectl", "stop", "brood")
