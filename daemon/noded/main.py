@@ -223,7 +223,7 @@ async def _serve(
     inbox.put(await _booted(settings, storage, memory, clock, observed))
     facts = partial(_facts, hello, launcher, policy, storage, sizes, reactor)
     desk = _desk(settings, policy, storage, reactor, world, answers, facts, processes.hello)
-    prometheus.serve(desk.view, VERSION, settings.metrics.listen)
+    prometheus.serve(desk.view, VERSION, settings.metrics.listen, facts)
     service = ServiceNotify(os.environ)
     async with peercred.serve(places["control"], control_server(desk), group):
         for work in (

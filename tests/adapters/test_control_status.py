@@ -9,10 +9,11 @@ from noded.adapters.control_status import Facts, host_status, node_status
 from noded.model.incident import Record
 from noded.model.incident import Stage as IncidentStage
 from noded.model.instance import Phase, Role
+from noded.model.liveness import Pressure
 from noded.model.rollout import Stage, Step
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from nodespec.manifest import Autonomy, Healing, Levels
-from tests.runtime.nouns import NEXT, host, incident, instance, node, report, rollout, spec
+from tests.runtime.nouns import DIGEST, NEXT, host, incident, instance, node, report, rollout, spec
 
 FACTS = Facts("0.1.0", "v2", (), True)
 
@@ -25,6 +26,35 @@ def test_the_host() -> None:
     assert not host_status(HostState(), FACTS).proxy_up
 
 
+def test_what_the_machine_has_and_what_is_wrong_with_it() -> None:
+    facts = replace(FACTS, cores=2, pressure=Pressure(0.5, 0.0, -1.0), alarms=("the audit is broken",))
+    state = host()
+    found = host_status(replace(state, host=replace(state.host, memory=8 * 2**30)), facts)
+    assert (found.memory, found.cores) == (8 * 2**30, 2)
+    assert (found.pressure.cpu, found.pressure.memory, found.pressure.io) == (0.5, 0.0, -1.0)
+    assert list(found.alarms) == ["the audit is broken"]
+    away = host_status(HostState(), facts)
+    assert list(away.alarms) == [
+        "the proxy does not answer: no request reaches a node, no share can be changed",
+        "the audit is broken",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paused", "held", "by"),
+    [
+        (False, False, ""),
+        (True, False, "nodectl pause --host"),
+        (False, True, "the file /etc/noded/PAUSE"),
+        (True, True, "nodectl pause --host and the file /etc/noded/PAUSE"),
+    ],
+)
+def test_by_whom_it_is_paused(paused: bool, held: bool, by: str) -> None:
+    facts = replace(FACTS, pause_file="/etc/noded/PAUSE")
+    found = host_status(host(paused=paused, held=held), facts)
+    assert (found.paused, found.paused_by) == (bool(by), by)
+
+
 DOWN = Backoff(3, 500.0, "catalog.2 exited: code 1")
 ADVISED = spec(healing=Healing(autonomy=Levels(restart=Autonomy.ADVISE)))
 CONDITIONS: list[tuple[NodeState, str, str]] = [
@@ -35,6 +65,19 @@ CONDITIONS: list[tuple[NodeState, str, str]] = [
     (node("catalog", backoff=Backoff(1, 0.0, "it fell")), "starting", "it fell"),
     (node("catalog", backoff=DOWN), "backing off", "catalog.2 exited: code 1"),
     (node("catalog", instance(), backoff=DOWN), "running", ""),
+    (
+        node("catalog", backoff=replace(DOWN, failures=10)),
+        "failed",
+        "10 failures in a row, the last: catalog.2 exited: code 1; nodectl start catalog tries at once",
+    ),
+    (node("catalog", instance(), backoff=replace(DOWN, failures=10)), "running", ""),
+    (
+        node("catalog", backoff=replace(DOWN, failures=10), desired=Desired.STOPPED),
+        "stopped",
+        "",
+    ),
+    (node("catalog", preparing=DIGEST), "starting", "the commands of [node] before are running"),
+    (node("catalog", preparing=NEXT), "starting", "0 of 1 instances are ready"),
     (node("catalog", desired=Desired.STOPPED), "stopped", ""),
     (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instances are on their way out"),
     (node("catalog", instance(), rollout=rollout()), "rolling out", "1.5.0 at 10%"),

@@ -4,16 +4,19 @@ import re
 import socket
 import subprocess
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from noded.adapters.control_status import Facts
 from noded.adapters.prometheus import StateCollector, serve
 from noded.model.incident import Incident, Record, Tried, Verdict
 from noded.model.instance import Phase, Role
+from noded.model.liveness import Pressure
 from noded.model.rollout import Stage
-from noded.model.state import HostState
+from noded.model.state import GIVEN_UP, Backoff, HostState
 from noded.ports import Refused
 from nodespec.manifest import Rung
 from tests.runtime.nouns import host, incident, instance, node, rollout
@@ -51,9 +54,12 @@ def full() -> HostState:
     return host(catalog, node("basket"))
 
 
-def text_of(state: HostState) -> str:
+FACTS = Facts("0.1.0", "v2", (), True, pressure=Pressure(0.25, 0.0, -1.0))
+
+
+def text_of(state: HostState, facts: Facts = FACTS) -> str:
     registry = CollectorRegistry()
-    registry.register(StateCollector(lambda: state, '0.1.0"\n'))
+    registry.register(StateCollector(lambda: state, '0.1.0"\n', lambda: facts))
     return generate_latest(registry).decode()
 
 
@@ -105,12 +111,33 @@ def test_an_empty_host() -> None:
     found = values(text_of(HostState()))
     assert (found["noded_proxy_up"], found["noded_paused"]) == (0, 0)
     assert values(text_of(host(paused=True)))["noded_paused"] == 1
+    assert values(text_of(host(held=True)))["noded_paused"] == 1
+
+
+def test_what_the_host_lacks() -> None:
+    found = values(text_of(host()))
+    waits = {name: value for name, value in found.items() if "pressure" in name}
+    assert waits == {
+        'noded_host_pressure_ratio{resource="cpu"}': 0.25,
+        'noded_host_pressure_ratio{resource="memory"}': 0.0,
+    }
+    assert (found["noded_launcher_up"], found["noded_alarms"], found["noded_disk_full"]) == (1, 0, 0)
+    worse = replace(FACTS, launcher_up=False, alarms=("the audit cannot be written",))
+    found = values(text_of(HostState(full="the state folder"), worse))
+    assert (found["noded_launcher_up"], found["noded_alarms"], found["noded_disk_full"]) == (0, 2, 1)
+
+
+def test_a_node_that_was_given_up() -> None:
+    crashed = Backoff(GIVEN_UP, 900.0, "code 1")
+    found = values(text_of(host(node("catalog", backoff=crashed), node("basket"))))
+    failed = {name: value for name, value in found.items() if "node_failed" in name}
+    assert failed == {'noded_node_failed{node="basket"}': 0, 'noded_node_failed{node="catalog"}': 1}
 
 
 def test_it_is_served_as_it_is_now() -> None:
     held = [HostState()]
     port = free_port()
-    served = serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}")
+    served = serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}", lambda: FACTS)
     assert served is not None
     try:
         assert "noded_paused 0.0" in fetched(port)
@@ -119,7 +146,7 @@ def test_it_is_served_as_it_is_now() -> None:
         with pytest.raises(
             Refused, match=rf"cannot serve metrics on 127\.0\.0\.1:{port}: Address already in use"
         ):
-            serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}")
+            serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}", lambda: FACTS)
     finally:
         served[0].shutdown()
         served[0].server_close()
@@ -127,12 +154,12 @@ def test_it_is_served_as_it_is_now() -> None:
 
 
 def test_off_is_off() -> None:
-    assert serve(HostState, "0.1.0", "off") is None
+    assert serve(HostState, "0.1.0", "off", lambda: FACTS) is None
 
 
 def test_an_address_of_another_machine_is_told() -> None:
     with pytest.raises(Refused, match=r"choose another in \[metrics\] listen"):
-        serve(HostState, "0.1.0", "203.0.113.7:9464")
+        serve(HostState, "0.1.0", "203.0.113.7:9464", lambda: FACTS)
 
 
 def free_port() -> int:

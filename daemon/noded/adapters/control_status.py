@@ -102,10 +102,15 @@ def _condition(node: NodeState) -> tuple[str, str]:
     if ready >= node.spec.instances:
         incident = node.healing.now
         return "running", incident.finding if incident and incident.stage not in CLOSED else ""
+    if node.failed:
+        detail = f"{node.backoff.failures} failures in a row, the last: {node.backoff.last}"
+        return "failed", f"{detail}; nodectl start {node.name} tries at once"
     if node.backoff.failures and node.autonomy.restart is not Autonomy.ACT:
         return "down", f"{node.backoff.last}; autonomy restart is not act: nodectl start {node.name}"
     if node.backoff.failures > 1:
         return "backing off", node.backoff.last
+    if node.preparing == node.release.digest:
+        return "starting", "the commands of [node] before are running"
     return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"
 
 
