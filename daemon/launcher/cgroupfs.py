@@ -42,6 +42,11 @@ def pids_in(folder: str) -> set[int]:
 
 def pids_below(folder: str) -> set[int]:
     """Those of the groups inside it too."""
+    try:
+        if os.stat(folder).st_nlink == 2:  # Itself and its name above: there is no folder inside.
+            return pids_in(folder)
+    except OSError:
+        return set()
     return set[int]().union(*(pids_in(inner) for inner, _, _ in os.walk(folder)))
 
 

@@ -120,7 +120,9 @@ def _become(recipe: Recipe, report: int) -> NoReturn:
             _report(step)
             do()
     except OSError as error:
-        _report({"errno": error.errno, "text": _explain(recipe, step, error)})
+        # A group that vanished under the start is nothing that is wrong with the order.
+        number = errno.EAGAIN if step.startswith("join ") else error.errno
+        _report({"errno": number, "text": _explain(recipe, step, error)})
     except secrets.Unfit as unfit:
         _report({"errno": 0, "text": f"{step}: {unfit}"})
     finally:

@@ -60,6 +60,8 @@ def dynamic_uid(node: str, settings: Settings, table: Table) -> int:
         table.uids[node] = owners.pop(node)
         return table.uids[node]
     taken |= set(owners.values())
+    for root in settings.write:  # What a node wrote there outlives its data folder.
+        taken |= set(data_owners(root, low, high).values())
     first = int.from_bytes(hashlib.sha256(node.encode()).digest()[:8], "big") % size
     for step in range(size):
         uid = low + (first + step) % size
