@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from noded.ports import NotFound, Refused
+from noded.ports import Heartbeat, NotFound, Refused
 from noded.runtime import evidence
 from tests.adapters.looped import looped
 from tests.fakes.clock import FakeClock
@@ -80,6 +80,14 @@ async def test_the_sdk_tells_the_line() -> None:
     found = await evidence.gathered(Seen(threads(("R", "0"))), sdk(STUCK), "a.1", "R")
     stack = "shop/prices.py:41 price_of < nodekit/routes.py:67 dispatch < asyncio/events.py:80 _run"
     assert found == f"{stack}; 1 thread: 1 running"
+
+
+@looped
+async def test_the_age_of_the_oldest_request_is_told() -> None:
+    nodes = sdk()
+    for oldest, text in ((0.9, ""), (12.4, "its oldest request waits for 12 s")):
+        nodes.lines["a.1"].heartbeat = Heartbeat(1.0, 0.0, 0, 0.0, oldest)
+        assert await evidence.gathered(Seen({}), nodes, "a.1", "S") == text
 
 
 ODD: list[Mapping[str, object] | Refused] = [

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from noded.ports import Nodes, PortError, Processes
+from noded.ports import Heartbeat, Nodes, PortError, Processes
 
 TIME = 0.25
 """Longest time that evidence may delay the end of a silence."""
@@ -36,7 +36,14 @@ async def gathered(processes: Processes, nodes: Nodes, instance: str, state: str
         group.create_task(threads())
         if state not in STOPPED:
             group.create_task(stack())
-    return "; ".join(text for text in (found["stack"], found["threads"]) if text)[:LONGEST]
+    parts = (found["stack"], found["threads"], _waiting(nodes.heartbeat(instance)))
+    return "; ".join(part for part in parts if part)[:LONGEST]
+
+
+def _waiting(beat: Heartbeat | None) -> str:
+    return (
+        f"its oldest request waits for {beat.oldest:.0f} s" if beat is not None and beat.oldest >= 1 else ""
+    )
 
 
 def _threads(told: Mapping[str, object]) -> str:
