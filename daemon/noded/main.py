@@ -25,6 +25,7 @@ from noded.adapters.control_status import Facts
 from noded.adapters.haproxy import HaproxyProxy
 from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
+from noded.adapters.leftovers import Leftovers
 from noded.adapters.log_files import LogFiles
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
@@ -46,7 +47,7 @@ from noded.model.inputs import Booted, Observed
 from noded.model.instance import Instance
 from noded.model.state import Host
 from noded.ports import Clock, Launch, PortError, Unavailable, launch_of
-from noded.runtime import monitors, readiness
+from noded.runtime import leftovers, monitors, readiness
 from noded.runtime.alarms import Alarms
 from noded.runtime.inbox import Inbox
 from noded.runtime.journal import Journal
@@ -125,6 +126,7 @@ class Storage:
     registry: SqliteRegistry
     releases: FolderReleases
     audit: Audit
+    leftovers: Leftovers
     folders: tuple[Path, ...]
     """Where damaged files are put aside."""
 
@@ -179,6 +181,7 @@ async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
         registry=SqliteRegistry(places["registry"]),
         releases=releases,
         audit=Audit(places["audit"]),
+        leftovers=Leftovers(releases, places["evidence"]),
         folders=(places["lock"].parent, places["ring"]),
     )
 
@@ -255,6 +258,7 @@ def _watches(
         monitors.count_traffic(view, clock, inbox, world.proxy),
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
+        leftovers.watch(view, storage.registry, storage.leftovers),
         readiness.watch(view, clock, inbox, questions),
         alive.watch(),
     )

@@ -342,6 +342,10 @@ class Releases(Protocol):
         """Raises `NotFound` when the release is not here."""
         ...
 
+    async def remove(self, digest: str) -> None:
+        """One that is not here is fine."""
+        ...
+
     async def all(self) -> tuple[Release, ...]:
         """Those on this host whose manifest can be read."""
         ...
@@ -390,6 +394,12 @@ class Logs(Protocol):
 
     async def discard(self, instance: str) -> None:
         """Remove what an ended instance printed. `Conflict` when it still runs."""
+        ...
+
+
+class Leftovers(Protocol):
+    async def sweep(self, releases: frozenset[str], incidents: frozenset[str]) -> None:
+        """Remove releases that are none of these, and old evidence of all but these incidents."""
         ...
 
 

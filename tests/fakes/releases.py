@@ -20,6 +20,9 @@ class FakeReleases:
             raise NotFound(f"cannot find release {digest}: it is not on this host")
         return self.specs[digest]
 
+    async def remove(self, digest: str) -> None:
+        self.specs.pop(digest, None)
+
     async def all(self) -> tuple[Release, ...]:
         return tuple(
             Release(spec.name, spec.version, digest, "what is on disk") for digest, spec in self.specs.items()

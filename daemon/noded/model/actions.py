@@ -190,6 +190,16 @@ class RecordRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveRelease:
+    """Take the files of a release from the disk; what its version was stays on record."""
+
+    node: str
+    version: str
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordNode:
     """Switch what the registry says should run. One write: before it the old, after it the new."""
 
@@ -256,6 +266,7 @@ Action: TypeAlias = (
     | Regenerate
     | CancelRegeneration
     | RecordRelease
+    | RemoveRelease
     | RecordNode
     | ForgetNode
     | WakeAt
@@ -273,6 +284,7 @@ IRREVERSIBLE = (
     InstallRoute,
     Regenerate,
     RecordRelease,
+    RemoveRelease,
     RecordNode,
     ForgetNode,
 )

@@ -49,6 +49,7 @@ from noded.policy import (
     recording,
     regeneration,
     release,
+    retention,
     rollout,
     routing,
     sockets,
@@ -221,8 +222,9 @@ def converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostSta
         node = crashes.advance(node, at)
         node, closed = sockets.reconcile(node)
         node, routed = routing.reconcile(node, state, at)
+        node, dropped = retention.reconcile(node)
         # A share is cut before anything slower is begun.
-        actions += (*routed, *promoted, *healed, *moved, *closed)
+        actions += (*routed, *promoted, *healed, *moved, *closed, *dropped)
         if node.desired is Desired.REMOVED and not node.instances and node.route is None:
             actions.append(ForgetNode(name, "it was removed and nothing of it runs"))
             state = state.forgetting(node)

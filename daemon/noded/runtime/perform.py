@@ -23,6 +23,7 @@ from noded.model.actions import (
     Regenerate,
     ReloadInstance,
     RemoveInstance,
+    RemoveRelease,
     RemoveRoute,
     RenewShare,
     RestoreCaches,
@@ -137,6 +138,8 @@ class Perform:
                 await world.workshop.cancel(action.incident)
             case RecordRelease():
                 await self._record_release(action)
+            case RemoveRelease():
+                await world.releases.remove(action.digest)
             case RecordNode():
                 await self._record_node(action)
             case ForgetNode():
