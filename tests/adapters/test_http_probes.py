@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -207,3 +208,41 @@ async def test_a_full_queue_and_one_that_went_away_take_nothing(folder: Path) ->
         asking = asyncio.create_task(HttpProbes().connects(address, UID, 5.0))
         await asyncio.sleep(0.05)
     assert not await asking
+
+
+@looped
+async def test_what_came_in_time_counts_when_we_come_late(folder: Path) -> None:
+    """A thread answers; the loop that asks is held up until the time is long over."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            for _ in range(2):
+                taken, _ = listener.accept()
+                with taken:
+                    taken.recv(4096)
+                    time.sleep(0.1)
+                    taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        program = threading.Thread(target=serve)
+        program.start()
+        for ask in (HttpProbes().answers, HttpProbes().responds):
+            asking = asyncio.create_task(ask(f"unix:{folder / 's'}", UID, "/", 0.3))
+            await asyncio.sleep(0.05)
+            time.sleep(0.6)  # noqa: ASYNC251 - a loop that is late is the subject
+            assert await asking
+        program.join()
+
+
+@looped
+async def test_an_answer_in_pieces(folder: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in (b"HT", b"TP/1.1 2", b"04 ", b"No\r", b"\n"):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, str(folder / "s")):
+        assert await HttpProbes().answers(f"unix:{folder / 's'}", UID, "/", 5.0)
