@@ -17,18 +17,24 @@ from noded.model.inputs import (
     CachesShrunk,
     CandidateProposed,
     CommandRequested,
+    DiskFilled,
+    DiskFreed,
     GarbageCollected,
     Input,
     InstanceExited,
     InstanceReady,
+    InstanceSilent,
     InstanceStarted,
     Known,
     MemoryProfiled,
     Observed,
+    PolicyRead,
+    Prepared,
     ProxyFound,
     ProxyLost,
     Reading,
     RegenerationFailed,
+    RegistryRenewed,
     Sampled,
     TrafficCounted,
     Woken,
@@ -36,6 +42,7 @@ from noded.model.inputs import (
 from noded.model.instance import Vitals
 from noded.model.route import Traffic
 from nodespec.manifest import NodeSpec
+from tests.playbooks import hosts
 from tests.playbooks.keys import KEYS, keys_of, spec_of
 from tests.policy.build import HOST, MB, number_of, process, release_of
 
@@ -83,6 +90,11 @@ class Desk:
                 return self._applied(at, words)
             case "CandidateProposed":
                 return self._proposed(at, words)
+            case "Prepared":
+                spec = self.specs[words[0], words[1]]
+                return Prepared(at, words[0], release_of(spec).digest, *words[2:])
+            case kind if kind in hosts.KINDS:
+                return hosts.read(at, kind, words)
             case _:
                 return _plain(at, kind, words)
 
@@ -229,6 +241,10 @@ def _words(fact: Input) -> list[str]:
             return [fact.generation]
         case ProxyLost():
             return [fact.cause]
+        case InstanceSilent() | PolicyRead() | DiskFilled() | DiskFreed() | RegistryRenewed():
+            return hosts.words_of(fact)
+        case Prepared():
+            return [fact.node, fact.digest[7:19], *([fact.problem] if fact.problem else [])]
         case _:
             return _words_of_node(fact)
 

@@ -94,17 +94,38 @@ def test_a_start_that_failed_is_tried_again_with_a_new_number(kind: str) -> None
     assert list(core.node.instances) == ["shop.2"]
 
 
-@pytest.mark.parametrize("kind", ["TimedOut", "Unavailable"])
-def test_a_start_that_may_have_happened_all_the_same_is_killed_and_not_forgotten(kind: str) -> None:
+def test_a_start_that_may_have_happened_all_the_same_is_killed_and_not_forgotten() -> None:
     core = Core()
     core.apply(spec())
-    failed = ActionFailed(core.at, "StartInstance", "shop", "shop.1", kind, "the launcher went away")
+    failed = ActionFailed(core.at, "StartInstance", "shop", "shop.1", "TimedOut", "no answer")
     assert only(core.tell(failed), KillInstance).instance == "shop.1"
     assert core.places() == {"shop.1": "stable stopping", "shop.2": "stable starting"}
     assert only(core.tick(5.0), KillInstance).instance == "shop.1"
     core.exits("shop.1", "killed before it was known")
     assert list(core.node.instances) == ["shop.2"]
     assert core.node.backoff.failures == 1
+
+
+def test_a_start_that_the_host_could_not_begin_is_no_failure_of_the_node() -> None:
+    core = Core()
+    core.apply(spec())
+    for number in range(1, 40):
+        name = f"shop.{number}"
+        failed = ActionFailed(core.at, "StartInstance", "shop", name, "Unavailable", "no launcher")
+        assert not starts(core.tell(failed))
+        assert starts(core.tick(1.1)) == [f"shop.{number + 1}"]
+    assert core.node.backoff.failures == 0
+
+
+def test_starts_nobody_knows_the_end_of_do_not_pile_up() -> None:
+    core = Core()
+    core.apply(spec(instances=3))
+    for _ in range(100):
+        for one in tuple(core.node.instances.values()):
+            told = ActionFailed(core.at, "StartInstance", "shop", one.id, "TimedOut", "no answer")
+            core.tell(told)
+        core.tick(10.0)
+    assert len(core.node.instances) <= 7
 
 
 def test_an_order_for_a_later_start_is_not_taken_for_a_failure_of_one_that_runs() -> None:
@@ -162,7 +183,7 @@ def test_a_replacement_that_cannot_be_started_is_tried_no_faster_than_others() -
     for _ in range(10):
         before = len(core.done)
         name = fresh[-1]
-        core.tell(ActionFailed(core.at, "StartInstance", "shop", name, "Unavailable", "no launcher"))
+        core.tell(ActionFailed(core.at, "StartInstance", "shop", name, "Refused", "no such user"))
         fresh += starts(core.done[before:])
     assert len(fresh) == 2
     core.tick(1.0)

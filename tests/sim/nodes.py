@@ -68,9 +68,10 @@ def perform(world: "World", action: Action) -> float:
 
 def _start(world: "World", action: StartInstance) -> float:
     if not world.launcher_up:
-        if world.dice.random() < 0.3:
+        sent = world.dice.random() < 0.3
+        if sent and world.dice.random() < 0.7:
             _born(world, action)
-        world.failed(action, "Unavailable", "the launcher went away")
+        world.failed(action, "TimedOut" if sent else "Unavailable", "the launcher went away")
         return 0.01
     if not world.calm and world.dice.random() < 0.02:
         kind = world.dice.choice(("Refused", "TimedOut"))

@@ -13,7 +13,7 @@ from tests.sim.world import World
 NAMES = {"shop": 8100, "till": 8101, "stock": 8102, "ticker": None, "echo": 8200}
 VERBS = (
     *("restart", "stop", "start", "start", "remove", "pause", "resume", "resume"),
-    *("abort", "promote", "finish", "approve", "approve", "approve", "reload", "explode"),
+    *("abort", "promote", "finish", "approve", "approve", "approve", "reload", "reload", "reload", "explode"),
 )
 
 

@@ -21,6 +21,8 @@ RETRY = 600.0
 """Seconds between the single starts of a failed node: what it lacked may be back by itself."""
 BLOW = 2.0
 """Seconds within which ends of instances that ran side by side have one cause."""
+AWAY = 1.0
+"""Seconds before a start is tried again that the launcher could not even begin."""
 CLOSE = 2
 """From so many failures on they come close together: a second spare is worth its memory."""
 
@@ -51,6 +53,11 @@ def count(node: NodeState, instance: Instance, what: str, at: float) -> NodeStat
 def count_attempt(node: NodeState, what: str, at: float) -> NodeState:
     """Nothing was born that could have failed."""
     return _counted(node, node.backoff.failures, what, at)
+
+
+def wait(node: NodeState, what: str, at: float) -> NodeState:
+    """The host could not do it: no failure of the node."""
+    return replace(node, backoff=replace(node.backoff, until=max(node.backoff.until, at + AWAY), last=what))
 
 
 def _counted(node: NodeState, before: int, what: str, at: float) -> NodeState:

@@ -22,8 +22,6 @@ from nodespec.manifest import Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
-UNCERTAIN = ("TimedOut", "Unavailable")
-"""Failures of a start after which a process may run all the same."""
 KILL_AGAIN = 5.0
 """A kill that has not emptied the tree after this long is sent again."""
 
@@ -66,12 +64,14 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     if instance is None or instance.phase is not Phase.STARTING or instance.process is not None:
         return node, ()
     actions: list[Action] = []
-    if fact.kind in UNCERTAIN:
+    if fact.kind == "TimedOut":
         # It may run all the same: it is known until a kill has found it, or nothing.
         node = _stop(node, instance, f"it may have started: {fact.cause}", actions, fact.at)
     else:
         node = node.without(instance.id)
-    if instance.role is not Role.CANARY:
+    if fact.kind == "Unavailable":
+        node = crashes.wait(node, fact.cause, fact.at)
+    elif instance.role is not Role.CANARY:
         node = crashes.count(node, instance, fact.cause, fact.at)
     return node, tuple(actions)
 

@@ -41,5 +41,7 @@ def on_prepared(node: NodeState, fact: Prepared) -> tuple[NodeState, tuple[Actio
 
 
 def on_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, tuple[Action, ...]]:
-    """It could not even be run."""
+    """It could not even be run, or took too long."""
+    if fact.kind == "Unavailable":
+        return crashes.wait(replace(node, preparing=""), fact.cause, fact.at), ()
     return on_prepared(node, Prepared(fact.at, fact.node, node.preparing, fact.cause))

@@ -62,7 +62,8 @@ def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
 
 def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     instance = node.instances.get(fact.instance)
-    if node.rolling_out and instance is not None and instance.role is Role.CANARY:
+    canary = node.rolling_out and instance is not None and instance.role is Role.CANARY
+    if canary and fact.kind != "Unavailable":
         return roll_back(node, f"its canary could not be started: {fact.cause}", fact.at)
     return node, ()
 

@@ -66,6 +66,8 @@ def start_missing(node: NodeState, state: HostState, actions: list[Action], at: 
     if node.backoff.failures and node.autonomy.restart is not Autonomy.ACT:
         # What ended by itself stays down until a person starts it, which clears the count.
         missing = tuple((role, reason) for role, reason in missing if role is Role.CANARY)
+    if len(_unsettled(node)) > node.spec.instances + node.spec.spares:
+        return node
     if missing and at < node.backoff.until:
         if node.wake_at != node.backoff.until:
             actions.append(WakeAt(node.name, node.backoff.until, "the restart delay ends"))
@@ -74,6 +76,11 @@ def start_missing(node: NodeState, state: HostState, actions: list[Action], at: 
     for role, reason in missing:
         node = _start(node, state, role, reason, actions, at)
     return node
+
+
+def _unsettled(node: NodeState) -> list[Instance]:
+    """What may have been started and was not found yet: while that is so, starting more would pile up."""
+    return [i for i in node.instances.values() if i.phase is Phase.STOPPING and i.process is None]
 
 
 def _missing(node: NodeState, at: float) -> tuple[tuple[Role, str], ...]:
