@@ -23,15 +23,9 @@ from nodectl.failures import Failure
 from nodespec.environment import RECORD, SITE, Files
 from nodespec.manifest import NodeSpec
 from nodespec.release import pack, unpack
-from tests.nodectl.wheelhouse import House, house
+from tests.nodectl.wheelhouse import PYTHON, SYSTEM_PYTHON, House, house
 
-PYTHON = "/usr/bin/python3"
 SPEC = NodeSpec("shop", "1.0", ("./start",), requirements="requirements.txt")
-
-pytestmark = pytest.mark.skipif(
-    subprocess.run([PYTHON, "-I", "-c", "import pip"], capture_output=True, check=False).returncode != 0,
-    reason=f"{PYTHON} has no pip",
-)
 
 
 @pytest.fixture
@@ -291,6 +285,7 @@ def test_scripts_take_the_python_of_the_node(script: bytes, found: bytes) -> Non
     assert wheels._movable(script, PYTHON) == found
 
 
+@pytest.mark.skipif(PYTHON != SYSTEM_PYTHON, reason="python3-pip is not installed")
 def test_the_own_python_is_not_the_default(needing: Path) -> None:
     """Nodes do not run in the environment of nodectl."""
     assert wheels.find_python("").path != sys.executable

@@ -74,13 +74,13 @@ def test_exec_as_json(desk: Any) -> None:
     assert (found["exit_code"], found["output"], found["timed_out"]) == (3, "uid=991\n", False)
 
 
-def tested(**fields: Any) -> pb.RunTestsResponse:
+def outcome(**fields: Any) -> pb.RunTestsResponse:
     given = {"version": "1.4.0", "passed": True, "output": "3 passed", "seconds": 2.5}
     return pb.RunTestsResponse(**{**given, **fields})
 
 
 def test_tests_that_pass(desk: Any) -> None:
-    desk.control.answers["RunTests"] = tested()
+    desk.control.answers["RunTests"] = outcome()
     result = desk("test", "catalog")
     assert result.stdout == "3 passed\ncatalog 1.4.0: the tests passed in 2.5s\n"
     assert result.stderr == "the tests of catalog run\n"
@@ -88,7 +88,7 @@ def test_tests_that_pass(desk: Any) -> None:
 
 
 def test_tests_that_fail(desk: Any) -> None:
-    desk.control.answers["RunTests"] = tested(passed=False, output="E boom\n", detail="ended with status 1")
+    desk.control.answers["RunTests"] = outcome(passed=False, output="E boom\n", detail="ended with status 1")
     result = desk("test", "catalog", "1.4.0", expect=1)
     assert result.stdout == "E boom\n"
     assert result.stderr.splitlines()[1:] == [

@@ -4,11 +4,25 @@ import base64
 import hashlib
 import io
 import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def _has_pip(python: str) -> bool:
+    return (
+        subprocess.run([python, "-I", "-c", "import pip"], capture_output=True, check=False).returncode == 0
+    )
+
+
+PYTHON = SYSTEM_PYTHON if _has_pip(SYSTEM_PYTHON) else sys.executable
+"""One with pip: Debian's has it only with python3-pip."""
 
 
 def wheel(name: str, version: str, files: dict[str, str], scripts: dict[str, str] | None = None) -> bytes:
