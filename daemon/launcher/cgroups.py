@@ -115,8 +115,15 @@ class Cgroups:
         return str(int(value))
 
     def joins(self, instance: str) -> tuple[str, ...]:
-        """The files a process writes "0" to, to become a member."""
-        return tuple(f"{root}/{instance}/cgroup.procs" for root in self._distinct())
+        """The files a process of one thread writes "0" to, to become a member."""
+        # For a lone thread v1 need not wait until no process of the host is being born or ends.
+        unified = self.roots.get("unified")
+        files = {root: "cgroup.procs" if root == unified else "tasks" for root in self._distinct()}
+        return tuple(f"{root}/{instance}/{file}" for root, file in files.items())
+
+    def birthplace(self, instance: str) -> str:
+        """The group of v2, in which a process can be born; "" when there is none."""
+        return f"{self.roots['unified']}/{instance}" if "unified" in self.roots else ""
 
     def pids(self, instance: str, inner: bool = True) -> set[int]:
         """Its processes, those of groups inside its own too, unless not `inner`."""

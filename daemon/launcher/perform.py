@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from launcher import ending, folders, logs, proc, reading, runs, starting
+from launcher import clone, ending, folders, logs, proc, reading, runs, starting
 from launcher.adopt import take_over
 from launcher.cgroups import Cgroups
 from launcher.loop import Loop, Task
@@ -50,6 +50,7 @@ class Perform:
     ) -> None:
         ooms = Ooms(loop, cgroups, lambda instance: ending.look_for_oom(self._state, instance))
         self._state = State(settings, cgroups, loop, tell, files, Table(cgroups, settings.run), ooms)
+        self._state.births = clone.works(cgroups.birthplace("launcher-birth"))
         self.degraded = [*cgroups.degraded, *self._own_limits(), *inherited()]
 
     def _own_limits(self) -> list[str]:

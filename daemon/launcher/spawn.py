@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from launcher import folders, inherit, secrets
+from launcher import clone, folders, inherit, secrets
 from launcher.cgroupfs import write
 from launcher.loop import Pause
 from launcher.orders import Kind, Program, Refusal
@@ -57,13 +57,16 @@ class Child:
     report: int
 
 
-def fork(recipe: Recipe) -> Child:
-    """Raises OSError when there is no more room for processes or descriptors."""
+def fork(recipe: Recipe, birthplace: str = "") -> Child:
+    """`birthplace` is the group it is born in, "" for none.
+
+    Raises OSError when there is no more room for processes or descriptors.
+    """
     report, child_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        pid = os.fork()
+        pid, inside = clone.fork(birthplace)
         if pid == 0:
-            _become(recipe, child_end)
+            _become(recipe, child_end, birthplace if inside else "")
     except OSError:
         os.close(report)
         raise
@@ -111,12 +114,12 @@ def _kind_of(number: int) -> Kind:
     return "unavailable" if number in _SHORT_OF else "refused"
 
 
-def _become(recipe: Recipe, report: int) -> NoReturn:
+def _become(recipe: Recipe, report: int, birthplace: str) -> NoReturn:
     """Never returns into the launcher's loop, whatever happens."""
     step = "fork"
     try:
         _place({_REPORT_FD: report, _LISTEN_FD: recipe.listener, _OUTPUT_FD: recipe.output})
-        for step, do in _steps(recipe):
+        for step, do in _steps(recipe, birthplace):
             _report(step)
             do()
     except OSError as error:
@@ -143,12 +146,13 @@ def _report(message: object) -> None:
     os.write(_REPORT_FD, json.dumps(message).encode() + b"\n")
 
 
-def _steps(recipe: Recipe) -> Iterator[tuple[str, Callable[[], object]]]:
+def _steps(recipe: Recipe, birthplace: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """The groups come first, so that nothing done here escapes them; the user late, the program last."""
     program, settings, user = recipe.program, recipe.settings, recipe.user
     yield "new session", os.setsid
     for join in recipe.joins:
-        yield f"join {join}", partial(write, join, "0")
+        if os.path.dirname(join) != birthplace:
+            yield f"join {join}", partial(write, join, "0")
     yield "plain signals", inherit.plain_signals
     yield "plain schedule", inherit.plain_schedule
     if recipe.own_folder:

@@ -90,9 +90,13 @@ def recipe_of(
 def begin(state: State, recipe: Recipe, run: bool = False) -> Begun:
     """A part of a task: returns once the program runs. On failure nothing is left, except the log file."""
     name = recipe.instance
+    birthplace = state.cgroups.birthplace(name) if state.births else ""
+    if os.path.lexists(birthplace):
+        # The kernel would kill at once whoever is born where others were killed together.
+        birthplace = ""
     try:
         degraded = state.cgroups.make(name, recipe.program.limits)
-        child = spawn.fork(recipe)
+        child = spawn.fork(recipe, birthplace)
     except (OSError, Refusal):
         yield from ending.clean(state, name)
         raise

@@ -26,6 +26,8 @@ class State:
     table: Table
     ooms: Ooms
     sockets: Sockets = field(default_factory=Sockets)
+    births: bool = False
+    """Processes can be born in their control group."""
     runs: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
