@@ -361,56 +361,6 @@ class Workshop(Protocol):
         ...
 
 
-class Renewable(Protocol):
-    def begun_anew(self) -> str:
-        """Why everything it knew is lost, told once; empty when nothing is."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogFile:
-    """What one instance printed, as it lies on the disk."""
-
-    node: str
-    instance: str
-    held: int
-    """Bytes of the disk; holes count nothing."""
-    age: float
-    """Seconds since something was written."""
-
-
-class Logs(Protocol):
-    """Output of instances, also of those that have ended."""
-
-    def look(self) -> Sequence[LogFile]: ...
-
-    def room(self) -> tuple[int, int]:
-        """Bytes free on their disk, and all of it."""
-        ...
-
-    async def trim(self, instance: str, keep: int) -> bool:
-        """Give back all but the newest bytes; false when only the whole could be given back."""
-        ...
-
-    async def discard(self, instance: str) -> None:
-        """Remove what an ended instance printed. `Conflict` when it still runs."""
-        ...
-
-
-class Leftovers(Protocol):
-    async def sweep(self, releases: frozenset[str], incidents: frozenset[str]) -> None:
-        """Remove releases that are none of these, and old evidence of all but these incidents."""
-        ...
-
-
-class Disk(Protocol):
-    """The disk of the state folder, with a reserve that is given up first when it fills."""
-
-    def lacking(self) -> str:
-        """What there is too little of, in words; empty while there is room and the reserve is held."""
-        ...
-
-
 class Inbox(Protocol):
     def put(self, fact: Input) -> None:
         """Never blocks. A newer sample takes the place of one that waits."""

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from noded.ports import Conflict, LogFile, NotFound, Unavailable
+from noded.model.log_file import LogFile
+from noded.ports import Conflict, NotFound, Unavailable
 
 
 class FakeLogs:

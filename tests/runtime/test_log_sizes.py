@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from noded.model.log_file import LogFile
 from noded.model.state import HostState
-from noded.ports import LogFile
 from noded.runtime.log_sizes import LogSizes
 from nodespec.host import LogsPart
 from tests.adapters.looped import looped

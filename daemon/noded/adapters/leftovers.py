@@ -21,7 +21,7 @@ INCIDENTS = 20
 
 
 class Leftovers:
-    """`noded.ports.Leftovers`."""
+    """`noded.runtime.leftovers.Leftovers`."""
 
     def __init__(self, releases: FolderReleases, evidence: Path) -> None:
         self._releases = releases

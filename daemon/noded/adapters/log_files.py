@@ -9,13 +9,14 @@ from pathlib import Path
 
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.state_disk import free_bytes
-from noded.ports import LogFile, Unavailable
+from noded.model.log_file import LogFile
+from noded.ports import Unavailable
 
 _LOG = re.compile(r"([a-z][a-z0-9-]{0,31})\.[0-9]{1,9}\.log")
 
 
 class LogFiles:
-    """`noded.ports.Logs`."""
+    """`noded.runtime.log_sizes.Logs`."""
 
     def __init__(self, folder: Path, launcher: LauncherSocket) -> None:
         self._folder = folder

@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 class StateDisk:
-    """`noded.ports.Disk`."""
+    """`noded.runtime.monitors.Disk`."""
 
     def __init__(self, ballast: Path, size: int) -> None:
         self._ballast = ballast

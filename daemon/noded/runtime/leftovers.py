@@ -3,14 +3,21 @@
 import asyncio
 import json
 import logging
+from typing import Protocol
 
 from noded.model.state import HostState
-from noded.ports import Leftovers, PortError, Registry
+from noded.ports import PortError, Registry
 from noded.runtime.monitors import View
 
 log = logging.getLogger("noded")
 FIRST = 60.0
 AGAIN = 3600.0
+
+
+class Leftovers(Protocol):
+    async def sweep(self, releases: frozenset[str], incidents: frozenset[str]) -> None:
+        """Remove releases that are none of these, and old evidence of all but these incidents."""
+        ...
 
 
 async def watch(view: View, registry: Registry, leftovers: Leftovers, first: float = FIRST) -> None:

@@ -5,8 +5,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
-from noded.ports import Clock, Conflict, LogFile, Logs, NotFound, PortError
+from noded.model.log_file import LogFile
+from noded.ports import Clock, Conflict, NotFound, PortError
 from noded.runtime.monitors import TICK, View
 from nodespec.host import LogsPart
 
@@ -19,6 +21,24 @@ SCARCE = 0.1
 """Share of its disk that is to stay free: below it outputs are kept shorter."""
 SHORTEST = 64 * 1024
 MIB = 2**20
+
+
+class Logs(Protocol):
+    """Output of instances, also of those that have ended."""
+
+    def look(self) -> Sequence[LogFile]: ...
+
+    def room(self) -> tuple[int, int]:
+        """Bytes free on their disk, and all of it."""
+        ...
+
+    async def trim(self, instance: str, keep: int) -> bool:
+        """Give back all but the newest bytes; false when only the whole could be given back."""
+        ...
+
+    async def discard(self, instance: str) -> None:
+        """Remove what an ended instance printed. `Conflict` when it still runs."""
+        ...
 
 
 class LogSizes:

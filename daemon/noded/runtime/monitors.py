@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from noded.model.inputs import (
     DiskFilled,
@@ -16,7 +17,7 @@ from noded.model.inputs import (
 )
 from noded.model.instance import Phase
 from noded.model.state import HostState
-from noded.ports import Clock, Disk, Inbox, PortError, Proxy, Releases, Renewable, Sensors
+from noded.ports import Clock, Inbox, PortError, Proxy, Releases, Sensors
 
 log = logging.getLogger("noded")
 TICK = 1.0
@@ -25,6 +26,20 @@ TRAFFIC_IN_ROLLOUT = 0.2
 TRAFFIC_LOST = 0.05
 
 View = Callable[[], HostState]
+
+
+class Disk(Protocol):
+    """The disk of the state folder, with a reserve that is given up first when it fills."""
+
+    def lacking(self) -> str:
+        """What there is too little of, in words; empty while there is room and the reserve is held."""
+        ...
+
+
+class Renewable(Protocol):
+    def begun_anew(self) -> str:
+        """Why everything it knew is lost, told once; empty when nothing is."""
+        ...
 
 
 async def sample(view: View, clock: Clock, inbox: Inbox, sensors: Sensors) -> None:
