@@ -57,8 +57,8 @@ INSTALL = (
     *("--progress-bar", "off"),
 )
 LOOK = (
-    "import json, sys, sysconfig, pip; "
-    "print(json.dumps(['%d.%d' % sys.version_info[:2], sysconfig.get_platform(), pip.__version__]))"
+    "import json, sys, sysconfig, pip; version = '%d.%d' % sys.version_info[:2]; "
+    "print(json.dumps([sys.executable, version, sysconfig.get_platform(), pip.__version__]))"
 )
 LEFT_OUT = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
 """Of a .dist-info: how and from where it was installed, which nothing reads when it runs."""
@@ -82,8 +82,8 @@ def find_python(given: str) -> Python:
     with _scratch() as folder:
         code, output = _run([path, "-I", "-c", LOOK], folder, PROBE)
     with suppress(ValueError):
-        version, platform, pip = json.loads(output if code == 0 else "")
-        return Python(path, str(version), str(platform), f"pip {pip}")
+        itself, version, platform, pip = map(str, json.loads(output if code == 0 else ""))
+        return Python(itself, version, platform, f"pip {pip}")
     if "No module named" in output and "pip" in output:
         raise Failure(f"{path} has no pip", Exit.FAILED, "apt install python3-pip, or another --python PATH")
     raise Failure(f"{path} is no Python that can unpack wheels:\n{_end_of(output)}", Exit.USAGE)

@@ -21,10 +21,9 @@ from tests.e2e.conftest import Rings
 from tests.e2e.follow import Follower, ended, last_rollout, whole
 from tests.e2e.ground import program, readable, wait_for
 from tests.e2e.host import Host
-from tests.nodectl.wheelhouse import House, house
+from tests.nodectl.wheelhouse import PYTHON, House, house
 
 pytestmark = pytest.mark.e2e
-PYTHON = "/usr/bin/python3"
 SECRET = "s3cret-" + hashlib.sha256(os.urandom(16)).hexdigest()
 RUNNER = "nobody" if os.geteuid() == 0 else "dynamic"
 
@@ -94,8 +93,6 @@ print("the tests saw", greet.word)
 
 @pytest.fixture(scope="module")
 def shelf() -> Iterator[House]:
-    if subprocess.run([PYTHON, "-I", "-c", "import pip"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no pip")
     with house() as made:
         yield made
 
@@ -171,7 +168,8 @@ command = ["python3", "check.py"]
 
 
 def apply(host: Host, shelf: House, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    words = [host.python, "-m", "nodectl", "--socket", str(host.control), "apply", *more, str(folder)]
+    words = [host.python, "-m", "nodectl", "--socket", str(host.control), "apply", "--python", PYTHON]
+    words += [*more, str(folder)]
     done = subprocess.run(words, env=host.env() | shelf.environment, cwd=host.folder, capture_output=True,
                           text=True, timeout=90, check=False)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
