@@ -214,7 +214,7 @@ class Settings:
                     raise ValueError(f"[nodes] sockets share ports of {first}-{last} with another range")
 
 
-LATER = ("registry", "mesh", "roles", "tls")
+LATER = ("registry", "mesh", "tls")
 
 
 def schema() -> dict[str, Any]:
