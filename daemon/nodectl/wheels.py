@@ -81,8 +81,9 @@ def find_python(given: str) -> Python:
         raise Failure(f"no python3 in {PATH}", Exit.FAILED, "apt install python3, or --python PATH")
     with _scratch() as folder:
         code, output = _run([path, "-I", "-c", LOOK], folder, PROBE)
-    with suppress(ValueError):
-        itself, version, platform, pip = map(str, json.loads(output if code == 0 else ""))
+    # before its last line it may have warned of something
+    with suppress(ValueError, TypeError, IndexError):
+        itself, version, platform, pip = map(str, json.loads(output.splitlines()[-1] if code == 0 else ""))
         return Python(itself, version, platform, f"pip {pip}")
     if "No module named" in output and "pip" in output:
         raise Failure(f"{path} has no pip", Exit.FAILED, "apt install python3-pip, or another --python PATH")

@@ -213,6 +213,15 @@ def test_a_python_that_is_none(needing: Path, tmp_path: Path) -> None:
     assert "is no Python" in failure(lambda: made(needing, SPEC, "/bin/false"))
 
 
+@pytest.mark.parametrize("says", ["5", "[1, 2]", "{}", "", "null"])
+def test_a_python_that_says_something_else(needing: Path, says: str) -> None:
+    with house() as place:
+        path = place.folder / "python"
+        path.write_text(f"#!/bin/sh\necho '{says}'\n")
+        path.chmod(0o755)
+        assert "is no Python" in failure(lambda: made(needing, SPEC, str(path)))
+
+
 def test_a_python_without_pip(needing: Path) -> None:
     place = needing.parent / "bare"
     subprocess.run(
