@@ -190,7 +190,12 @@ def test_what_it_does_and_waits_for(room: Lab, client: Client) -> None:
         "import threading, time; [threading.Thread(target=time.sleep, args=(1000,)).start() for _ in 'ab']"
     )
     pid = client.do("start", **room.order(instance, PYTHON, "-SIEc", threads))["pid"]
-    until(lambda: len(client.do("inspect", instance=instance)["wchans"]) == 3, "three threads")
+
+    def asleep() -> bool:
+        waits = client.do("inspect", instance=instance)["wchans"]
+        return len(waits) == 3 and all(wait["state"] == "S" and wait["wchan"] for wait in waits)
+
+    until(asleep, "three threads to sleep")
     for op in ("status", "inspect"):
         told = client.do(op, instance=instance)
         assert told["events"] == {"high": 0, "max": 0, "oom": 0, "oom_kill": 0}
@@ -202,7 +207,6 @@ def test_what_it_does_and_waits_for(room: Lab, client: Client) -> None:
     waits = client.do("inspect", instance=instance)["wchans"]
     assert {wait["pid"] for wait in waits} == {pid}
     assert sorted(wait["tid"] for wait in waits) == sorted(map(int, os.listdir(f"/proc/{pid}/task")))
-    assert all(wait["state"] == "S" and wait["wchan"] for wait in waits)
     client.do("signal", instance=instance, signal="STOP")
     until(lambda: client.do("status", instance=instance)["states"] == {str(pid): "T"}, "it to be stopped")
     client.do("kill", instance=instance)
