@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from noded.ports import launch_of
+from noded.launch import launch_of
 from tests.runtime.nouns import spec
 
 HOST = (("PATH", "/usr/bin"), ("PYTHONPATH", "/sdk"), ("LANG", "C"))

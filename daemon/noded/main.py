@@ -7,17 +7,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from noded.adapters import haproxy_config, peercred, policy_file, prometheus, state_lock
 from noded.adapters.answers import PendingAnswers
-from noded.adapters.aside import MARK, kept_aside, put_aside
-from noded.adapters.audit import Audit
+from noded.adapters.aside import put_aside
 from noded.adapters.boot_clock import BootClock
 from noded.adapters.control_desk import Desk
 from noded.adapters.control_server import control_server
@@ -25,7 +23,6 @@ from noded.adapters.control_status import Facts
 from noded.adapters.haproxy import HaproxyProxy
 from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
-from noded.adapters.leftovers import Leftovers
 from noded.adapters.log_files import LogFiles
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
@@ -33,20 +30,17 @@ from noded.adapters.policy_file import PolicyFile
 from noded.adapters.pressure import pressure
 from noded.adapters.proc_sensors import ProcSensors, host_memory
 from noded.adapters.processes import LauncherProcesses
-from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Roles
-from noded.adapters.segment_ring import SegmentRing
 from noded.adapters.service_notify import ServiceNotify
-from noded.adapters.sqlite_chronicle import SqliteChronicle
-from noded.adapters.sqlite_registry import SqliteRegistry
-from noded.adapters.state_disk import StateDisk
+from noded.adapters.storage import Storage, opened
 from noded.adapters.trials import LauncherTrials
 from noded.adapters.workshop import Bench, LauncherWorkshop
 from noded.config import Settings, folders, read_settings
+from noded.launch import Launch, launch_of
 from noded.model.inputs import Booted, Observed
 from noded.model.instance import Instance
 from noded.model.state import Host
-from noded.ports import Clock, Launch, PortError, Unavailable, launch_of
+from noded.ports import Clock, PortError, Unavailable
 from noded.runtime import leftovers, monitors, readiness
 from noded.runtime.alarms import Alarms
 from noded.runtime.inbox import Inbox
@@ -116,40 +110,10 @@ class Stopped(Exception):
     """Ends the group of tasks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Everything in the state folder."""
-
-    disk: StateDisk
-    ring: SegmentRing
-    chronicle: SqliteChronicle
-    registry: SqliteRegistry
-    releases: FolderReleases
-    audit: Audit
-    leftovers: Leftovers
-    folders: tuple[Path, ...]
-    """Where damaged files are put aside."""
-
-    def told(self, full: str) -> Iterator[str]:
-        """What a person must know about it."""
-        if full:
-            yield f"disk full: {full}; until then noded only keeps processes alive"
-        for path in kept_aside(self.folders):
-            name, _, date = path.name.partition(MARK)
-            yield f"{name} was damaged on {date} and is kept as {path}: look at it, then remove it"
-
-    async def close(self) -> None:
-        with suppress(PortError):
-            await self.registry.close()
-            await self.ring.sync()
-        self.chronicle.close()
-        self.audit.close()
-
-
 async def _run(settings: Settings, policy: PolicyFile) -> None:
     places = folders(settings)
     state_lock.take(places["lock"])
-    storage = await _open(settings, places)
+    storage = await opened(settings, places)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -162,28 +126,6 @@ async def _run(settings: Settings, policy: PolicyFile) -> None:
         pass
     finally:
         await storage.close()
-
-
-async def _open(settings: Settings, places: Mapping[str, Path]) -> Storage:
-    disk = StateDisk(places["ballast"], settings.journal.ballast)
-    # First of all: what follows writes, and on a full disk the ballast makes the room for it.
-    disk.lacking()
-    # Nodes' users go through the first two to what is theirs, and cannot list what else is there.
-    for name, mode in (("notify", 0o711), ("releases", 0o711), ("evidence", 0o700)):
-        places[name].mkdir(parents=True, exist_ok=True)
-        places[name].chmod(mode)
-    releases = FolderReleases(places["releases"])
-    await releases.sweep()
-    return Storage(
-        disk=disk,
-        ring=SegmentRing(places["ring"], kept=settings.journal.ring, make_room=disk.give_up),
-        chronicle=SqliteChronicle(places["chronicle"], settings.journal.age, settings.journal.entries),
-        registry=SqliteRegistry(places["registry"]),
-        releases=releases,
-        audit=Audit(places["audit"]),
-        leftovers=Leftovers(releases, places["evidence"]),
-        folders=(places["lock"].parent, places["ring"]),
-    )
 
 
 async def _serve(

@@ -27,10 +27,10 @@ from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Members, Role, Roles
 from noded.adapters.trials import LauncherTrials
 from noded.adapters.workshop import Bench
+from noded.launch import Launch
 from noded.model.inputs import ApplyRequested, CommandRequested, Input
 from noded.model.instance import Instance
 from noded.model.state import HostState
-from noded.ports import Launch
 from nodespec.host import Paths, Settings
 from tests.fakes.chronicle import FakeChronicle
 from tests.fakes.clock import FakeClock

@@ -8,9 +8,9 @@ import pytest
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.control_exec import exit_code
 from noded.adapters.roles import Role
+from noded.launch import Launch, Ran
 from noded.model.instance import Phase
 from noded.model.instance import Role as Part
-from noded.ports import Launch, Ran
 from tests.adapters.looped import looped
 from tests.adapters.office import Office, code_of, offices, opened
 from tests.runtime.nouns import host, instance, node

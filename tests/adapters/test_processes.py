@@ -16,9 +16,10 @@ from noded.adapters.boot_clock import BootClock
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
 from noded.adapters.processes import LauncherProcesses, _process, _program, _status
+from noded.launch import Launch
 from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
-from noded.ports import Launch, PortError, Unavailable
+from noded.ports import PortError, Unavailable
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
 from tests.fakes.inbox import FakeInbox

@@ -12,8 +12,9 @@ import pytest
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.trials import LONGEST, LauncherTrials
 from noded.adapters.workshop import GRACE, WORKER
+from noded.launch import Launch, Ran
 from noded.model.release import Release
-from noded.ports import Conflict, Launch, NotFound, Ran, Refused, TimedOut
+from noded.ports import Conflict, NotFound, Refused, TimedOut
 from nodespec.release import pack
 from tests.adapters.looped import looped
 from tests.adapters.office import Office, code_of, offices, opened

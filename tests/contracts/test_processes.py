@@ -16,9 +16,10 @@ import pytest
 from noded.adapters.boot_clock import BootClock
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.processes import LauncherProcesses
+from noded.launch import Launch
 from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
-from noded.ports import Conflict, Launch, NotFound, Processes, Refused, TimedOut
+from noded.ports import Conflict, NotFound, Processes, Refused, TimedOut
 from tests.adapters.looped import looped, until
 from tests.e2e.ground import free_ports
 from tests.fakes.inbox import FakeInbox

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import Process
-from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, Ran, Refused, TimedOut
+from noded.ports import Clock, Conflict, Inbox, NotFound, Refused, TimedOut
 
 
 @dataclass

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from noded.adapters.boot_clock import BootClock
+from noded.launch import Launch, Ran
 from noded.model.incident import Attempt, Stage
 from noded.model.inputs import InstanceSilent
 from noded.model.instance import Instance, Phase, Role, Vitals
 from noded.model.liveness import Pressure
 from noded.model.state import HostState, NodeState
-from noded.ports import Launch, Look, Ran, TimedOut, Unavailable
+from noded.ports import Look, TimedOut, Unavailable
 from noded.runtime import liveness
 from noded.runtime.liveness import DOUBT, LEAST, Liveness
 from noded.runtime.questions import Questions

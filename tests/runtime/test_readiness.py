@@ -4,9 +4,10 @@ import asyncio
 import time
 from dataclasses import replace
 
+from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceReady
 from noded.model.instance import Instance, Phase, Role
-from noded.ports import Launch, Ran, Unavailable
+from noded.ports import Unavailable
 from noded.runtime import readiness
 from noded.runtime.questions import Questions
 from nodespec.manifest import Health, Probe

@@ -16,10 +16,11 @@ from noded.adapters.node_logs import NodeLogs
 from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Roles
 from noded.adapters.trials import LauncherTrials
+from noded.launch import Launch
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.instance import Instance
 from noded.model.state import HostState
-from noded.ports import Chronicle, Clock, Inbox, Launch, PortError, Processes, Registry
+from noded.ports import Chronicle, Clock, Inbox, PortError, Processes, Registry
 from nodespec.host import Settings
 
 T = TypeVar("T")

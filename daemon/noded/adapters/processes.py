@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
+from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import FIRST_RUN, Process
-from noded.ports import Clock, Conflict, Inbox, Launch, NotFound, PortError, Ran, Refused, TimedOut
+from noded.ports import Clock, Conflict, Inbox, NotFound, PortError, Refused, TimedOut
 
 KILL_TIME = 5.0
 REAP_TIME = 0.5

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from noded.adapters.releases import FolderReleases
 from noded.adapters.workshop import GRACE, MEMORY, PROCESSES, WORKER, Bench
-from noded.ports import Conflict, Launch, Processes, Ran, Refused, TimedOut
+from noded.launch import Launch, Ran
+from noded.ports import Conflict, Processes, Refused, TimedOut
 
 LONGEST = 600.0
 """Seconds, whatever the manifest allows."""

@@ -16,11 +16,12 @@ from typing import Any
 
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
+from noded.launch import Launch
 from noded.model.actions import Regenerate
 from noded.model.incident import Gate, Report
 from noded.model.inputs import CandidateProposed, RegenerationFailed
 from noded.model.release import Release
-from noded.ports import Clock, Inbox, Launch, PortError
+from noded.ports import Clock, Inbox, PortError
 
 WORKER = "noded-regenerate"
 BUDGET = 180.0

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
+from noded.launch import Launch, launch_of
 from noded.model.actions import (
     Action,
     ActivateInstance,
@@ -38,7 +39,6 @@ from noded.ports import (
     Answers,
     Clock,
     Inbox,
-    Launch,
     Nodes,
     NotFound,
     PortError,
@@ -48,7 +48,6 @@ from noded.ports import (
     Registry,
     Releases,
     Workshop,
-    launch_of,
 )
 from noded.runtime import orders
 from noded.runtime.alarms import Alarms

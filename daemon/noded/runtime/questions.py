@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from noded.launch import Launch
 from noded.model.instance import Instance
 from noded.model.state import NodeState
-from noded.ports import Clock, Conflict, Launch, NotFound, PortError, Probes, Processes, Unavailable
+from noded.ports import Clock, Conflict, NotFound, PortError, Probes, Processes, Unavailable
 from nodespec.manifest import NodeSpec, Probe
 
 AT_ONCE = 64
