@@ -239,6 +239,24 @@ def test_a_release_that_cannot_be_prepared_is_rolled_back_with_its_word(
     assert "the table orders is locked" in host.nodectl("explain", "full").stdout
 
 
+def test_a_new_node_that_cannot_be_prepared_does_not_start_and_says_why(
+    host: Host, follower: Follower
+) -> None:
+    folder = host.folder / "nodes/stuck"
+    folder.mkdir()
+    (folder / "node.toml").write_text(
+        '[node]\nname = "stuck"\nversion = "1.0.0"\nrun = ["/bin/sleep", "60"]\n'
+        'before = [["/bin/sh", "-c", "echo no room for orders; exit 3"], ["/bin/touch", "/tmp/never"]]\n'
+        '[health]\nreadiness = "none"\n'
+    )
+    readable(folder)
+    host.nodectl("apply", "--no-wait", str(folder))
+    node = follower.until("stuck", lambda found: found.get("detail"), "why it does not start")
+    assert "ended with code 3: no room for orders" in node["detail"]
+    assert node.get("instances", []) == []
+    host.nodectl("remove", "-y", "stuck")
+
+
 def test_a_release_without_its_wheels_is_refused(host: Host, shelf: House) -> None:
     """By noded, whoever packed it."""
     folder = lay(host, shelf, "1.2.0")
