@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,8 @@ def test_the_first_nodes_run(machine: Host) -> None:
 def test_nothing_is_missing(host: Host) -> None:
     told = json.loads(host.ask("nodectl", "status", "-o", "json"))["host"]
     assert told["cgroups"] in ("hybrid", "v2")
-    assert told["degraded"] == []
+    # systemd-nspawn has a filter on all of the host, and the launcher says so.
+    assert [note for note in told["degraded"] if not note.startswith("system calls: ")] == []
     assert told["proxy_up"]
     assert told["launcher_up"]
 
@@ -126,13 +128,16 @@ def fields(host: Host, pid: int) -> dict[str, str]:
 
 def test_a_node_has_the_limits_of_its_manifest(host: Host) -> None:
     instance, pid = host.status()["hog"].popitem()
-    memory = host.path(f"/sys/fs/cgroup/memory/noded.slice/{HOLDER}/{instance}")
-    assert (memory / "memory.limit_in_bytes").read_text().strip() == str(48 * 1024**2)
-    quota = Path(str(memory).replace("/cgroup/memory/", "/cgroup/cpu/")) / "cpu.cfs_quota_us"
-    assert quota.read_text().strip() == "50000"
-    most = Path(str(memory).replace("/cgroup/memory/", "/cgroup/pids/")) / "pids.max"
-    assert most.read_text().strip() == "40"
-    assert str(pid) in (memory / "cgroup.procs").read_text().split()
+    assert group(host, "memory", instance, "memory.limit_in_bytes") == [str(48 * 1024**2)]
+    assert group(host, "cpu", instance, "cpu.cfs_quota_us") == ["50000"]
+    assert group(host, "pids", instance, "pids.max") == ["40"]
+    for controller in ("unified", "memory", "cpu", "pids"):
+        assert str(pid) in group(host, controller, instance, "cgroup.procs")
+
+
+def group(host: Host, controller: str, instance: str, file: str) -> list[str]:
+    """The words of a file, read inside: processes have other numbers there."""
+    return host.ask("cat", f"/sys/fs/cgroup/{controller}/noded.slice/{HOLDER}/{instance}/{file}").split()
 
 
 # Every end of every unit, in every order, with nodes running.
@@ -146,7 +151,7 @@ def test_no_end_of_a_service_ends_a_node(host: Host, how: str, order: tuple[str,
         end(host, unit, how)
         assert [name for name, pid in before.items() if not alive(host, pid)] == [], unit
         host.run("systemctl", "daemon-reload")
-        wait_for(lambda unit=unit: is_active(host, unit), f"{unit} to be active", 60.0, 0.1)  # type: ignore[misc]
+        wait_for(partial(is_active, host, unit), f"{unit} to be active", 60.0, 0.1)
     keeps(host, before)
     wait_for(lambda: fetch(host) == "200", "an answer through the proxy", 60.0, 0.3)
 
@@ -251,8 +256,8 @@ def test_out_of_memory_is_told_as_such_and_harms_nobody_else(host: Host) -> None
 
 
 def test_stop_leaves_no_process_of_a_node_that_clings(host: Host) -> None:
-    (group,) = host.path(f"/sys/fs/cgroup/unified/noded.slice/{HOLDER}").glob("brood.*")
-    members = (group / "cgroup.procs").read_text().split()
+    (brood,) = host.status()["brood"]
+    members = group(host, "unified", brood, "cgroup.procs")
     assert len(members) >= 4
     host.run("nodectl", "stop", "brood")
     wait_for(lambda: not any(alive(host, int(pid)) for pid in members), "the brood to be gone", 60.0, 0.2)
