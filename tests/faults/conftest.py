@@ -11,6 +11,19 @@ from tests.e2e.follow import Follower
 from tests.e2e.host import Host
 from tests.e2e.traffic import Traffic
 
+TOLD = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture(scope="session")
+def told(pytestconfig: pytest.Config) -> dict[str, str]:
+    """What is told at the end of the run, also when all is well: seeds above all."""
+    return pytestconfig.stash.setdefault(TOLD, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, text in config.stash.get(TOLD, {}).items():
+        terminalreporter.write_line(f"{name}: {text}")
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
