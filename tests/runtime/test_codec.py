@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noded.model.actions import Action, KillInstance, StartInstance, WakeAt
-from noded.model.inputs import Booted, Input, InstanceStarted, Sampled, Woken
-from noded.model.instance import Process
+from noded.model.inputs import Booted, Input, InstanceStarted, Reading, Sampled, Woken
+from noded.model.instance import Process, Vitals
 from noded.model.state import HostState, NodeState
 from noded.model.trend import Trend
 from noded.runtime import codec
@@ -129,6 +129,31 @@ BAD_TAGS = [
 def test_a_tag_that_is_none_is_refused(text: str) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         codec.load_tagged(Input, text)
+
+
+READING = Reading("a.1", "a", Vitals(7, 0.25, 3, 2, 0.001, 0.5))
+
+
+def test_readings_are_rows_without_names_and_come_back_equal() -> None:
+    text = codec.dump_tagged(Sampled(1.0, (READING,)))
+    assert text == '["Sampled",{"at":1.0,"readings":[["a.1","a",[7,0.25,3,2,0.001,0.5]]]}]'
+    assert codec.load_tagged(Input, text) == Sampled(1.0, (READING,))
+
+
+def test_readings_of_older_builds_are_read() -> None:
+    """Tables with names, and rows from before a field was added at the end."""
+    table = '{"instance":"a.1","node":"a","vitals":{"memory":7,"cpu":0.25}}'
+    for text in (table, '["a.1","a",[7,0.25]]'):
+        found = codec.load_tagged(Input, f'["Sampled",{{"at":1,"readings":[{text}]}}]')
+        assert found == Sampled(1.0, (Reading("a.1", "a", Vitals(7, 0.25)),))
+
+
+@pytest.mark.parametrize(
+    "row", ["[]", '["a.1"]', '["a.1","a",[1,2,3,4,5,6,7,8,9]]', '["a.1","a",["7"]]', "7"]
+)
+def test_a_row_that_does_not_fit_is_refused(row: str) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        codec.load_tagged(Input, f'["Sampled",{{"at":1.0,"readings":[{row}]}}]')
 
 
 def test_members_of_a_union_are_told_apart() -> None:

@@ -290,6 +290,15 @@ IRREVERSIBLE = (
 )
 """What changes the world for good: written down and synced before it is done."""
 
+
+def irreversible(action: Action) -> bool:
+    """A route without a canary's share is none of it: the proxy is told anew whenever it or noded starts, and
+    the proxy ends with the machine."""
+    if isinstance(action, InstallRoute):
+        return action.route.share > 0.0
+    return isinstance(action, IRREVERSIBLE)
+
+
 RECORDED = (Regenerate, RecordRelease, RecordNode, ForgetNode)
 """What is not done while decisions cannot be written down: nothing of it keeps a process alive."""
 

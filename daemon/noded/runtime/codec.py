@@ -13,12 +13,19 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from noded.model.inputs import Reading
+from noded.model.instance import Vitals
+from noded.model.route import Traffic
+
 T = TypeVar("T")
+ROWS = (Reading, Vitals, Traffic)
+"""What comes many times a second is written without the names of its fields, in their order; a field that an
+older build did not know is missing at the end."""
 
 
 def dump(value: object) -> str:
     """One line of JSON."""
-    return json.dumps(_plain(value), separators=(",", ":"))
+    return _encoded(value)
 
 
 def load(shape: type[T], text: str) -> T:
@@ -27,7 +34,7 @@ def load(shape: type[T], text: str) -> T:
 
 
 def dump_tagged(value: object) -> str:
-    return json.dumps([type(value).__name__, _plain(value)], separators=(",", ":"))
+    return _encoded((type(value).__name__, value))
 
 
 def load_tagged(union: Any, text: str) -> Any:
@@ -51,18 +58,22 @@ def _hints(shape: type) -> Mapping[str, Any]:
     return get_type_hints(shape)
 
 
-def _plain(value: Any) -> Any:
+def _table(value: Any) -> Any:
+    """What the encoder does not know by itself. It takes a list for a tuple, so a list is looked for here."""
+    if is_dataclass(value):
+        shape = cast(type, type(value))
+        held = tuple(getattr(value, name) for name in _names(shape))
+        if list in map(type, held):
+            raise TypeError(f"cannot write a {shape.__name__} with a list: not a value of the model")
+        return held if shape in ROWS else dict(zip(_names(shape), held, strict=True))
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _names(cast(type, type(value)))}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return dict(value)
     raise TypeError(f"cannot write a {type(value).__name__}: not a value of the model")
+
+
+_encoded = json.JSONEncoder(separators=(",", ":"), default=_table, check_circular=False).encode
 
 
 def _built(shape: Any, value: Any) -> Any:
@@ -74,6 +85,8 @@ def _built(shape: Any, value: Any) -> Any:
         return tuple(_items(inner, _held(list, value)))
     if origin is not None and issubclass(origin, Mapping):
         return {key: _built(inner[1], item) for key, item in _held(dict, value).items()}
+    if shape in ROWS and type(value) is list:
+        return shape(*_row(tuple(_hints(shape).values()), value))
     if is_dataclass(shape):
         hints = _hints(cast(type, shape))
         return cast(type, shape)(
@@ -95,3 +108,9 @@ def _items(inner: tuple[Any, ...], value: Iterable[Any]) -> Iterable[Any]:
     if len(inner) == 2 and inner[1] is Ellipsis:
         return (_built(inner[0], item) for item in value)
     return (_built(shape, item) for shape, item in zip(inner, value, strict=True))
+
+
+def _row(hints: tuple[Any, ...], value: list[Any]) -> Iterable[Any]:
+    if len(value) > len(hints):
+        raise TypeError(f"expected at most {len(hints)} values, found {len(value)}")
+    return (_built(hint, item) for hint, item in zip(hints, value, strict=False))

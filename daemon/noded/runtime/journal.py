@@ -94,9 +94,7 @@ class Segment:
 
 
 def header(build: str, at: float, state: HostState) -> str:
-    return json.dumps(
-        {"build": build, "at": at, "state": json.loads(codec.dump(state))}, separators=(",", ":")
-    )
+    return f'{{"build":{json.dumps(build)},"at":{json.dumps(at)},"state":{codec.dump(state)}}}'
 
 
 def read_segment(text: str) -> Segment:

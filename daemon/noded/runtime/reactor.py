@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from noded.model.actions import IRREVERSIBLE, RECORDED, ROUTINE, Action
+from noded.model.actions import RECORDED, ROUTINE, Action, irreversible
 from noded.model.inputs import ActionFailed, DiskFilled, Input
 from noded.model.state import HostState
 from noded.policy.decide import decide
@@ -61,7 +61,7 @@ class Reactor:
             self.state, decided = decide(self.state, fact)
             self._journal.note(before, fact, decided)
             actions += decided
-        if any(isinstance(action, IRREVERSIBLE) for action in actions):
+        if any(irreversible(action) for action in actions):
             await self._journal.sync()
         else:
             self._journal.flush()
