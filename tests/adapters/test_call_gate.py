@@ -11,13 +11,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.audit import Asked
+from noded.adapters.call_gate import Gate, _Call
 from noded.adapters.control_server import control_server
+from noded.adapters.peercred import Caller
 from noded.adapters.roles import Members, Role
+from noded.model.incident import Record
 from noded.ports import Entry
 from tests.adapters.looped import looped
 from tests.adapters.office import Office, code_of, offices, opened, outcomes_of
 from tests.adapters.sdk import wait
-from tests.runtime.nouns import host, instance, node
+from tests.fakes.clock import FakeClock
+from tests.runtime.nouns import host, incident, instance, node
 
 ME = os.geteuid()
 needs_root = pytest.mark.skipif(ME != 0, reason="taking other uids needs root")
@@ -117,6 +121,37 @@ async def test_a_flood_of_denied_calls_is_one_line(office: Office) -> None:
             order = pb.CommandRequest(verb=pb.VERB_STOP, node=f"n{number}")
             assert (await code_of(stub.Command(order, timeout=5)))[0] == "PERMISSION_DENIED"
     assert await told(office) == [("viewer", "Command", "denied: needs operator")]
+
+
+@looped
+async def test_thousands_of_callers_flood_the_audit_with_thirty_lines_an_hour(office: Office) -> None:
+    clock = FakeClock()
+    gate = Gate(office.roles, office.audit, clock, "policy.toml")
+    for number in range(200):
+        for what in ("Command", "Exec"):
+            who = Caller(100_000 + number, 1, 1)
+            gate.note(_Call(gate, who, "", "viewer", what, what, Role.ADMIN), "denied: needs admin", what)
+    assert len(await told(office)) == 30
+    clock.advance(3601)
+    gate.note(_Call(gate, Caller(7, 1, 1), "", "viewer", "Exec", "Exec", Role.ADMIN), "denied: x", "Exec")
+    assert len(await told(office)) == 31
+
+
+@looped
+async def test_a_viewer_does_not_read_code_that_was_made(office: Office) -> None:
+    office.state = host(node("catalog", healing=Record(incident(), (incident(),))), node("basket"))
+    async with opened(office) as stub:
+        for role, diffs in ((Role.VIEWER, ["", ""]), (Role.OPERATOR, ["-a\n+b\n"] * 2)):
+            office.roles.given = role
+            whole = await stub.GetStatus(pb.GetStatusRequest(), timeout=5)
+            watched = stub.WatchStatus(pb.WatchStatusRequest(), timeout=5)
+            for nodes in (whole.nodes, (await watched.read()).nodes):
+                basket, catalog = nodes
+                shown = [catalog.incident, *catalog.past_incidents]
+                assert [each.regeneration.diff for each in shown] == diffs
+                assert catalog.incident.regeneration.diff_lines == 7
+                assert not basket.HasField("incident")
+            watched.cancel()
 
 
 @looped

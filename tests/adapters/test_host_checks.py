@@ -107,6 +107,14 @@ async def test_ports_that_nobody_has_bound_and_those_that_others_have(office: Of
 
 
 @looped
+async def test_ports_that_an_outgoing_connection_may_take(office: Office) -> None:
+    nodes = NodesPart(ports=(40_000, 40_099), sockets=((8200, 8231),))
+    check = (await found(replace(office.desk, settings=settings(office, nodes=nodes))))["outgoing ports"]
+    assert (check.result, "40000-40099" in check.found, "8200" in check.found) == ("warning", True, False)
+    assert "ip_local_reserved_ports=40000-40099" in check.advice
+
+
+@looped
 async def test_users_and_groups_that_are_not_there(office: Office) -> None:
     office.members = Members(("*",), ("user:nobody-of-that-name", "uid:77"), ("group:root",))
     checks = [check for check in await host_checks.checked(office.desk) if check.name == "roles"]

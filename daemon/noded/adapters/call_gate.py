@@ -6,6 +6,7 @@ the audit for whatever changes something or reads what is protected.
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -20,10 +21,15 @@ from noded.adapters.peercred import Caller, Context, Handler, caller
 from noded.adapters.roles import WHOLE, Role, Roles, needed
 from noded.ports import Clock
 
+log = logging.getLogger("noded")
+
 FIRST_MESSAGE = 10.0
 """Seconds that a caller has to say what it wants to send."""
 ONCE_PER = 60.0
-"""Seconds in which what is read or denied again and again is one line: nobody floods others' lines out."""
+"""Seconds in which what is read again and again is one line: nobody floods others' lines out."""
+DENIED_ONCE_PER = 3600.0
+MOST_DENIED = 30
+"""Lines in an hour about what was denied, to all callers together: one person may have thousands of uids."""
 MOST_RECENT = 1000
 LASTING = ("Exec", "RunTests")
 """Noted also when they begin: what they do is done whether or not anybody hears of the end."""
@@ -46,6 +52,8 @@ class Gate(grpc.aio.ServerInterceptor):
     """Path of policy.toml, for people who are denied something."""
     patience: float = FIRST_MESSAGE
     _recent: dict[tuple[int, str], float] = field(default_factory=dict)
+    _denied: list[float] = field(default_factory=list)
+    """When lines about denied calls were written, in the last hour."""
 
     async def intercept_service(
         self,
@@ -123,15 +131,26 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def note(self, call: "_Call", answer: str, what: str) -> None:
         now, denied = self.clock.now(), answer.startswith("denied")
-        if denied or call.need <= Role.VIEWER:
+        if denied:
             # What is denied is told apart by the call's name alone: the rest is the caller's to choose.
-            key = (call.who.uid, call.name if denied else what)
-            if now - self._recent.get(key, -ONCE_PER) < ONCE_PER:
+            self._denied = [at for at in self._denied if now - at < DENIED_ONCE_PER]
+            if not self._first_in(DENIED_ONCE_PER, (call.who.uid, call.name), now):
                 return
-            if len(self._recent) >= MOST_RECENT:
-                self._recent.clear()
-            self._recent[key] = now
+            if len(self._denied) >= MOST_DENIED:
+                log.warning("audit: not kept, too many in an hour: %s: %s: %s", call.who, what, answer)
+                return
+            self._denied.append(now)
+        elif call.need <= Role.VIEWER and not self._first_in(ONCE_PER, (call.who.uid, what), now):
+            return
         self.audit.note(Asked(now, call.user, call.who.uid, call.who.pid, call.role, what, answer))
+
+    def _first_in(self, seconds: float, key: tuple[int, str], now: float) -> bool:
+        if now - self._recent.get(key, -seconds) < seconds:
+            return False
+        if len(self._recent) >= MOST_RECENT:
+            self._recent.clear()
+        self._recent[key] = now
+        return True
 
 
 @dataclass(slots=True)

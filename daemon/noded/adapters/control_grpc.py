@@ -21,7 +21,7 @@ from noded.adapters import (
 )
 from noded.adapters.apply_plan import changes
 from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
-from noded.adapters.control_status import audit_entry, host_status, node_status
+from noded.adapters.control_status import audit_entry, host_status, node_status, without_code
 from noded.adapters.peercred import caller
 from noded.adapters.roles import WHOLE
 from noded.model.capacity import peak
@@ -129,7 +129,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             await refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
         whole = await self._sees_whole(context)
         return pb.GetStatusResponse(
-            host=host_status(state, self._desk.facts()), nodes=self._nodes(state, request.node, whole=whole)
+            host=host_status(state, self._desk.facts()),
+            nodes=self._nodes(state, request.node, whole=whole, manifest=whole),
         )
 
     async def WatchStatus(
@@ -137,12 +138,13 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
     ) -> AsyncIterator[pb.WatchStatusResponse]:
         if request.node and request.node not in self._desk.view().nodes:
             await refuse(context, grpc.StatusCode.NOT_FOUND, f"no such node: {request.node[:40]}")
+        whole = await self._sees_whole(context)
         while True:
             changed = self._desk.changed()
             state = self._desk.view()
             yield pb.WatchStatusResponse(
                 host=host_status(state, self._desk.facts()),
-                nodes=self._nodes(state, request.node, whole=False),
+                nodes=self._nodes(state, request.node, whole=whole, manifest=False),
             )
             await changed.wait()
             # Several decisions in a moment are one picture to a person.
@@ -201,14 +203,12 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
     async def _sees_whole(self, context: Any) -> bool:
         return await self._desk.roles.of(caller(context)) >= WHOLE
 
-    def _nodes(self, state: HostState, name: str, *, whole: bool) -> Sequence[pb.NodeStatus]:
+    def _nodes(self, state: HostState, name: str, *, whole: bool, manifest: bool) -> Sequence[pb.NodeStatus]:
         at = self._desk.clock.now()
-        if name:
-            node = state.nodes.get(name)
-            if node is None:
-                return ()
-            return (node_status(node, at, self._manifest(node.release.digest) if whole else ""),)
-        return [node_status(node, at) for _, node in sorted(state.nodes.items())]
+        nodes = [node for _, node in sorted(state.nodes.items()) if name in ("", node.name)]
+        texts = [self._manifest(node.release.digest) if manifest and name else "" for node in nodes]
+        shown = [node_status(node, at, text) for node, text in zip(nodes, texts, strict=True)]
+        return shown if whole else [without_code(each) for each in shown]
 
     def _manifest(self, digest: str) -> str:
         try:

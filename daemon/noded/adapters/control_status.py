@@ -91,6 +91,14 @@ def node_status(node: NodeState, at: float, manifest: str = "") -> pb.NodeStatus
     )
 
 
+def without_code(status: pb.NodeStatus) -> pb.NodeStatus:
+    """As those see it who may not read what nodes are made of."""
+    for incident in (*([status.incident] if status.HasField("incident") else ()), *status.past_incidents):
+        if incident.HasField("regeneration"):
+            incident.regeneration.ClearField("diff")
+    return status
+
+
 def _condition(node: NodeState) -> tuple[str, str]:
     if node.desired is not Desired.RUNNING:
         if node.instances:

@@ -191,21 +191,25 @@ def _ports(desk: Desk) -> Iterator[Found]:
     taken = sorted(port for port in bound - mine if first <= port <= last)
     wrong = f"others listen on {_some(taken)} of {first}-{last}" if taken else ""
     yield _judged("instance ports", wrong, f"{first}-{last} are free", "move them, or [nodes] ports")
-    yield from _ephemeral(first, last)
+    yield _outgoing(desk)
 
 
-def _ephemeral(first: int, last: int) -> Iterator[Found]:
-    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    wrong = (
-        f"outgoing connections use {low}-{high}, [nodes] ports {first}-{last}"
-        if low <= last and first <= high
-        else ""
-    )
-    advice = f"sysctl net.ipv4.ip_local_reserved_ports={first}-{last}"
-    reserved = Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text()
-    if any(int(a) <= first and last <= int(b or a) for a, b in re.findall(r"(\d+)(?:-(\d+))?", reserved)):
-        wrong = ""
-    yield _judged("outgoing ports", wrong, f"{low}-{high}, apart from those of nodes", advice)
+def _outgoing(desk: Desk) -> Found:
+    """An outgoing connection may have taken the port of a node that is about to start."""
+    folder = Path("/proc/sys/net/ipv4")
+    low, high = map(int, (folder / "ip_local_port_range").read_text().split())
+    kept = re.findall(r"(\d+)(?:-(\d+))?", (folder / "ip_local_reserved_ports").read_text())
+    reserved = [(int(one), int(other or one)) for one, other in kept]
+    nodes, proxy = desk.settings.nodes, desk.settings.proxy
+    open_to_all = [
+        f"{first}-{last}"
+        for first, last in (nodes.ports, *nodes.sockets, *proxy.ports)
+        if low <= last and first <= high and not any(a <= first and last <= b for a, b in reserved)
+    ]
+    text = ",".join(open_to_all)
+    wrong = f"outgoing connections use {low}-{high}, which shares ports with {text}" if text else ""
+    advice = f"sysctl -w net.ipv4.ip_local_reserved_ports={text}"
+    return _judged("outgoing ports", wrong, f"{low}-{high}, apart from those of nodes", advice)
 
 
 def _listening() -> Iterator[int]:
