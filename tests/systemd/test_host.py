@@ -16,11 +16,24 @@ import pytest
 
 from tests.e2e.ground import wait_for
 from tests.systemd import packages
+from tests.systemd.looks import (
+    HOLDER,
+    alive,
+    drop_in,
+    dynamic,
+    fetch,
+    fields,
+    group,
+    is_active,
+    keeps,
+    outside,
+    pids,
+    sleeper,
+)
 from tests.systemd.nspawn import Host
 
 pytestmark = pytest.mark.systemd
 
-HOLDER = "noded-nodes.service"
 SERVICES = ("noded-launcher.service", "noded-proxy.service", "noded.service")
 ORDERS = list(itertools.permutations(SERVICES))
 NODES = ("catalog", "ticker", "hog", "brood")
@@ -39,34 +52,6 @@ def host(machine: Host) -> Host:
     return machine
 
 
-def pids(host: Host) -> dict[str, int]:
-    return {name: pid for instances in host.status().values() for name, pid in instances.items()}
-
-
-def alive(host: Host, pid: int) -> bool:
-    return host.path(f"/proc/{pid}/stat").exists()
-
-
-def same(host: Host, before: dict[str, int]) -> bool:
-    """Also those that noded has not adopted yet are looked at, by pid."""
-    return all(alive(host, pid) for pid in before.values()) and pids(host) == before
-
-
-def keeps(host: Host, before: dict[str, int]) -> None:
-    gone = [name for name, pid in before.items() if not alive(host, pid)]
-    assert gone == []
-    wait_for(lambda: same(host, before), f"noded to tell {before}", 60.0, 0.3)
-
-
-def is_active(host: Host, unit: str) -> bool:
-    return host.show(unit, "ActiveState") == "active"
-
-
-def fetch(host: Host) -> str:
-    ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8100/healthz', timeout=5).status)"
-    return host.run("python3", "-c", ask, check=False).stdout.strip()
-
-
 # Installing.
 
 
@@ -77,6 +62,9 @@ def test_installs_and_starts(machine: Host) -> None:
         assert is_active(machine, unit), machine.ask("systemctl", "status", "--no-pager", unit)
         assert machine.ask("systemctl", "is-enabled", unit) == "enabled"
     assert machine.ask("systemctl", "--failed", "--plain", "--no-legend") == ""
+
+    # Some nodes here do not listen to TERM, and 45 s each time are long.
+    drop_in(machine, "/etc", HOLDER, "TimeoutStopSec=4")
 
 
 def test_the_first_nodes_run(machine: Host) -> None:
@@ -121,11 +109,6 @@ def test_a_node_inherits_nothing_it_must_not(host: Host) -> None:
         assert (place / "oom_score_adj").read_text() == "0\n", name
 
 
-def fields(host: Host, pid: int) -> dict[str, str]:
-    lines = host.path(f"/proc/{pid}/status").read_text().splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
 def test_a_node_has_the_limits_of_its_manifest(host: Host) -> None:
     instance, pid = host.status()["hog"].popitem()
     assert group(host, "memory", instance, "memory.limit_in_bytes") == [str(48 * 1024**2)]
@@ -133,11 +116,6 @@ def test_a_node_has_the_limits_of_its_manifest(host: Host) -> None:
     assert group(host, "pids", instance, "pids.max") == ["40"]
     for controller in ("unified", "memory", "cpu", "pids"):
         assert str(pid) in group(host, controller, instance, "cgroup.procs")
-
-
-def group(host: Host, controller: str, instance: str, file: str) -> list[str]:
-    """The words of a file, read inside: processes have other numbers there."""
-    return host.ask("cat", f"/sys/fs/cgroup/{controller}/noded.slice/{HOLDER}/{instance}/{file}").split()
 
 
 # Every end of every unit, in every order, with nodes running.
@@ -190,29 +168,6 @@ def test_the_sleeper_of_the_holder_killed(host: Host) -> None:
     assert sleeper(host)
 
 
-def sleeper(host: Host) -> int:
-    found = host.ask("systemctl", "status", "--no-pager", "--full", "--lines=0", HOLDER)
-    told = re.search(r"(\d+) sleep infinity", found)
-    return int(told[1]) if told else 0
-
-
-def outside(host: Host, pid: int) -> int:
-    """A process of the host as this machine numbers it."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            text = status.read_text()
-        except OSError:
-            continue
-        inner = re.search(r"^NSpid:\t(\d+)\t(\d+)$", text, re.MULTILINE)
-        if inner and int(inner[2]) == pid and _below(int(inner[1]), host.leader):
-            return int(inner[1])
-    raise ProcessLookupError(pid)
-
-
-def _below(pid: int, leader: int) -> bool:
-    return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{leader}/ns/pid")
-
-
 @pytest.mark.parametrize("verb", ["daemon-reload", "daemon-reexec"])
 def test_systemd_itself_reloaded(host: Host, verb: str) -> None:
     before = pids(host)
@@ -227,18 +182,14 @@ def test_systemd_itself_reloaded(host: Host, verb: str) -> None:
 
 def test_a_stopped_noded_is_replaced_and_nodes_live(host: Host) -> None:
     before = pids(host)
-    drop_in = host.path("/run/systemd/system/noded.service.d/watchdog.conf")
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text("[Service]\nWatchdogSec=4\n")
-    host.run("systemctl", "daemon-reload")
+    drop_in(host, "/run", "noded.service", "WatchdogSec=4")
     host.run("systemctl", "restart", "noded.service")
     was = host.show("noded.service", "MainPID")
     host.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "noded.service")
     wait_for(lambda: host.show("noded.service", "MainPID") not in (was, "0"), "another noded", 60.0, 0.2)
     assert "watchdog" in host.ask("journalctl", "--no-pager", "--unit=noded.service", "--lines=40").lower()
     keeps(host, before)
-    drop_in.unlink()
-    host.run("systemctl", "daemon-reload")
+    drop_in(host, "/run", "noded.service", "WatchdogSec=30")
     host.run("systemctl", "restart", "noded.service")
 
 
@@ -291,12 +242,6 @@ def test_stopping_the_holder_stops_all(host: Host, before_it: list[str]) -> None
         assert not is_active(host, "noded.service")
         time.sleep(0.2)
     assert dynamic(host) == []
-
-
-def dynamic(host: Host) -> list[str]:
-    """Processes of the users that only nodes have."""
-    lines = host.ask("ps", "-e", "-o", "uid=,pid=,args=").splitlines()
-    return [line for line in lines if 70_000 <= int(line.split()[0]) < 80_000]
 
 
 def test_restarting_the_holder_brings_all_anew(host: Host) -> None:
