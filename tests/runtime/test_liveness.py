@@ -20,7 +20,7 @@ from noded.model.state import HostState, NodeState
 from noded.ports import Look, TimedOut, Unavailable
 from noded.runtime import liveness
 from noded.runtime.liveness import DOUBT, LEAST, Liveness
-from noded.runtime.questions import Questions
+from noded.runtime.questions import LATE, Questions
 from nodespec.manifest import Health, Probe, Rung
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
@@ -153,18 +153,35 @@ async def test_one_that_lived_on_without_noded_has_time_to_speak() -> None:
 
 @looped
 async def test_when_noded_itself_stood_still_nobody_is_silent() -> None:
-    world = Watching(sdk("lives"), sdk("stopped"))
-    async with world.watching(beats=("lives.1", "stopped.1")):
+    """As when the host slept: who stood still with it speaks a little later than noded wakes."""
+    world = Watching(sdk("lives"), sdk("stopped"), asked("web"))
+    world.probes.good.add(("unix:/web", "/healthz"))
+    async with world.watching():
         await asyncio.sleep(0.3)
         time.sleep(LEAST + 0.5)  # noqa: ASYNC251 - a loop that is late is the subject
         back = world.held.clock.now()
-        await asyncio.sleep(0.5)
-        assert world.silent() == []
-        world.nodes.forget("stopped.1")
-        world.nodes.listen("stopped", "stopped.1")
-        await wait(lambda: world.silent("stopped.1"), "silence")
-        assert world.silent("stopped.1")[0].at - back > DOUBT
-        assert world.silent("lives.1") == []
+        await asyncio.sleep(0.8)
+        world.nodes.beat("lives.1", UID)
+        await wait(lambda: world.silent(), "silence")
+        assert world.silent()[0].at - back > DOUBT
+    assert {fact.instance for fact in world.silent()} == {"stopped.1"}
+
+
+@looped
+async def test_a_question_that_we_held_up_ourselves_says_nothing() -> None:
+    class Held(FakeProbes):
+        async def responds(self, address: str, uid: int, path: str, timeout: float) -> bool:
+            self.asked.append((address, path))
+            time.sleep(timeout + LATE + 0.05)  # noqa: ASYNC251 - a loop that is late is the subject
+            return False
+
+    world = Watching(asked("web"))
+    world.probes = Held()
+    world.questions = Questions(world.held.clock, world.probes, world.processes, world.inside)
+    world.liveness = world.made()
+    async with world.watching():
+        await wait(lambda: len(world.probes.asked) > 5, "questions")
+    assert world.silent() == []
 
 
 STEPS = [

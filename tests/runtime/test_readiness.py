@@ -133,9 +133,11 @@ async def test_a_launcher_that_is_away_is_waited_for() -> None:
 
     held = Held(host(node("a", starting("a.1"), spec=spec("a", health=Health(Probe.EXEC, command=CHECK)))))
     world = Asked(held)
-    questions = Questions(held.clock, world.probes, Away(held.inbox, held.clock), world.inside)
+    away = Away(held.inbox, held.clock)
+    questions = Questions(held.clock, world.probes, away, world.inside)
     async with held.watching(readiness.watch, questions):
         await wait(lambda: held.inbox.facts, "readiness")
+    assert len(away.ran) == 2
 
 
 @looped
