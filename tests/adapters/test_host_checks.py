@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -145,6 +146,13 @@ async def test_what_the_host_cannot_do_and_what_is_wrong_with_it(office: Office)
     )
     assert (checks["degraded"].result, checks["degraded"].found) == ("warning", "no io limits")
     assert (checks["alarm"].result, checks["alarm"].found) == ("failed", "the audit cannot be written")
+
+
+@looped
+async def test_open_files(office: Office) -> None:
+    check = (await found(office.desk))["limits"]
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert check.found.startswith(f"{soft} open files" if soft >= host_checks.FILES else f"at most {soft}")
 
 
 @looped
