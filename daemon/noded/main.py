@@ -280,12 +280,14 @@ async def _found_launcher(processes: LauncherProcesses, stopping: asyncio.Event)
 
 
 async def _keep_in_touch(launcher: LauncherSocket, processes: LauncherProcesses) -> None:
-    """A launcher that was restarted is found again also while there is nothing to ask of it."""
+    """A launcher that was restarted is found again, and what it was to clear up is asked for again."""
     while True:
         await asyncio.sleep(LAUNCHER_WAIT)
         if not launcher.connected:
             with suppress(PortError):
                 await processes.hello()
+        if launcher.connected:
+            await processes.remove_left()
 
 
 async def _booted(

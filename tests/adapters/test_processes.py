@@ -153,6 +153,21 @@ async def test_an_end_without_a_launcher_is_unknown(own: Lab) -> None:
             await here.processes.kill(order.instance)
 
 
+@looped
+async def test_what_a_launcher_that_was_away_could_not_clear_up_is_cleared_up_later(own: Lab) -> None:
+    async with noded(own) as here:
+        order = launch(*SLEEP)
+        await here.processes.start(order)
+        await asyncio.to_thread(own.end)
+        with pytest.raises(PortError):
+            await here.processes.remove(order.instance)
+        await here.processes.remove_left()
+        await asyncio.to_thread(own.start)
+        assert [found.instance for found in await here.processes.observe()] == [order.instance]
+        await here.processes.remove_left()
+        assert await here.processes.observe() == ()
+
+
 @needs_limits
 @looped
 async def test_out_of_memory_is_told_as_that(shared: Lab) -> None:

@@ -16,7 +16,7 @@ from noded.adapters.proc import start_time
 from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import FIRST_RUN, Process
-from noded.ports import Clock, Conflict, Inbox, NotFound, PortError, Refused, TimedOut
+from noded.ports import Clock, Conflict, Inbox, NotFound, PortError, Refused, TimedOut, Unavailable
 
 KILL_TIME = 5.0
 REAP_TIME = 0.5
@@ -38,6 +38,8 @@ class LauncherProcesses:
         self._group = group
         self._known: set[str] = set()
         """Those whose end was told or will be."""
+        self._left: set[str] = set()
+        """Those that a launcher which was away could not clear up."""
         # What an earlier noded had run may still be under way: another time, another number.
         self._runs = itertools.count(FIRST_RUN + int(clock.now() * 10) % RUNS)
 
@@ -116,9 +118,21 @@ class LauncherProcesses:
 
     async def remove(self, instance: str) -> None:
         self._known.discard(instance)
-        with contextlib.suppress(NotFound):
+        try:
             await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
             await self._launcher.ask("remove", instance=instance)
+        except (Unavailable, TimedOut, Conflict):
+            self._left.add(instance)
+            raise
+        except NotFound:
+            pass
+        self._left.discard(instance)
+
+    async def remove_left(self) -> None:
+        """Clear up what could not be cleared up while the launcher was away."""
+        for instance in sorted(self._left):
+            with contextlib.suppress(PortError):
+                await self.remove(instance)
 
     async def observe(self) -> tuple[Observed, ...]:
         result = await self._launcher.ask("list")
