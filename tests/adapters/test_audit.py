@@ -118,6 +118,24 @@ async def test_the_newest_line_cannot_go_unseen_while_noded_runs(tmp_path: Path)
 
 
 @looped
+async def test_neither_can_all_of_them(tmp_path: Path) -> None:
+    audit = noted(tmp_path, 3)
+    await audit.read(1)
+    (tmp_path / "000001.jsonl").unlink()
+    assert (await whats(audit))[0] == []
+    assert audit.alarm == "the audit's chain is broken: the last line was changed or taken away"
+    audit.close()
+
+
+@looped
+async def test_half_a_character_of_a_users_name_is_no_reason_to_lose_a_line(tmp_path: Path) -> None:
+    audit = noted(tmp_path, 0)
+    audit.note(replace(ONE, who="a\udcff"))
+    assert (await audit.read(1)).entries[0].who == "a\udcff"
+    audit.close()
+
+
+@looped
 async def test_the_hash_of_each_line_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         audit = noted(tmp_path, 2)

@@ -23,6 +23,7 @@ LINES = 2000
 FILES = 10
 AGE = 400 * 86_400.0
 LONGEST_LINE = 4096
+UNWRITTEN = "the audit cannot be written"
 NOTHING = "0" * 64
 """Where the first line of all hangs."""
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -87,17 +88,17 @@ class Audit:
                 self._last = _hash(lines[-1])
         if names:
             self._number = int(names[-1].partition(".")[0])
-        self.alarm = self._read(0).broken
+        self._read(0)
 
     def _write(self, asked: Asked) -> None:
-        line = json.dumps({**asdict(asked), "before": self._last}, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps({**asdict(asked), "before": self._last}).encode() + b"\n"
         try:
             self._append(line, asked.at)
         except OSError as error:
-            self.alarm = f"the audit cannot be written: {error.strerror}"
+            self.alarm = f"{UNWRITTEN}: {error.strerror}"
             log.error("audit lost: %s %s: %s: %s", asked.who, asked.what, asked.answer, error)
             return
-        if self.alarm.startswith("the audit cannot"):
+        if self.alarm.startswith(UNWRITTEN):
             self.alarm = ""
         self._last = _hash(line)
         log.info("audit: %s: %s: %s [%s]", asked.who, asked.what, asked.answer, self._last[:16])
@@ -144,10 +145,12 @@ class Audit:
             if before and told != before:
                 broken = broken or f"before {place} a line was changed or taken away"
             before = _hash(line)
-        if before not in ("", self._last):
+        if (before or NOTHING) != self._last:
             broken = broken or "the last line was changed or taken away"
-        newest = entries[-limit:] if limit else []
-        return Trail(tuple(newest), broken and f"the audit's chain is broken: {broken}")
+        told = broken and f"the audit's chain is broken: {broken}"
+        if not self.alarm.startswith(UNWRITTEN):
+            self.alarm = told
+        return Trail(tuple(entries[-limit:] if limit else ()), told)
 
     def _all(self) -> Iterator[tuple[str, bytes]]:
         for name in self._names():

@@ -142,7 +142,7 @@ class Gate(grpc.aio.ServerInterceptor):
             self._denied.append(now)
         elif call.need <= Role.VIEWER and not self._first_in(ONCE_PER, (call.who.uid, what), now):
             return
-        self.audit.note(Asked(now, call.user, call.who.uid, call.who.pid, call.role, what, answer))
+        self.audit.note(Asked(now, line(call.user), call.who.uid, call.who.pid, call.role, what, answer))
 
     def _first_in(self, seconds: float, key: tuple[int, str], now: float) -> bool:
         if now - self._recent.get(key, -seconds) < seconds:
