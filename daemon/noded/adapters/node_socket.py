@@ -57,6 +57,7 @@ class NodeSockets:
         """Every socket that is believed, behind one descriptor for the loop."""
         self._names: dict[int, str] = {}
         """Instances by the descriptors in it."""
+        self._listening = False
         self._buffer = bytearray(LARGEST)
         self._number = 0
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -80,7 +81,8 @@ class NodeSockets:
         if descriptor not in self._names:
             self._heard.register(descriptor, select.EPOLLIN)
             self._names[descriptor] = instance
-        if len(self._names) == 1:
+        if not self._listening:
+            self._listening = True
             self._listen_on()
 
     async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
@@ -126,21 +128,26 @@ class NodeSockets:
                 waiting.set_exception(NotFound(f"{instance} is gone"))
 
     def _hear(self) -> None:
-        """One turn: from every instance that has said something up to so many messages.
+        """Somebody speaks after a silence."""
+        asyncio.get_running_loop().remove_reader(self._heard.fileno())
+        self._turn()
 
-        The sockets are looked at again only a moment later: whoever talks without pause waits, in the
-        kernel's short queue.
-        """
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._heard.fileno())
-        loop.call_later(PAUSE, self._listen_on)
+    def _turn(self) -> None:
+        """From every instance that has said something up to so many messages, and again a moment later until
+        nobody says anything: whoever talks without pause waits, in the kernel's short queue."""
+        heard = False
         for _ in range(MESSAGES_AT_ONCE):
             ready = self._heard.poll(0)
             if not ready:
-                return
+                break
+            heard = True
             for descriptor, _event in ready:
                 name = self._names[descriptor]
                 self._receive(name, self._lines[name])
+        if heard:
+            asyncio.get_running_loop().call_later(PAUSE, self._turn)
+        else:
+            self._listen_on()
 
     def _listen_on(self) -> None:
         asyncio.get_running_loop().add_reader(self._heard.fileno(), self._hear)
@@ -164,10 +171,12 @@ class NodeSockets:
 
     def _message(self, instance: str, line: Line, message: Mapping[str, object]) -> None:
         if message["kind"] == "heartbeat":
-            told = (_bounded(message.get(key)) for key in ("lag", "progress", "stuck", "oldest"))
-            lag, progress, stuck, oldest = told
             line.heartbeat = Heartbeat(
-                self._clock.now(), lag, int(progress), max(0.0, stuck), max(0.0, oldest)
+                self._clock.now(),
+                _bounded(message.get("lag")),
+                int(_bounded(message.get("progress"))),
+                max(0.0, _bounded(message.get("stuck"))),
+                max(0.0, _bounded(message.get("oldest"))),
             )
             # A word after noded was away: what it said while nobody listened is lost, but it lives.
             self._ready(instance, line, "its heartbeat")
