@@ -76,10 +76,35 @@ def test_killed_by_hand_is_not_out_of_memory(room: Lab, client: Client) -> None:
     assert (event["signal"], event["oom"], event["oom_kills"]) == (9, False, 0)
 
 
+@pytest.fixture
+def limits(room: Lab) -> Iterator[dict[str, int]]:
+    """Such that the kernel takes one process: with a limit of its own, a group of v2 dies as a whole."""
+    if room.settings["cgroups"] != "v2":
+        yield LIMITS
+        return
+    above = Path("/sys/fs/cgroup", room.subtree, "memory.max")
+    above.write_text(str(LIMITS["memory"]))
+    yield {}
+    above.write_text("max")
+
+
 @needs_limits
-def test_a_child_that_was_killed_is_told_while_the_main_process_lives(room: Lab, client: Client) -> None:
+def test_a_group_of_v2_dies_as_a_whole(room: Lab, client: Client) -> None:
+    if room.settings["cgroups"] != "v2":
+        pytest.skip("v1 takes one process")
     instance = fresh()
     client.do("start", **room.order(instance, PYTHON, "-SIEc", CHILD, limits=LIMITS))
+    event = event_of(client, "exited", instance)
+    assert (event["signal"], event["oom"]) == (9, True)
+    assert room.output(instance) == ""
+
+
+@needs_limits
+def test_a_child_that_was_killed_is_told_while_the_main_process_lives(
+    room: Lab, client: Client, limits: dict[str, int]
+) -> None:
+    instance = fresh()
+    client.do("start", **room.order(instance, PYTHON, "-SIEc", CHILD, limits=limits))
     until(lambda: room.output(instance), "the child to be killed")
     event = event_of(client, "oom", instance)
     assert event["kills"] == 1
@@ -92,10 +117,10 @@ def test_a_child_that_was_killed_is_told_while_the_main_process_lives(room: Lab,
 
 
 @needs_limits
-def test_a_new_launcher_tells_only_what_is_new(room: Lab) -> None:
+def test_a_new_launcher_tells_only_what_is_new(room: Lab, limits: dict[str, int]) -> None:
     client = room.client()
     instance = fresh()
-    pid = client.do("start", **room.order(instance, PYTHON, "-SIEc", CHILD, limits=LIMITS))["pid"]
+    pid = client.do("start", **room.order(instance, PYTHON, "-SIEc", CHILD, limits=limits))["pid"]
     event_of(client, "oom", instance)
     room.end()
     client = room.start().client()
