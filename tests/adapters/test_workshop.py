@@ -18,7 +18,7 @@ from noded.model.actions import Regenerate
 from noded.model.incident import Site
 from noded.model.inputs import CandidateProposed, RegenerationFailed
 from noded.model.instance import Process
-from noded.ports import Refused
+from noded.ports import Refused, Unavailable
 from tests.adapters.looped import looped
 from tests.fakes.clock import FakeClock
 from tests.fakes.inbox import FakeInbox
@@ -149,6 +149,15 @@ async def test_the_worker_gets_evidence_and_limits(yard: Yard) -> None:
     ]
     assert told["rungs"][0] == {"rung": "collect", "verdict": "did not hold"}
     assert (told["env"], told["python"]) == ({"LANG": "C"}, "/usr/bin/python3")
+
+
+@looped
+async def test_evidence_that_cannot_be_kept_is_told(yard: Yard) -> None:
+    (yard.evidence / "catalog-1").write_text("in the way")
+    async with asyncio.TaskGroup() as group:
+        with pytest.raises(Unavailable, match=r"cannot keep the evidence of catalog-1 in .*: "):
+            await yard.shop(group).begin(order())
+    assert yard.workers.launched == []
 
 
 @looped

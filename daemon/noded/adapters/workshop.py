@@ -21,7 +21,7 @@ from noded.model.actions import Regenerate
 from noded.model.incident import Gate, Report
 from noded.model.inputs import CandidateProposed, RegenerationFailed
 from noded.model.release import Release
-from noded.ports import Clock, Inbox, PortError
+from noded.ports import Clock, Inbox, PortError, Unavailable
 
 WORKER = "noded-regenerate"
 BUDGET = 180.0
@@ -63,7 +63,11 @@ class LauncherWorkshop:
         self._numbers: dict[str, str] = {}
 
     async def begin(self, order: Regenerate) -> None:
-        folder, out = await asyncio.to_thread(self._prepare, order)
+        try:
+            folder, out = await asyncio.to_thread(self._prepare, order)
+        except OSError as error:
+            what = f"cannot keep the evidence of {order.incident}"
+            raise Unavailable(f"{what} in {self._bench.evidence}: {error.strerror}") from error
         name = f"{WORKER}.{int(self._clock.now() * 10) % 1_000_000_000}"
         launch = Launch(
             node=WORKER,
