@@ -30,6 +30,8 @@ from noded.model.state import HostState, NodeState
 from noded.ports import PortError
 from nodespec.manifest import NodeSpec
 
+RESTORING = "restore-"
+"""Begins the name of a folder in the state folder; what a crash leaves of one goes at the next start."""
 UPLOAD_TIME = 1800.0
 WAIT = 60.0
 """Seconds for the one before to end."""
@@ -114,7 +116,7 @@ async def restore(desk: Desk, parts: AsyncIterator[pb.RestoreRequest], context: 
     state = Path(desk.settings.paths.state)
     async with _alone(desk, context):
         try:
-            with tempfile.TemporaryDirectory(prefix="restore-", dir=state) as folder:
+            with tempfile.TemporaryDirectory(prefix=RESTORING, dir=state) as folder:
                 held, specs = await _read(desk, parts, first.header.size, Path(folder), context)
                 by = f"uid {caller(context).uid}, from a backup of {held.host}"
                 plan = first.header.plan_only

@@ -1,5 +1,6 @@
 """What lies in the state folder, and how is it opened and closed?"""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from noded.adapters.aside import MARK, kept_aside
 from noded.adapters.audit import Audit
+from noded.adapters.control_archives import RESTORING
 from noded.adapters.leftovers import Leftovers
 from noded.adapters.releases import FolderReleases
 from noded.adapters.segment_ring import SegmentRing
@@ -56,6 +58,8 @@ async def opened(settings: Settings, places: Mapping[str, Path]) -> Storage:
     for name, mode in (("notify", 0o711), ("releases", 0o711), ("evidence", 0o700)):
         places[name].mkdir(parents=True, exist_ok=True)
         places[name].chmod(mode)
+    for half in places["lock"].parent.glob(f"{RESTORING}*"):
+        shutil.rmtree(half, ignore_errors=True)
     releases = FolderReleases(places["releases"])
     await releases.sweep()
     return Storage(
