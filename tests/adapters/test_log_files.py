@@ -45,6 +45,9 @@ def test_only_outputs_count_and_holes_do_not(tmp_path: Path) -> None:
     (found,) = LogFiles(tmp_path, Launcher({})).look()
     assert (found.node, found.instance) == ("catalog", "catalog.1")
     assert 8192 <= found.held < 2**17 and found.age > 10**9
+    names = ("catalog.1", "catalog.2", "catalog.3", "catalog.4", "gone.1")
+    (again,) = LogFiles(tmp_path, Launcher({})).look_at(names)
+    assert (again.node, again.instance, again.held) == (found.node, found.instance, found.held)
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:

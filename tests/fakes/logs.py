@@ -1,5 +1,6 @@
 """Outputs of instances that are only numbers, on a disk of a given size."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from noded.model.log_file import LogFile
@@ -21,6 +22,9 @@ class FakeLogs:
         if self.is_away:
             raise Unavailable("cannot look at the logs")
         return tuple(self.files.values())
+
+    def look_at(self, instances: Sequence[str]) -> tuple[LogFile, ...]:
+        return tuple(file for file in self.look() if file.instance in instances)
 
     def room(self) -> tuple[int, int]:
         return self.disk - self.other - sum(file.held for file in self.files.values()), self.disk

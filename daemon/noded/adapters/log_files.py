@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from noded.adapters.launcher_socket import LauncherSocket
@@ -24,9 +24,13 @@ class LogFiles:
 
     def look(self) -> tuple[LogFile, ...]:
         try:
-            return tuple(self._files())
+            names = [self._folder / node / name for node, name in self._names()]
         except OSError as error:
             raise Unavailable(f"cannot look at the logs in {self._folder}: {error.strerror}") from error
+        return tuple(_seen(names))
+
+    def look_at(self, instances: Sequence[str]) -> tuple[LogFile, ...]:
+        return tuple(_seen([self._folder / name.rpartition(".")[0] / f"{name}.log" for name in instances]))
 
     def room(self) -> tuple[int, int]:
         try:
@@ -42,15 +46,20 @@ class LogFiles:
     async def discard(self, instance: str) -> None:
         await self._launcher.ask("discard", instance=instance)
 
-    def _files(self) -> Iterator[LogFile]:
-        now = time.time()
+    def _names(self) -> Iterator[tuple[str, str]]:
         for node in os.scandir(self._folder):
-            if not node.is_dir(follow_symlinks=False):
-                continue
-            for entry in os.scandir(node.path):
-                if (named := _LOG.fullmatch(entry.name)) is None or named[1] != node.name:
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(found.st_mode):
-                    held = found.st_blocks * 512
-                    yield LogFile(node.name, entry.name.removesuffix(".log"), held, now - found.st_mtime)
+            if node.is_dir(follow_symlinks=False):
+                for name in os.listdir(node.path):
+                    if (named := _LOG.fullmatch(name)) is not None and named[1] == node.name:
+                        yield node.name, name
+
+
+def _seen(paths: Sequence[Path]) -> Iterator[LogFile]:
+    now = time.time()
+    for path in paths:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue  # it has just gone, or nothing was printed yet
+        if stat.S_ISREG(found.st_mode):
+            yield LogFile(path.parent.name, path.stem, found.st_blocks * 512, now - found.st_mtime)

@@ -26,7 +26,11 @@ MIB = 2**20
 class Logs(Protocol):
     """Output of instances, also of those that have ended."""
 
-    def look(self) -> Sequence[LogFile]: ...
+    def look(self) -> Sequence[LogFile]:
+        """All there are."""
+        ...
+
+    def look_at(self, instances: Sequence[str]) -> Sequence[LogFile]: ...
 
     def room(self) -> tuple[int, int]:
         """Bytes free on their disk, and all of it."""
@@ -64,8 +68,7 @@ class LogSizes:
         while True:
             files: Sequence[LogFile] = ()
             try:
-                files = await asyncio.to_thread(self._logs.look)
-                await self._keep_small(files)
+                files = await self._look()
                 self._told("")
             except PortError as error:
                 self._told(f"logs cannot be kept small: {error}")
@@ -73,17 +76,27 @@ class LogSizes:
             held = {f.instance: f.held for f in files}
             await asyncio.sleep(FAST if grew > self._limits.size // 8 else TICK)
 
+    async def _look(self) -> Sequence[LogFile]:
+        """At those of running instances; at all now and then, and while room is scarce."""
+        if not self._scarce and self._clock.now() - self._tidied < TIDY:
+            alive = [name for node in self._view().nodes.values() for name in node.instances]
+            files = await asyncio.to_thread(self._logs.look_at, alive)
+            await self._keep_small(files)
+            return files
+        files = await asyncio.to_thread(self._logs.look)
+        await self._keep_small(files)
+        self._tidied = self._clock.now()
+        for instance in self._superfluous(files):
+            with suppress(NotFound, Conflict):
+                await self._logs.discard(instance)
+        return files
+
     async def _keep_small(self, files: Sequence[LogFile]) -> None:
         keep = self._keep(files)
         for file in files:
             # A good part at a time: to free a page at every look would be dear.
             if file.held > keep and not await self._logs.trim(file.instance, keep * 3 // 4):
                 self._cut = True
-        if self._scarce or self._clock.now() - self._tidied >= TIDY:
-            self._tidied = self._clock.now()
-            for instance in self._superfluous(files):
-                with suppress(NotFound, Conflict):
-                    await self._logs.discard(instance)
 
     def _keep(self, files: Sequence[LogFile]) -> int:
         """Bytes each output may hold: all outputs together leave the disk room."""
