@@ -29,8 +29,9 @@ MESSAGES_AT_ONCE = 8
 LINES = 16
 """Of one message; systemd's own have fewer."""
 PAUSE = 0.02
-"""Between two looks at the sockets: many heartbeats are taken at one waking, and a node that talks without
-pause gets its turn and no more."""
+"""A node that talks without pause gets its turn and no more."""
+PAUSE_OF_MANY = 0.05
+"""The same of those that are ready: what they say can wait, and many heartbeats are taken at one waking."""
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class NodeSockets:
         self._clock = clock
         self._lines: dict[str, Line] = {}
         self._heard = select.epoll()
-        """Every socket that is believed, behind one descriptor for the loop."""
+        """The sockets of those that are ready, behind one descriptor for the loop."""
         self._names: dict[int, str] = {}
         """Instances by the descriptors in it."""
         self._listening = False
@@ -77,13 +78,8 @@ class NodeSockets:
         if line is None:
             raise NotFound(f"cannot listen to {instance}: its socket is not open")
         line.uid = uid
-        descriptor = line.notify.fileno()
-        if descriptor not in self._names:
-            self._heard.register(descriptor, select.EPOLLIN)
-            self._names[descriptor] = instance
-        if not self._listening:
-            self._listening = True
-            self._listen_on()
+        if line.notify.fileno() not in self._names:
+            self._listen_to(instance, line)
 
     async def order(self, instance: str, order: Mapping[str, object], timeout: float) -> Mapping[str, object]:
         line = self._lines.get(instance)
@@ -120,6 +116,8 @@ class NodeSockets:
             return
         if self._names.pop(line.notify.fileno(), None):
             self._heard.unregister(line.notify)
+        else:
+            asyncio.get_running_loop().remove_reader(line.notify.fileno())
         line.notify.close()
         with contextlib.suppress(OSError):
             (self._notify / f"{instance}.sock").unlink()
@@ -127,8 +125,30 @@ class NodeSockets:
             if not waiting.done():
                 waiting.set_exception(NotFound(f"{instance} is gone"))
 
-    def _hear(self) -> None:
-        """Somebody speaks after a silence."""
+    def _listen_to(self, instance: str, line: Line) -> None:
+        if self._lines.get(instance) is line:
+            asyncio.get_running_loop().add_reader(line.notify.fileno(), self._hear, instance, line)
+
+    def _hear(self, instance: str, line: Line) -> None:
+        """One that is awaited is heard at once."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(line.notify.fileno())
+        for _ in range(MESSAGES_AT_ONCE):
+            if not self._receive(instance, line):
+                break
+        if not line.ready:
+            loop.call_later(PAUSE, self._listen_to, instance, line)
+            return
+        self._heard.register(line.notify.fileno(), select.EPOLLIN)
+        self._names[line.notify.fileno()] = instance
+        if not self._listening:
+            self._listen_to_many()
+
+    def _listen_to_many(self) -> None:
+        self._listening = True
+        asyncio.get_running_loop().add_reader(self._heard.fileno(), self._hear_many)
+
+    def _hear_many(self) -> None:
         asyncio.get_running_loop().remove_reader(self._heard.fileno())
         self._turn()
 
@@ -145,21 +165,19 @@ class NodeSockets:
                 name = self._names[descriptor]
                 self._receive(name, self._lines[name])
         if heard:
-            asyncio.get_running_loop().call_later(PAUSE, self._turn)
+            asyncio.get_running_loop().call_later(PAUSE_OF_MANY, self._turn)
         else:
-            self._listen_on()
+            self._listen_to_many()
 
-    def _listen_on(self) -> None:
-        asyncio.get_running_loop().add_reader(self._heard.fileno(), self._hear)
-
-    def _receive(self, instance: str, line: Line) -> None:
+    def _receive(self, instance: str, line: Line) -> bool:
+        """False when there is nothing left."""
         try:
             size, ancillary, flags, _ = line.notify.recvmsg_into([self._buffer], ANCILLARY)
         except OSError:
-            return
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or _uid(ancillary) != line.uid:
-            return
-        self._take(instance, line, self._buffer[:size].decode("utf-8", "replace"))
+            return False
+        if not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and _uid(ancillary) == line.uid:
+            self._take(instance, line, self._buffer[:size].decode("utf-8", "replace"))
+        return True
 
     def _take(self, instance: str, line: Line, text: str) -> None:
         for said in text.split("\n", LINES)[:LINES]:
