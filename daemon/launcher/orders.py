@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a listening socket of a node is. `text` is how it was ordered."""
+    """Where a listening socket of a node is. `text` is the one way to write it."""
 
     text: str
     host: str

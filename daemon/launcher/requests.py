@@ -1,9 +1,9 @@
 """How does a request have to look? One JSON object per line, read strictly: all mistakes at once."""
 
-import ipaddress
 import json
 import re
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -248,14 +248,15 @@ def _listen(value: object) -> Address | None:
 
 def address_of(text: str) -> Address | None:
     """Numbers only: a name could mean something else at the next start."""
-    found = re.fullmatch(r"(\[([0-9a-f:.]+)\]|([0-9.]+)):([1-9][0-9]{3,4})", text)
-    if found is None or not LOWEST_PORT <= int(found[4]) <= 65535:
+    found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+)):([1-9][0-9]{3,4})", text)
+    if found is None or not LOWEST_PORT <= int(found[3]) <= 65535:
         return None
+    family = socket.AF_INET6 if found[1] else socket.AF_INET
     try:
-        host = ipaddress.IPv6Address(found[2]) if found[2] else ipaddress.IPv4Address(found[3])
-    except ValueError:
+        host = socket.inet_ntop(family, socket.inet_pton(family, found[1] or found[2]))
+    except OSError:
         return None
-    return Address(found[0], str(host), int(found[4]))
+    return Address(f"[{host}]:{found[3]}" if found[1] else f"{host}:{found[3]}", host, int(found[3]))
 
 
 def _cores(value: object) -> float | None:

@@ -170,7 +170,7 @@ def _steps(recipe: Recipe, birthplace: str) -> Iterator[tuple[str, Callable[[], 
     if recipe.output < 0:
         yield f"log {settings.logs}/{recipe.node}/{recipe.instance}.log", partial(_connect_log, recipe)
     else:
-        yield "output", partial(_connect, _OUTPUT_FD)
+        yield "output", partial(_connect_pipe, user.uid)
     env = dict(program.env)
     yield from _environment(recipe, env)
     yield "resource limits", partial(inherit.limit, recipe.files)
@@ -199,6 +199,11 @@ def _add_secret(env: dict[str, str], name: str, path: str, roots: tuple[str, ...
 
 def _connect_log(recipe: Recipe) -> None:
     _connect(folders.open_log_or_nothing(recipe.settings.logs, recipe.node, recipe.instance, recipe.group))
+
+
+def _connect_pipe(uid: int) -> None:
+    os.fchown(_OUTPUT_FD, uid, -1)  # Scripts open /dev/stderr, which asks whose the pipe is.
+    _connect(_OUTPUT_FD)
 
 
 def _connect(output: int) -> None:

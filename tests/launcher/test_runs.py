@@ -52,7 +52,7 @@ def nothing_left(room: Lab, client: Client, instance: str) -> None:
 
 
 def test_end_and_output_are_told_and_nothing_is_left(room: Lab, client: Client) -> None:
-    given = order(room, "echo out; echo err >&2; pwd; exit 3", cwd="/usr")
+    given = order(room, "echo out; echo err >/dev/stderr; pwd; exit 3", cwd="/usr")
     told = client.do("run", **given)
     assert told["exit"] == {"code": 3, "signal": None, "unknown": False, "oom": False}
     assert (told["output"], told["truncated"], told["timed_out"]) == ("out\nerr\n/usr\n", False, False)

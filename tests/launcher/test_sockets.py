@@ -108,6 +108,12 @@ def test_over_ipv6(shared: Lab, client: Client) -> None:
     client.do("unlisten", node="six")
 
 
+def test_an_address_has_one_name() -> None:
+    told = [address_of(text) for text in ("[::1]:9000", "[0:0::1]:9000", "[0:0:0:0:0:0:0:1]:9000")]
+    assert told == [Address("[::1]:9000", "::1", 9000)] * 3
+    assert address_of("127.0.0.1:9000") == Address("127.0.0.1:9000", "127.0.0.1", 9000)
+
+
 def test_a_port_in_use_names_the_address_and_who_has_it(shared: Lab, client: Client, address: str) -> None:
     host, _, port = address.rpartition(":")
     instance = fresh()
