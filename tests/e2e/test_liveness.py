@@ -52,7 +52,7 @@ class Case:
         return 1 if "spares" in self.head else 0
 
 
-EXEC = f'[health]\nliveness = "exec"\nperiod = "500ms"\ncommand = ["python3", "-S", "-c", "{CHECK}"]\n'
+EXEC = f'[health]\nreadiness = "exec"\nperiod = "500ms"\ncommand = ["python3", "-S", "-c", "{CHECK}"]\n'
 CASES = [
     Case("stopped", 1, SDK, stop, "it is stopped"),
     Case("spared", 2, SDK, stop, "it is stopped", head="spares = 1"),
@@ -60,7 +60,7 @@ CASES = [
     Case("busy", 4, SDK, send("/busy"), "busy without progress"),
     Case("accepts", 5, PLAIN, send("/accept"), "idle without progress", (*RUN, "0", "alone"), tables=HTTP),
     Case("threads", 6, PLAIN, send("/deadlock"), "idle without progress", tables=HTTP),
-    Case("tcp", 7, PLAIN, stop, "it is stopped", tables=HTTP + 'liveness = "tcp"\n'),
+    Case("tcp", 7, PLAIN, stop, "it is stopped", tables='[health]\nreadiness = "tcp"\n'),
     Case("checked", 8, DUTIFUL, send("/ill"), "code 1", tables=EXEC),
 ]
 PATIENT = [
@@ -130,10 +130,11 @@ def test_slow_and_ill_ones_are_never_ended(host: Host, follower: Follower, nodes
     """After all the time the others took."""
     assert ask(host, 9, timeout=2).status == 200
     assert ask(host, 10, timeout=2).status == 503
+    nodes_now = {node["name"]: node for node in follower.nodes()}
     for case in PATIENT:
         assert silences(host, case.name) == []
-        assert follower.now(case.name)["restarts"] == 0
-        assert [one["id"] for one in stable(follower.now(case.name))] == [f"{case.name}.1"]
+        assert nodes_now[case.name]["restarts"] == 0
+        assert [one["id"] for one in stable(nodes_now[case.name])] == [f"{case.name}.1"]
 
 
 @contextmanager
@@ -150,8 +151,7 @@ def load(count: int) -> Iterator[None]:
 
 def hold(host: Host, follower: Follower, seconds: float) -> int:
     """How many were ended while the host had far too much to do, and noded itself stood still for a while."""
-    names = [case.name for case in (*CASES, *PATIENT)]
-    before = {name: follower.now(name)["restarts"] for name in names}
+    before = {node["name"]: node["restarts"] for node in follower.nodes()}
     until = time.monotonic() + seconds
     with load(LOAD):
         time.sleep(seconds / 3)
@@ -160,8 +160,7 @@ def hold(host: Host, follower: Follower, seconds: float) -> int:
         os.kill(host.running["noded"].pid, signal.SIGCONT)
         while time.monotonic() < until:
             time.sleep(1.0)
-    after = {name: follower.now(name)["restarts"] for name in names}
-    return sum(after[name] - before[name] for name in names)
+    return sum(node["restarts"] - before[node["name"]] for node in follower.nodes())
 
 
 def test_nothing_is_ended_on_a_host_that_has_too_much_to_do(
