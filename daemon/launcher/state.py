@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,7 +30,8 @@ class State:
     births: bool = False
     """Processes can be born in their control group."""
     runs: int = 0
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(time.monotonic_ns() // 10**6))
+    """For groups inside instances' groups. An earlier launcher's may still be there: none comes twice."""
 
     @property
     def root(self) -> bool:

@@ -122,7 +122,8 @@ def test_a_run_is_no_instance(room: Lab, client: Client) -> None:
     nothing_left(room, client, given["instance"])
 
 
-def test_so_many_at_once_and_no_more(room: Lab, client: Client) -> None:
+def test_so_many_at_once_and_no_more(shared: Lab) -> None:
+    room, client = shared, shared.client()
     numbers = [client.send("run", **order(room, "sleep 1000", timeout=600)) for _ in range(33)]
     other = room.client()
     refused = client.reply(numbers[32])
@@ -139,9 +140,9 @@ def test_so_many_at_once_and_no_more(room: Lab, client: Client) -> None:
     assert client.do("run", **order(room, "true"))["exit"]["code"] == 0
 
 
-def test_one_that_is_killed_before_it_began(room: Lab, client: Client) -> None:
+def test_one_that_is_killed_before_it_began(shared: Lab) -> None:
     """The process is there before the program is: to kill it then must end both orders."""
-    other = room.client()
+    room, client, other = shared, shared.client(), shared.client()
     for _ in range(20):
         given = order(room, "sleep 1000")
         number = client.send("run", **given)
