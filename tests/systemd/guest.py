@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.e2e.ground import wait_for
 from tests.systemd import roots
 
-LONGEST = 1200.0
+LONGEST = 1500.0
 KERNEL = (
     "root=/dev/vda console=ttyS0 systemd.unified_cgroup_hierarchy=1 psi=1 "
     "mitigations=off no_timer_check quiet"

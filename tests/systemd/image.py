@@ -30,6 +30,12 @@ ExecStopPost=/bin/systemctl poweroff --no-block
 [Install]
 WantedBy=graphical.target
 """
+# An emulated machine is slow enough to be taken for one that hangs.
+PATIENCE = """\
+[Service]
+TimeoutStartSec=300
+WatchdogSec=200
+"""
 
 
 def main() -> None:
@@ -45,6 +51,9 @@ def main() -> None:
     shutil.copy(Path(__file__).with_name("report.sh"), merged / "srv")
     (merged / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
     (merged / "etc/systemd/system/report.service").write_text(REPORT)
+    patience = merged / "etc/systemd/system/noded.service.d/patience.conf"
+    patience.parent.mkdir()
+    patience.write_text(PATIENCE)
     subprocess.run(["chroot", str(merged), "systemctl", "--quiet", "enable", "report.service"], check=True)
     disk = f"{scratch}/disk"
     options = ["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", str(merged), disk, SIZE]
