@@ -77,12 +77,9 @@ def told(host: Host, follower: Follower, name: str) -> None:
 
 
 HARMED = [
-    ("registry.db", "header"),
     ("registry.db", "page"),
-    ("registry.db", "garbage"),
     ("registry.db", "truncated"),
     ("journal.db", "header"),
-    ("journal.db", "garbage"),
     ("ring", "header"),
     ("ring", "byte"),
 ]
