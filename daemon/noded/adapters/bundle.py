@@ -58,10 +58,13 @@ class Bundle:
         for path in held.settings:
             self._toml(f"{path.stem}.json", path)
         self._lines("chronicle.jsonl", lambda masking: _entries(masking, held.entries), LARGEST_PART)
-        for node in held.nodes:
-            for instance in held.logs.instances(node)[-LOGS:]:
-                self._log(node, instance)
         self._journal(held.ring)
+        for age in range(1, LOGS + 1):
+            # The newest of every node before the older ones of any.
+            for node in held.nodes:
+                names = held.logs.instances(node)
+                if len(names) >= age:
+                    self._log(node, names[-age])
         self.tar.left += LARGEST_LOG
         told = {"masked": self._masked, "left out": self._left_out}
         self.tar.put("masked.json", _json(told))
@@ -167,7 +170,7 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n").encode("utf-8", "replace")
 
 
-def write_bundle(file: IO[bytes], at: float, contents: Contents) -> None:
-    tar = TarGz(file, at, MOST)
+def write_bundle(file: IO[bytes], at: float, contents: Contents, most: int = MOST) -> None:
+    tar = TarGz(file, at, most)
     Bundle(contents, tar).fill()
     tar.close()
