@@ -158,12 +158,13 @@ class LauncherProcesses:
 
     async def _end_of(self, instance: str) -> Mapping[str, object]:
         """The kernel tells us and the launcher at the same moment: its word may be from just before."""
-        until = self._clock.now() + REAP_TIME
+        until, pause = self._clock.now() + REAP_TIME, 0.001
         while True:
             result = await self._launcher.ask("status", 2.0, instance=instance)
             if result.get("running") is not True or self._clock.now() >= until:
                 return result
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
+            pause = min(2.0 * pause, 0.01)
 
 
 def _program(launch: Launch) -> dict[str, object]:
