@@ -64,7 +64,8 @@ class Trouble:
         """Only what another can stand in for at this moment."""
         node = self.follower.now(name)
         if not PORTS[name] or (whole(1)(node) and not node["rollout"]):
-            for victim in stable(node):
+            # 0 would be ourselves: one that is not started yet has no process.
+            for victim in (one for one in stable(node) if one["pid"]):
                 self.done.append(f"kill {victim['id']}")
                 os.kill(victim["pid"], signal.SIGKILL)
 

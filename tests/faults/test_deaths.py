@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,12 +88,12 @@ class Busy:
         node = self.follower.now(name)
         if name in SERVING and (not covered(node) or node["rollout"]):
             return
+        there = of_node(self.host, name)  # a picture may be old, and shows 0 before a start is through
         for victim in stable(node):
-            self.done.append(f"kill {victim['id']}")
-            try:
-                os.kill(victim["pid"], signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            if victim["pid"] in there:
+                self.done.append(f"kill {victim['id']}")
+                with suppress(ProcessLookupError):
+                    os.kill(victim["pid"], signal.SIGKILL)
 
     def round(self) -> None:
         for _ in range(self.dice.randint(1, 3)):
