@@ -12,7 +12,7 @@ import pytest
 
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import add_ControlServiceServicer_to_server
-from noded.adapters.control_grpc import LARGEST_RELEASE, ControlService
+from noded.adapters.control_grpc import LARGEST_RELEASE, PLANS, ControlService
 from noded.adapters.roles import Role
 from noded.model.inputs import ApplyRequested
 from noded.ports import Unavailable
@@ -234,6 +234,34 @@ async def test_who_may_not_apply_is_told_before_anything_is_read(office: Office,
     assert (code, plan) == ("PERMISSION_DENIED", ("OK", ""))
     assert text.startswith(f"uid {os.geteuid()} may not call Apply: it needs the role admin, yours is viewer")
     assert on_disk(office) == []
+
+
+@looped
+async def test_viewers_who_stall_hinder_each_other_and_no_administrator(office: Office, source: Path) -> None:
+    office.roles.given = Role.VIEWER
+    stalled = asyncio.Event()
+
+    async def half() -> AsyncIterator[pb.ApplyRequest]:
+        yield request(pack(source).blob, plan=True)[0]
+        await stalled.wait()
+
+    blob = pack(source).blob
+    server = grpc.aio.server()
+    add_ControlServiceServicer_to_server(ControlService(office.desk, upload_time=3.0), server)  # type: ignore[no-untyped-call]
+    async with opened(office, server) as stub:
+        calls = [stub.Apply(half(), timeout=30) for _ in range(PLANS)]
+        async with asyncio.timeout(10):
+            while (await code_of(stub.Apply(iter(request(blob, plan=True)), timeout=10)))[0] == "OK":
+                pass
+        refused = await code_of(stub.Apply(iter(request(blob, plan=True)), timeout=10))
+        office.roles.given = Role.ADMIN
+        admin = await code_of(stub.Apply(iter(request(blob)), timeout=10))
+        office.roles.given = Role.VIEWER
+        ends = [(await code_of(call))[0] for call in calls]
+        after = await code_of(stub.Apply(iter(request(blob, plan=True)), timeout=10))
+    assert refused == ("RESOURCE_EXHAUSTED", "4 plans are being looked at already: try again later")
+    assert admin == after == ("OK", "")
+    assert ends == ["DEADLINE_EXCEEDED"] * PLANS
 
 
 class Away(FakeRegistry):

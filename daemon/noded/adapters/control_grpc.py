@@ -4,6 +4,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from noded.adapters import (
 from noded.adapters.apply_plan import changes
 from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
 from noded.adapters.control_status import audit_entry, host_status, node_status, without_code
-from noded.adapters.peercred import caller
-from noded.adapters.roles import WHOLE
+from noded.adapters.peercred import Caller, caller
+from noded.adapters.roles import WHOLE, Role
 from noded.model.capacity import peak
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
@@ -32,6 +33,8 @@ from noded.ports import Entry, PortError, Record, Refused
 from nodespec.manifest import NodeSpec
 
 UPLOAD_TIME = 300.0
+PLANS = 4
+"""Uploads at a time of callers who are no administrators."""
 LARGEST_RELEASE = 128 * 1024 * 1024
 MOST_ENTRIES = 10_000
 FOLLOW = 0.25
@@ -50,6 +53,7 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
     def __init__(self, desk: Desk, upload_time: float = UPLOAD_TIME) -> None:
         self._desk = desk
         self._upload_time = upload_time
+        self._plans = asyncio.Semaphore(PLANS)
 
     async def Apply(self, requests: AsyncIterator[pb.ApplyRequest], context: Any) -> pb.ApplyResponse:
         desk = self._desk
@@ -57,7 +61,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         if first is None or first.WhichOneof("part") != "header":
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the header")
         header, who = first.header, caller(context)
-        digest, spec, held = await self._taken(requests, header, context)
+        async with self._room(who, context):
+            digest, spec, held = await self._taken(requests, header, context)
         before = desk.view()
         release = Release(spec.name, spec.version, digest, f"uid {who.uid}")
         taken = digest_of(held.value) if held else ""
@@ -81,6 +86,23 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             peak_memory=peak(node, spec),
             text=reply.text,
         )
+
+    @asynccontextmanager
+    async def _room(self, who: Caller, context: Any) -> AsyncIterator[None]:
+        """Plans of people who decide nothing wait for each other: they shall not fill the disk."""
+        if await self._desk.roles.of(who) >= Role.ADMIN:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._upload_time / 10):
+                await self._plans.acquire()
+        except TimeoutError:
+            text = f"{PLANS} plans are being looked at already: try again later"
+            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        try:
+            yield
+        finally:
+            self._plans.release()
 
     async def _taken(
         self, requests: AsyncIterator[pb.ApplyRequest], header: pb.ApplyHeader, context: Any
