@@ -26,6 +26,8 @@ def web(host: Host, follower: Follower) -> None:
 def write(host: Host, text: str) -> Path:
     """As an administrator does: whole, under its name."""
     path = host.folder / "etc/policy.toml"
+    if os.geteuid() != 0:
+        path.parent.chmod(0o755)  # whatever the umask: a folder that others can write is refused
     new = path.with_suffix(".new")
     new.write_text(text)
     new.chmod(0o644)
