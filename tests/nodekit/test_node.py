@@ -1,8 +1,6 @@
 """Does a whole node, as a process of its own, live under noded as promised?"""
 
-import http.client
 import signal
-import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,75 +10,9 @@ import pytest
 from nodekit import Node
 from tests.nodekit.conftest import Start
 from tests.nodekit.noded_side import DEADLINE, NODES, NodedSide
-
-PLAIN = """
-    import functools, threading, time
-    from nodekit import Node
-    node = Node()
-    pages = node.cache("pages", limit=100)
-
-    @node.register
-    @functools.lru_cache(maxsize=10)
-    def double(number):
-        return number * 2
-
-    @node.get("/keep/{name}")
-    def keep(request, name):
-        pages[name] = "x" * 100
-        double(len(name))
-        return name
-
-    @node.get("/slow")
-    async def slow(request):
-        import asyncio
-        await asyncio.sleep(0.5)
-        return "at last"
-
-    @node.get("/block/{seconds}")
-    def block(request, seconds):
-        time.sleep(float(seconds))
-        return "done"
-
-    @node.get("/threads")
-    def threads(request):
-        return str(threading.active_count())
-
-    @node.get("/active")
-    def active(request):
-        return str(node.is_active)
-
-    @node.on_stop
-    async def goodbye():
-        print("goodbye", flush=True)
-
-    node.main()
-"""
-
+from tests.nodekit.trial import PLAIN, UnixConnection, ask
 
 README = (NODES / "nodekit" / "README.md").read_text()
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("trial", timeout=DEADLINE)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(self.path)
-
-
-def ask(noded: NodedSide, target: str) -> str:
-    connection = UnixConnection(noded.http)
-    try:
-        connection.request("GET", target)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        assert answer.status == 200, text
-        return text
-    finally:
-        connection.close()
 
 
 def stop(program: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -137,65 +69,6 @@ def test_every_order_is_answered(noded: NodedSide, start: Start) -> None:
     assert (told["node"], told["instance"], told["version"]) == ("trial", "trial.1", "1.2.3")
     assert (told["caches"][0]["limit"], told["progress"], told["active"]) == (100, 20, True)
     assert "not an order" in noded.order("dance")["error"]
-
-
-def test_a_stuck_loop_still_beats_and_answers(noded: NodedSide, start: Start) -> None:
-    start(PLAIN)
-    noded.hear_line("READY=1")
-    with ThreadPoolExecutor(1) as pool:
-        blocked = pool.submit(ask, noded, "/block/2.5")
-        time.sleep(0.2)
-        started = time.monotonic()
-        told = noded.order("describe")["result"]
-        assert told["lag"] > 0.05
-        assert any("trial.py" in frame and "block" in frame for frame in told["stack"]), told["stack"]
-        assert noded.order("profile_start")["ok"]
-        assert noded.order("profile_stop")["ok"]
-        assert noded.order("shrink", fraction=0.5)["ok"]
-        assert time.monotonic() - started < 1.5
-        noded.hear(lambda text: text.startswith('NODED={"kind":"heartbeat"') and '"lag":1.' in text)
-        assert blocked.result() == "done"
-
-
-def test_a_heartbeat_does_not_vouch_for_a_loop_that_stands_still(noded: NodedSide, start: Start) -> None:
-    start(PLAIN)
-    noded.hear_line("READY=1")
-    with ThreadPoolExecutor(1) as pool:
-        began = time.monotonic()
-        blocked = pool.submit(ask, noded, "/block/1.2")
-        beat = noded.hear_message("heartbeat")
-        while beat["stuck"] < 0.8:
-            assert time.monotonic() - began < DEADLINE
-            beat = noded.hear_message("heartbeat")
-        assert beat["stuck"] < time.monotonic() - began + 0.5
-        assert blocked.result() == "done"
-        while beat["stuck"] > 0.2:
-            assert time.monotonic() - began < DEADLINE
-            beat = noded.hear_message("heartbeat")
-
-
-def test_a_loop_that_turns_again_is_told_at_once(noded: NodedSide, start: Start) -> None:
-    start(PLAIN, NODED_HEARTBEAT="3600")
-    noded.hear_message("heartbeat")
-    assert ask(noded, "/block/0.9") == "done"
-    beat = noded.hear_message("heartbeat")
-    assert beat["lag"] > 0.5
-    assert beat["stuck"] < 0.5
-
-
-def test_a_heartbeat_tells_how_long_the_oldest_request_has_waited(noded: NodedSide, start: Start) -> None:
-    start(PLAIN)
-    noded.hear_line("READY=1")
-    with ThreadPoolExecutor(2) as pool:
-        slow = [pool.submit(ask, noded, "/slow") for _ in range(2)]
-        began = time.monotonic()
-        while (beat := noded.hear_message("heartbeat"))["oldest"] < 0.2:
-            assert time.monotonic() - began < DEADLINE
-        assert beat["oldest"] < 5
-        assert [each.result() for each in slow] == ["at last"] * 2
-    began = time.monotonic()
-    while noded.hear_message("heartbeat")["oldest"] > 0:
-        assert time.monotonic() - began < DEADLINE
 
 
 def test_a_foreign_cache_is_shrunk_on_the_loop_or_not_at_all(noded: NodedSide, start: Start) -> None:
