@@ -43,3 +43,5 @@ def copy_nodes(into: Path) -> None:
     manifest = into / "catalog/node.toml"
     text = manifest.read_text("utf-8")
     manifest.write_text(text.replace("instances = 1", "instances = 2").replace("spares = 1", "spares = 0"))
+    with (into / "ticker/node.toml").open("a", encoding="utf-8") as ticker:
+        ticker.write('\n[resources]\nmemory_high = "64M"\n')

@@ -39,6 +39,7 @@ tell top "$(only $holder/cgroup.procs)."
 tell handed_down "$(only $holder/cgroup.subtree_control)"
 hog=$(basename "$holder"/hog.*)
 tell hog "$(for file in memory.max memory.oom.group pids.max cpu.max; do only "$holder/$hog/$file"; done | tr '\n' ' ')"
+tell ticker "$(only "$holder"/ticker.*/memory.high)"
 tell pressure "$(head -n 1 "$holder/$hog/memory.pressure")"
 pid=$(head -n 1 "$holder/$hog/cgroup.procs")
 tell status "$(grep -E '^(Seccomp|NoNewPrivs|CapEff|Umask):' "/proc/$pid/status" | tr '\t\n' '  ')"

@@ -46,6 +46,7 @@ def test_the_tree_is_delegated(told: Mapping[str, str]) -> None:
 
 def test_limits_are_those_of_the_manifest(told: Mapping[str, str]) -> None:
     assert told["hog"].split() == [str(48 * 1024**2), "1", "40", "50000", "100000"]
+    assert told["ticker"] == str(64 * 1024**2)
     assert told["pressure"].startswith("some avg10=")
 
 
