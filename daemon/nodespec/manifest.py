@@ -79,7 +79,7 @@ class Health:
     period: float = 0.0
     """Seconds between questions; 0 for half a second, five for exec."""
     timeout: float = 0.5
-    """Longest time for one answer."""
+    """Longest time for one run of the command."""
     failures: int = 4
     """Questions in a row without an answer."""
 

@@ -14,6 +14,8 @@ class FakeProbes:
     """Addresses where connections are taken, besides those that answer."""
     mute: set[str] = field(default_factory=set)
     """Those where nothing comes before the time is over."""
+    slow: dict[str, float] = field(default_factory=dict)
+    """Seconds that an answer of theirs takes, if there is time for it."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     timeouts: set[float] = field(default_factory=set)
 
@@ -23,7 +25,8 @@ class FakeProbes:
 
     async def responds(self, address: str, uid: int, path: str, timeout: float) -> bool:
         await self._ask(address, path, timeout)
-        return (address, path) in self.good | self.bad and address not in self.mute
+        in_time = self.slow.get(address, 0.0) < timeout and address not in self.mute
+        return (address, path) in self.good | self.bad and in_time
 
     async def connects(self, address: str, uid: int, timeout: float) -> bool:
         await self._ask(address, "", timeout)
@@ -33,5 +36,4 @@ class FakeProbes:
     async def _ask(self, address: str, path: str, timeout: float) -> None:
         self.asked.append((address, path))
         self.timeouts.add(timeout)
-        if address in self.mute:
-            await asyncio.sleep(timeout)
+        await asyncio.sleep(timeout if address in self.mute else min(self.slow.get(address, 0.0), timeout))

@@ -26,6 +26,35 @@ def test_no_limit_no_figure() -> None:
     assert capacity.peak(running(spec(memory=0)).node, spec(memory=100 * MB)) == 0
 
 
+def test_a_node_without_a_limit_cannot_bring_in_one_that_does_not_fit() -> None:
+    core = on(4 * GB)
+    core.apply(spec(memory=0))
+    core.comes_up("shop.1")
+    assert only(core.apply(spec("1.1", memory=64 * GB)), Answer).kind == "refused"
+
+
+def test_a_stopped_node_starts_only_where_there_is_room() -> None:
+    core = on(4 * GB)
+    core.apply(spec(memory=2 * GB))
+    core.comes_up("shop.1")
+    core.order("stop")
+    core.exits("shop.1", "code 0")
+    assert only(core.apply(spec(name="other", port=8101, memory=3 * GB)), Answer).kind == ""
+    answer = only(core.order("start"), Answer)
+    assert answer.kind == "refused" and "2,048 MiB" in answer.text
+
+
+def test_the_canaries_of_others_count_while_they_roll_out() -> None:
+    core = on(4 * GB)
+    core.apply(spec(memory=1 * GB))
+    core.comes_up("shop.1")
+    core.apply(spec("1.1", memory=1 * GB))
+    other = spec(name="other", port=8101, memory=2 * GB)
+    assert only(core.apply(other), Answer).kind == "refused"
+    core.order("abort")
+    assert only(core.apply(other), Answer).kind == ""
+
+
 def test_what_does_not_fit_is_refused_with_the_sum() -> None:
     core = on(2 * GB)
     answer = only(core.apply(spec(memory=1900 * MB)), Answer)

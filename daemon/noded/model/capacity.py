@@ -19,4 +19,13 @@ def peak(node: NodeState | None, spec: NodeSpec) -> int:
         return steady(spec)
     if not spec.resources.memory or not node.spec.resources.memory:
         return 0
-    return max(steady(node.spec) + spec.instances * spec.resources.memory, steady(spec))
+    canaries = spec.instances * spec.resources.memory
+    return max(steady(node.spec) + canaries, steady(spec))
+
+
+def present(node: NodeState) -> int:
+    """Bytes that a node on this host may hold now: of its canaries too while it rolls out."""
+    if node.desired is not Desired.RUNNING:
+        return 0
+    rollout = node.rollout if node.rolling_out else None
+    return peak(node, rollout.spec) if rollout is not None else steady(node.spec)

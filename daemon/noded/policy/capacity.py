@@ -4,7 +4,7 @@ Counted are the limits that manifests give; a node without one is not counted, b
 """
 
 from noded.model import capacity
-from noded.model.state import Desired, HostState
+from noded.model.state import HostState
 from nodespec.manifest import NodeSpec
 
 RESERVE = 0.05
@@ -15,14 +15,11 @@ LEAST_RESERVE = 256 * 1024 * 1024
 def refusal(state: HostState, spec: NodeSpec) -> str:
     """Why the host cannot hold the node; empty when it can, or when nobody can tell."""
     total = state.host.memory
-    wanted = capacity.peak(state.nodes.get(spec.name), spec)
+    # Of a change from or to no limit nobody knows the sum, but what is known must fit.
+    wanted = max(capacity.peak(state.nodes.get(spec.name), spec), capacity.steady(spec))
     if not total or not wanted:
         return ""
-    others = sum(
-        capacity.steady(node.spec)
-        for node in state.nodes.values()
-        if node.name != spec.name and node.desired is Desired.RUNNING
-    )
+    others = sum(capacity.present(node) for node in state.nodes.values() if node.name != spec.name)
     reserve = max(LEAST_RESERVE, int(total * RESERVE))
     if wanted + others + reserve <= total:
         return ""

@@ -7,7 +7,7 @@ from noded.model.incident import Stage
 from noded.model.inputs import CommandRequested
 from noded.model.instance import Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
-from noded.policy import rollout, starting, storage
+from noded.policy import capacity, rollout, starting, storage
 
 Outcome = tuple[NodeState, tuple[Action, ...], str]
 """The node, what is to be done, and the answer in words."""
@@ -27,7 +27,7 @@ def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tup
     if node is None:
         return state, (Answer(fact.request, fact.node, "not found", f"no such node: {fact.node}"),)
     try:
-        node, actions, text = _order(node, fact)
+        node, actions, text = _order(node, state, fact)
     except Refusal as refusal:
         return state, (Answer(fact.request, fact.node, "refused", str(refusal)),)
     answer = Answer(fact.request, fact.node, "", text, reason=f"{fact.by} ordered {fact.verb}")
@@ -42,10 +42,10 @@ def _host(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Ac
     return replace(state, paused=paused), (Answer(fact.request, "", "", text),)
 
 
-def _order(node: NodeState, fact: CommandRequested) -> Outcome:
+def _order(node: NodeState, state: HostState, fact: CommandRequested) -> Outcome:
     match fact.verb:
         case "start":
-            return _start(node, fact)
+            return _start(node, state, fact)
         case "stop":
             return _stop(node, fact, Desired.STOPPED, "stops")
         case "remove":
@@ -66,12 +66,15 @@ def _order(node: NodeState, fact: CommandRequested) -> Outcome:
             raise Refusal(f"unknown order: {fact.verb}")
 
 
-def _start(node: NodeState, fact: CommandRequested) -> Outcome:
+def _start(node: NodeState, state: HostState, fact: CommandRequested) -> Outcome:
     if node.desired is Desired.REMOVED:
         raise Refusal(f"{node.name} is being removed: apply it again when it is gone")
     down = fact.at < node.backoff.until or len(node.of(Role.STABLE)) < node.spec.instances
     if node.desired is Desired.RUNNING and not down:
         return node, (), f"{node.name} is to run already"
+    short = capacity.refusal(state, node.spec) if node.desired is Desired.STOPPED else ""
+    if short:
+        raise Refusal(short)
     node = replace(node, desired=Desired.RUNNING, backoff=Backoff())
     return node, (_recorded(node, fact),), f"{node.name} starts"
 

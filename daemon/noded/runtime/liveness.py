@@ -15,7 +15,7 @@ from noded.model.state import HostState, NodeState
 from noded.ports import Clock, Inbox, Look, Nodes, Processes, Sensors
 from noded.runtime import evidence
 from noded.runtime.monitors import View
-from noded.runtime.questions import Questions, spec_of, words
+from noded.runtime.questions import Heard, Questions, spec_of, words
 from nodespec.manifest import NodeSpec, Probe, Rung
 
 TURN = 0.1
@@ -120,9 +120,14 @@ class Liveness:
         """When we come late, or the host slept, the silence may be ours: everybody gets time to speak."""
         began = self.clock.now()
         await asyncio.sleep(seconds)
-        if self.clock.now() - began > seconds + STALL:
-            self.lenient_until = self.clock.now() + SETTLE + DOUBT
+        if self._came_late(began, seconds):
             await asyncio.sleep(SETTLE)
+
+    def _came_late(self, began: float, seconds: float) -> bool:
+        late = self.clock.now() - began > seconds + STALL
+        if late:
+            self.lenient_until = self.clock.now() + SETTLE + DOUBT
+        return late
 
     async def _follow(self, one: Watched, spec: NodeSpec) -> None:
         """Until its heartbeats come again."""
@@ -140,25 +145,50 @@ class Liveness:
         self._well(one, one.heard + DOUBT)
 
     async def _ask(self, one: Watched, spec: NodeSpec, group: asyncio.TaskGroup) -> None:
-        """Until it answers; it is asked again when its period is over."""
-        failures, health = 0, spec.health
-        began = self.clock.now()
-        while self._here(one):
-            began = self.clock.now()
-            heard = await self.questions.alive(spec, one.instance, health.timeout)
-            if heard.answered:
-                one.heard = self.clock.now()
-                break
-            if heard.answered is False:
-                failures += 1
+        """Until it answers; it is asked again when its period is over.
+
+        A question stays open as long as its manifest is patient: an answer that comes late is one all the
+        same. Programs that ask are run one at a time.
+        """
+        health, began = spec.health, self.clock.now()
+        runs = health.alive_by is Probe.EXEC
+        limit, most = (health.timeout, 1) if runs else (health.patience, health.failures)
+        unheard, asked = began, set[asyncio.Task[Heard]]()
+        try:
+            while self._here(one):
+                began = self.clock.now()
+                if len(asked) < most:
+                    asked.add(group.create_task(self.questions.alive(spec, one.instance, limit)))
+                answers = await self._answers(asked, began + health.every)
+                if any(heard.answered for heard in answers):
+                    one.heard = self.clock.now()
+                    break
                 one.doubted = one.doubted or self._first_look(one)
-                one.detail = heard.detail or one.detail
-                one.silent = failures >= health.failures
+                one.detail = next((heard.detail for heard in answers if heard.detail), one.detail)
+                if any(heard.answered is None for heard in answers):
+                    unheard = self.clock.now()  # The fault was ours: it begins anew.
+                one.silent = self.clock.now() - unheard >= health.patience
                 if one.silent and not one.told_on:
                     one.told_on = True
                     group.create_task(self._tell_on(one, spec))
-            await self._sleep(max(SHORTEST, began + health.every - self.clock.now()))
+        finally:
+            for question in asked:
+                question.cancel()
         self._well(one, began + health.every)
+
+    async def _answers(self, asked: set[asyncio.Task[Heard]], until: float) -> list[Heard]:
+        """What comes of the open questions until it is time for the next, or until one is answered."""
+        found: list[Heard] = []
+        while (left := until - self.clock.now()) > 0 and not any(heard.answered for heard in found):
+            if not asked:
+                await self._sleep(left)
+                break
+            began = self.clock.now()
+            done, _ = await asyncio.wait(asked, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            self._came_late(began, left)
+            asked -= done
+            found += [question.result() for question in done]
+        return found
 
     async def _tell_on(self, one: Watched, spec: NodeSpec) -> None:
         """Beside the questions, which may take longer."""

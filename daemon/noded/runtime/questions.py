@@ -13,7 +13,8 @@ from noded.model.state import NodeState
 from noded.ports import Clock, Conflict, NotFound, PortError, Probes, Processes, Unavailable
 from nodespec.manifest import NodeSpec, Probe
 
-AT_ONCE = 64
+AT_ONCE = 512
+"""Open questions; one that hangs has as many as its manifest grants failures."""
 RUNS_AT_ONCE = 8
 """Programs that ask; the launcher runs other things too."""
 LATE = 0.25
