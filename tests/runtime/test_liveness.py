@@ -253,7 +253,7 @@ async def test_it_is_told_on_while_a_question_takes_long() -> None:
 
 @looped
 async def test_an_answer_that_takes_longer_than_a_question_may_is_an_answer() -> None:
-    """Patience is 4 times 0.1 s: one that always takes 0.3 s is slow and lives, one that takes 0.6 s is silent."""
+    """Patience is 4 times 0.1 s: who always takes 0.3 s is slow and lives, who takes 0.6 s is silent."""
     world = Watching(asked("slow", timeout=0.1), asked("slower", timeout=0.1))
     world.probes.slow |= {"unix:/slow": 0.3, "unix:/slower": 0.6}
     world.probes.bad |= {("unix:/slow", "/healthz"), ("unix:/slower", "/healthz")}

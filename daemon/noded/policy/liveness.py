@@ -56,7 +56,7 @@ def _kind(silence: Silence) -> str:
     detail = f"; {silence.detail}" if silence.detail else ""
     if silence.state in ("T", "t"):
         return f"it is stopped{detail}"
-    if silence.cpu >= BUSY:
+    if _busy(silence):
         return f"a hang, busy without progress ({silence.cpu:.0%} of a core){detail}"
     if silence.state == "D":
         return f"it waits in the kernel{detail}"
@@ -82,13 +82,17 @@ def _starved(instance: Instance, silence: Silence, at: float) -> str:
     if silence.state == "T":
         return ""
     pressure = silence.pressure
-    wants_cpu = silence.cpu >= BUSY or silence.waited >= KEPT_WAITING
-    if wants_cpu and pressure.cpu >= STARVED_CPU and not _works_in_vain(instance, silence, at):
+    if _busy(silence) and pressure.cpu >= STARVED_CPU and not _works_in_vain(instance, silence, at):
         return f"the host is short of CPU (pressure {pressure.cpu:.0%})"
     for name, share in (("memory", pressure.memory), ("disk", pressure.io)):
         if share >= STARVED_STALL:
             return f"the host is short of {name} (pressure {share:.0%})"
     return ""
+
+
+def _busy(silence: Silence) -> bool:
+    """It runs, or would if it got the CPU."""
+    return silence.cpu >= BUSY or silence.waited >= KEPT_WAITING or silence.state == "R"
 
 
 def _works_in_vain(instance: Instance, silence: Silence, at: float) -> bool:
