@@ -68,6 +68,24 @@ def publish(run: str, instance: str, uid: int) -> str | None:
         return f"{run}/{instance}/{SOCKET}: {error.strerror}"
 
 
+def entrust(path: str, uid: int, owners: frozenset[int], root: bool) -> bool:
+    """Gives a socket of one of `owners` to `uid`; its mode stays. False when it cannot be given away.
+
+    Raises PermissionError when it is no such socket. What is held cannot be swapped for something else.
+    """
+    held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(held)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in owners:
+            who = ", ".join(map(str, sorted(owners)))
+            raise PermissionError(errno.EPERM, f"expected a socket of uid {who}")
+        if root and found.st_uid != uid:
+            os.chown(f"/proc/self/fd/{held}", uid, -1)
+        return root or found.st_uid == uid
+    finally:
+        os.close(held)
+
+
 def open_log(logs: str, node: str, instance: str, group: int) -> int:
     """The output file, for appending. It stays the launcher's: a node cannot open it a second time."""
     with folder(logs) as top:

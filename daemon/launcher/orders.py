@@ -69,6 +69,8 @@ class Start:
     node: str
     program: Program
     listen: Address | None
+    notify: str
+    """Path of the socket it may speak to, which becomes its user's; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,14 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Entrust:
+    """Make the socket that it may speak to its user's, so that nobody else can speak there."""
+
+    instance: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlisten:
     """Let go of the sockets held for the node."""
 
@@ -167,6 +177,7 @@ Order = (
     | List
     | Inspect
     | Publish
+    | Entrust
     | Unlisten
     | Trim
     | Discard

@@ -12,6 +12,7 @@ from launcher.ooms import Ooms
 from launcher.orders import (
     WIRE_VERSION,
     Discard,
+    Entrust,
     Freeze,
     Hello,
     Inspect,
@@ -85,6 +86,8 @@ class Perform:
                 return (yield from ending.freeze(state, instance, False))
             case Remove(instance):
                 return (yield from ending.remove(state, instance))
+            case Entrust(instance, path):
+                return self._entrust(instance, path)
             case _:
                 return self._at_once(order)
 
@@ -120,6 +123,12 @@ class Perform:
             "degraded": self.degraded,
             "orders": list(READERS),
         }
+
+    def _entrust(self, instance: str, path: str) -> Result:
+        record = self._state.table.find(instance)
+        if not record.running or record.uid <= 0:
+            raise Refusal("conflict", "it is not running")
+        return {"entrusted": starting.entrust(self._state, path, record.uid)}
 
     def _signal(self, instance: str, number: signal.Signals) -> Result:
         record = self._state.table.find(instance)

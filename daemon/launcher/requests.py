@@ -13,6 +13,7 @@ from launcher.orders import (
     INSTANCE_NAME,
     Address,
     Discard,
+    Entrust,
     Freeze,
     Hello,
     Inspect,
@@ -97,7 +98,8 @@ def _start(given: Fields) -> Start:
     _belongs(given, "instance", instance, node)
     program = _program(given, instance, given.need("user", fields.filled, _USER, ""), _limits(given))
     listen = given.take("listen", _listen, f'"" or an address like "127.0.0.1:9000", {_PORTS}', _NOWHERE)
-    return Start(instance, node, program, listen if listen.port else None)
+    notify = given.take("notify", _place_or_none, _SOCKET, "")
+    return Start(instance, node, program, listen if listen.port else None, notify)
 
 
 def _run(given: Fields) -> Run:
@@ -170,6 +172,10 @@ def _kill(given: Fields) -> Kill:
     return Kill(_instance(given), seconds)
 
 
+def _entrust(given: Fields) -> Entrust:
+    return Entrust(_instance(given), given.need("path", fields.place, _SOCKET, ""))
+
+
 READERS: Final[dict[str, Callable[[Fields], Order]]] = {
     "hello": lambda given: Hello(),
     "start": _start,
@@ -182,12 +188,14 @@ READERS: Final[dict[str, Callable[[Fields], Order]]] = {
     "list": lambda given: List(),
     "inspect": lambda given: Inspect(_instance(given)),
     "publish": lambda given: Publish(_instance(given)),
+    "entrust": _entrust,
     "unlisten": lambda given: Unlisten(_node(given)),
     "trim": lambda given: Trim(_instance(given), given.need("keep", fields.whole, "bytes", 0)),
     "discard": lambda given: Discard(_instance(given)),
     "remove": lambda given: Remove(_instance(given)),
 }
 _USER: Final = '"dynamic", a user name or a uid as text'
+_SOCKET: Final = 'an absolute path without "." and ".."'
 _PORTS: Final = f"port {LOWEST_PORT} to 65535"
 _NOWHERE: Final = Address("", "", 0)
 

@@ -5,7 +5,7 @@ import resource
 import signal
 from collections.abc import Generator, Mapping
 
-from launcher import ending, proc, sockets, spawn
+from launcher import ending, folders, proc, sockets, spawn
 from launcher.loop import Pause, Task
 from launcher.orders import Program, Refusal, Start
 from launcher.spawn import Recipe
@@ -25,6 +25,7 @@ def start(state: State, order: Start) -> Task:
         listener = state.sockets.open(order.node, order.listen, [record.pid for record in same])
         marks[sockets.MARK] = order.listen.text
     recipe, notes = recipe_of(state, order.instance, order.node, order.program, user, marks, listener)
+    entrusted = bool(order.notify) and entrust(state, order.notify, user.uid)
     record, degraded = yield from begin(state, recipe)
     record.starting = False
     ending.watch(state, record)
@@ -37,6 +38,7 @@ def start(state: State, order: Start) -> Task:
         "log": f"{state.settings.logs}/{order.node}/{order.instance}.log",
         "run": f"{state.settings.run}/{order.instance}",
         "listen": order.listen.text if order.listen else "",
+        "entrusted": entrusted,
         "degraded": degraded + notes,
     }
 
@@ -50,6 +52,18 @@ def admit(state: State, instance: str, node: str, user: str) -> User:
     if known is not None and (living := state.table.pids(known)):
         raise Refusal("conflict", f"there still live {ending.some(living)}")
     return user_of(node, user, state.settings, state.table)
+
+
+def entrust(state: State, path: str, uid: int) -> bool:
+    """False when the node cannot be given the socket: only root can give. Raises Refusal."""
+    # Root's sockets are given away only where nobody but root gives orders.
+    givers = state.settings.peers - {0} or state.settings.peers
+    try:
+        return folders.entrust(path, uid, givers | {uid}, state.root)
+    except FileNotFoundError:
+        raise Refusal("not_found", f"{path} is not there") from None
+    except OSError as error:
+        raise Refusal("refused", f"{path}: {error.strerror}") from error
 
 
 def marks_of(state: State, instance: str, node: str, program: Program) -> dict[str, str]:
