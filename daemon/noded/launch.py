@@ -30,6 +30,8 @@ class Launch:
     write: tuple[str, ...] = ()
     listen: str = ""
     """Address of the socket that the launcher holds for the node; empty when it holds none."""
+    notify: str = ""
+    """Path of the socket where noded listens to it, which the launcher makes the node's; empty for none."""
 
 
 def launch_of(
@@ -72,3 +74,5 @@ class Ran:
     """The newest of what it printed, untrusted."""
     seconds: float
     truncated: bool = False
+    timed_out: bool = False
+    """It had to be ended when its time was over."""

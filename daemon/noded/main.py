@@ -26,6 +26,7 @@ from noded.adapters.haproxy import HaproxyProxy
 from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.log_files import LogFiles
+from noded.adapters.masking import masked
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
 from noded.adapters.policy_file import PolicyFile
@@ -168,6 +169,7 @@ async def _serve(
         releases=storage.releases,
         workshop=workshop,
         env=settings.nodes.env,
+        mask=masked,
         bind=settings.proxy.bind.replace("*", "0.0.0.0"),
     )
     perform = Perform(world)
@@ -205,7 +207,7 @@ def _watches(
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     clock, inbox = world.clock, world.inbox
     inside = partial(_inside, world)
-    questions = Questions(clock, HttpProbes(), world.processes, inside)
+    questions = Questions(clock, HttpProbes(), world.processes, inside, world.mask)
     alive = Liveness(view, clock, inbox, world.nodes, sensors, world.processes, questions)
     return (
         monitors.sample(view, clock, inbox, sensors),

@@ -143,7 +143,7 @@ class Processes(Protocol):
         """Start, wait for the end, clear up. With `into`, inside the groups of that instance.
 
         It gets a name of its own, `node.N` with N from `FIRST_RUN` on, whatever the launch says.
-        Raises `TimedOut` when it had to be ended at its timeout.
+        One that had to be ended at its timeout is told as `timed_out`, with what it printed until then.
         """
         ...
 
@@ -157,6 +157,10 @@ class Processes(Protocol):
 
     async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
         """Start, and say which limits could not be applied. Raises `Refused` with the launcher's words."""
+        ...
+
+    async def entrust(self, instance: str, path: str) -> None:
+        """Let a running instance speak where noded listens to it anew. One that is not there is fine."""
         ...
 
     def watch(self, node: str, instance: str, process: Process) -> None:

@@ -126,7 +126,11 @@ async def test_one_that_does_not_end_is_told_as_timeout_tells_it(office: Office)
         request = pb.ExecRequest(node="catalog", argv=["/bin/sleep", "9"], timeout=0.5)
         found = await stub.Exec(request, timeout=10)
     assert (found.exit_code, found.timed_out) == (124, True)
-    assert "it was ended after 0.5 s" in found.output
+    assert (found.output, found.seconds) == ("", 0.5)
+    office.processes.ends[("slow",)] = Ran("signal 9", "half way\n", 2.0, timed_out=True)
+    async with opened(office) as stub:
+        found = await stub.Exec(pb.ExecRequest(node="catalog", argv=["slow"], timeout=2), timeout=10)
+    assert (found.exit_code, found.timed_out, found.output) == (124, True, "half way\n")
 
 
 @looped

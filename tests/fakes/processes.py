@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceExited, Observed
 from noded.model.instance import Process
-from noded.ports import Clock, Conflict, Inbox, NotFound, Refused, TimedOut
+from noded.ports import Clock, Conflict, Inbox, NotFound, Refused
 
 
 @dataclass
@@ -35,6 +35,8 @@ class FakeProcesses:
         self.published: list[str] = []
         self.held: set[tuple[str, str]] = set()
         """Node and address of every socket held."""
+        self.entrusted: list[tuple[str, str]] = []
+        """Instances and the sockets that were made theirs, at the start or later."""
         self.ran: list[tuple[Launch, float, str]] = []
         self.ends: dict[tuple[str, ...], Ran] = {}
         """What comes of running these; others do as the contract suite's programs do."""
@@ -55,6 +57,8 @@ class FakeProcesses:
         if launch.listen:
             self.held.add((launch.node, launch.listen))
         self.launched.append(launch)
+        if launch.notify:
+            self.entrusted.append((launch.instance, launch.notify))
         made = Running(Process(4000 + len(self.launched), len(self.launched), 64200))
         self.running[launch.instance] = made
         code = re.fullmatch(r"exit (\d+)", launch.argv[-1])
@@ -74,7 +78,7 @@ class FakeProcesses:
         if launch.argv in self.ends:
             return self.ends[launch.argv]
         if launch.argv[0] == "/bin/sleep":
-            raise TimedOut(f"cannot run {launch.argv[0]} for {launch.node}: it was ended after {timeout:g} s")
+            return Ran("signal 9", "", timeout, timed_out=True)
         said = re.fullmatch(r"(?:echo (\w+); )?exit (\d+)", launch.argv[-1])
         code, printed = (said[2], f"{said[1]}\n" if said[1] else "") if said else ("0", "")
         return Ran(f"code {code}", printed, 0.01)
@@ -89,6 +93,10 @@ class FakeProcesses:
 
     async def unlisten(self, node: str) -> None:
         self.held = {key for key in self.held if key[0] != node}
+
+    async def entrust(self, instance: str, path: str) -> None:
+        if instance in self.running:
+            self.entrusted.append((instance, path))
 
     def watch(self, node: str, instance: str, process: Process) -> None:
         held = self.running.get(instance)

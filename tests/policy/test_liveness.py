@@ -136,3 +136,13 @@ def test_late_news_of_what_is_gone_or_going_changes_nothing(name: str) -> None:
     core = running(spec())
     silent(core, "shop.1")
     assert not silent(core, name)
+
+
+def test_what_a_program_said_is_beside_the_reason_and_not_in_it() -> None:
+    core = running(spec())
+    kill = only(
+        silent(core, detail="it was answered with code 1", said="cannot connect as ***"), KillInstance
+    )  # type: ignore[arg-type]
+    assert kill.said == "cannot connect as ***"
+    assert "cannot connect" not in kill.reason
+    assert "cannot connect" not in core.node.backoff.last

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from noded.adapters.boot_clock import BootClock
+from noded.adapters.masking import masked
 from noded.launch import Launch, Ran
 from noded.model.incident import Attempt, Stage
 from noded.model.inputs import InstanceSilent
 from noded.model.instance import Instance, Phase, Role, Vitals
 from noded.model.liveness import Pressure
 from noded.model.state import HostState, NodeState
-from noded.ports import Look, TimedOut, Unavailable
+from noded.ports import Look
 from noded.runtime import liveness
 from noded.runtime.liveness import DOUBT, LEAST, Liveness
 from noded.runtime.questions import LATE, Questions
@@ -51,7 +52,7 @@ class Watching:
                     self.sensors.looks[one.process.pid] = Look(1.0, 0.5, "S")
                     self.nodes.listen(held.name, one.id)
                     self.nodes.expect(held.name, one.id, UID)
-        self.questions = Questions(clock, self.probes, self.processes, self.inside)
+        self.questions = Questions(clock, self.probes, self.processes, self.inside, masked)
         self.liveness = self.made()
 
     def made(self) -> Liveness:
@@ -177,7 +178,7 @@ async def test_a_question_that_we_held_up_ourselves_says_nothing() -> None:
 
     world = Watching(asked("web"))
     world.probes = Held()
-    world.questions = Questions(world.held.clock, world.probes, world.processes, world.inside)
+    world.questions = Questions(world.held.clock, world.probes, world.processes, world.inside, masked)
     world.liveness = world.made()
     async with world.watching():
         await wait(lambda: len(world.probes.asked) > 5, "questions")
@@ -284,36 +285,6 @@ async def test_failures_must_come_in_a_row() -> None:
 
 
 @looped
-async def test_a_command_decides_by_its_code() -> None:
-    class Runs(FakeProcesses):
-        async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
-            self.ran.append((launch, timeout, into))
-            match into:
-                case "fails.1":
-                    return Ran("code 3", "looked\nno\x1b[31m queue\n", 0.1)
-                case "slow.1":
-                    raise TimedOut("cannot run check: it was ended after 2 s")
-                case "blind.1":
-                    raise Unavailable("no launcher")
-                case _:
-                    return Ran("code 0", "", 0.1)
-
-    names = ("fails", "slow", "blind", "fine")
-    world = Watching(*(asked(name, Probe.EXEC, command=CHECK) for name in names))
-    world.processes = Runs(world.held.inbox, world.held.clock)
-    world.questions = Questions(world.held.clock, world.probes, world.processes, world.inside)
-    world.liveness = world.made()
-    async with world.watching():
-        await wait(lambda: world.silent("fails.1") and world.silent("slow.1"), "silence")
-        await wait(lambda: len([1 for *_, into in world.processes.ran if into == "blind.1"]) > 4, "attempts")
-    assert {fact.instance for fact in world.silent()} == {"fails.1", "slow.1"}
-    assert world.silent("fails.1")[0].silence.asked == "check"
-    assert world.silent("fails.1")[0].silence.detail == "code 3: no [31m queue"
-    assert "ended after 2 s" in world.silent("slow.1")[0].silence.detail
-    assert {timeout for _, timeout, _ in world.processes.ran} == {2.0}, "a program has to be started first"
-
-
-@looped
 async def test_a_canary_is_watched_as_its_own_manifest_says() -> None:
     canary = instance("web.2", digest=NEXT, role=Role.CANARY, listen="unix:/c", process=process(12))
     unknown = instance("web.3", digest="sha256:" + "77" * 32, listen="unix:/u", process=process(13))
@@ -377,6 +348,23 @@ async def test_one_that_has_vanished_is_not_told() -> None:
     async with world.watching():
         await wait(lambda: len(world.probes.asked) > 5, "questions")
     assert world.silent() == []
+
+
+@looped
+async def test_a_command_decides_by_its_code_and_its_word_is_told_apart() -> None:
+    world = Watching(*(asked(name, Probe.EXEC, command=(name,)) for name in ("fails", "fine")))
+    for name in ("fails", "fine"):
+        await world.processes.start(Launch(name, f"{name}.1", ("/bin/sleep", "9"), "/", (), "dynamic"))
+    world.processes.ends = {("fails",): Ran("code 3", "no queue\n", 0.1), ("fine",): Ran("code 0", "", 0.1)}
+    async with world.watching():
+        await wait(lambda: world.silent("fails.1"), "silence")
+    assert {fact.instance for fact in world.silent()} == {"fails.1"}
+    silence = world.silent("fails.1")[0].silence
+    assert (silence.asked, silence.detail, silence.said) == (
+        "fails",
+        "it was answered with code 3",
+        "no queue",
+    )
 
 
 @looped

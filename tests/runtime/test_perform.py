@@ -13,54 +13,15 @@ from noded.model.inputs import (
     InstanceExited,
     InstanceStarted,
     MemoryProfiled,
-    Prepared,
     Woken,
 )
 from noded.ports import NotFound, Refused
-from noded.runtime.alarms import Alarms
-from noded.runtime.perform import Perform, World
 from nodespec.manifest import Listen, Protocol, Resources, Serves, Stop
 from tests.adapters.looped import looped, until
-from tests.fakes.answers import FakeAnswers
-from tests.fakes.clock import FakeClock
-from tests.fakes.inbox import FakeInbox
-from tests.fakes.nodes import FakeNodes
-from tests.fakes.processes import FakeProcesses
-from tests.fakes.proxy import FakeProxy
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.releases import FakeReleases
-from tests.fakes.workshop import FakeWorkshop
+from tests.runtime.bench import Bench
 from tests.runtime.nouns import DIGEST, NEXT, process, route, spec, start
 
 ONE = ("catalog", "catalog.1")
-
-
-class Bench:
-    def __init__(self) -> None:
-        self.clock, self.inbox, self.answers = FakeClock(), FakeInbox(), FakeAnswers()
-        self.processes = FakeProcesses(self.inbox, self.clock)
-        self.nodes = FakeNodes(self.inbox, self.clock)
-        self.proxy, self.registry = FakeProxy((8100, 8163)), FakeRegistry()
-        self.releases, self.workshop = FakeReleases({DIGEST: spec(run=("/bin/sleep", "300"))}), FakeWorkshop()
-        self.perform = Perform(
-            World(
-                clock=self.clock,
-                inbox=self.inbox,
-                alarms=Alarms(self.clock, self.inbox),
-                answers=self.answers,
-                processes=self.processes,
-                nodes=self.nodes,
-                proxy=self.proxy,
-                registry=self.registry,
-                releases=self.releases,
-                workshop=self.workshop,
-                env=(("PATH", "/usr/bin"), ("LANG", "C.UTF-8")),
-            )
-        )
-
-    def failure(self) -> ActionFailed:
-        (failed,) = self.inbox.all(ActionFailed)
-        return failed
 
 
 def regenerate() -> a.Regenerate:
@@ -127,40 +88,6 @@ async def test_a_held_socket_is_asked_for_by_its_address() -> None:
     assert bench.processes.held == {("catalog", "127.0.0.1:8200")}
     await bench.perform(a.CloseSocket("catalog", "nobody is to answer there"))
     assert not bench.processes.held
-
-
-def prepare() -> a.Prepare:
-    return a.Prepare("catalog", DIGEST, "1.4.0", "it starts for the first time")
-
-
-@looped
-async def test_what_comes_before_is_run_in_order_and_told() -> None:
-    bench = Bench()
-    before = (("/bin/true", "first"), ("/bin/true", "second"))
-    bench.releases.specs[DIGEST] = spec(before=before, start_timeout=7.0)
-    await bench.perform(prepare())
-    assert [(launch.argv, timeout) for launch, timeout, _ in bench.processes.ran] == [
-        (b, 7.0) for b in before
-    ]
-    assert bench.inbox.facts == [Prepared(bench.clock.now(), "catalog", DIGEST)]
-
-
-@looped
-async def test_the_first_that_fails_is_the_last_and_its_word_is_told() -> None:
-    bench = Bench()
-    bench.releases.specs[DIGEST] = spec(before=(("/bin/sh", "-c", "echo oops; exit 3"), ("/bin/true",)))
-    await bench.perform(prepare())
-    assert len(bench.processes.ran) == 1
-    (told,) = bench.inbox.all(Prepared)
-    assert told.problem == "/bin/sh -c echo oops; exit 3 came before 1.4.0 and ended with code 3: oops"
-
-
-@looped
-async def test_one_that_takes_too_long_has_failed() -> None:
-    bench = Bench()
-    bench.releases.specs[DIGEST] = spec(before=(("/bin/sleep", "300"),))
-    await bench.perform(prepare())
-    assert (bench.failure().action, bench.failure().kind) == ("Prepare", "TimedOut")
 
 
 @looped

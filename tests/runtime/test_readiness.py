@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+from noded.adapters.masking import masked
 from noded.launch import Launch, Ran
 from noded.model.inputs import InstanceReady
 from noded.model.instance import Instance, Phase, Role
@@ -27,7 +28,7 @@ class Asked:
     def __init__(self, held: Held) -> None:
         self.probes = FakeProbes()
         self.processes = FakeProcesses(held.inbox, held.clock)
-        self.questions = Questions(held.clock, self.probes, self.processes, self.inside)
+        self.questions = Questions(held.clock, self.probes, self.processes, self.inside, masked)
 
     def inside(self, one: Instance, argv: tuple[str, ...]) -> Launch:
         return Launch(one.id.rpartition(".")[0], "", argv, "/", (), "dynamic")
@@ -134,7 +135,7 @@ async def test_a_launcher_that_is_away_is_waited_for() -> None:
     held = Held(host(node("a", starting("a.1"), spec=spec("a", health=Health(Probe.EXEC, command=CHECK)))))
     world = Asked(held)
     away = Away(held.inbox, held.clock)
-    questions = Questions(held.clock, world.probes, away, world.inside)
+    questions = Questions(held.clock, world.probes, away, world.inside, masked)
     async with held.watching(readiness.watch, questions):
         await wait(lambda: held.inbox.facts, "readiness")
     assert len(away.ran) == 2

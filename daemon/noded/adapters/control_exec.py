@@ -22,6 +22,7 @@ UNKNOWN = 255
 CODES = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    TimedOut: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
 
@@ -30,23 +31,18 @@ async def run(desk: Desk, request: pb.ExecRequest, context: Any) -> pb.ExecRespo
     if problem:
         await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, problem)
     instance = await _chosen(desk, request, context)
-    timeout, began = request.timeout or USUAL_TIME, desk.clock.now()
     try:
         launch = desk.launch(instance, tuple(request.argv))
-        ran = await desk.processes.run(launch, timeout, into=instance.id)
-    except TimedOut as error:
-        seconds = desk.clock.now() - began
-        return pb.ExecResponse(
-            instance=instance.id, exit_code=TIMED_OUT, output=f"{error}\n", seconds=seconds, timed_out=True
-        )
+        ran = await desk.processes.run(launch, request.timeout or USUAL_TIME, into=instance.id)
     except PortError as error:
         await refuse(context, CODES.get(type(error), grpc.StatusCode.FAILED_PRECONDITION), str(error))
     return pb.ExecResponse(
         instance=instance.id,
-        exit_code=exit_code(ran.status),
+        exit_code=TIMED_OUT if ran.timed_out else exit_code(ran.status),
         output=ran.output.encode(errors="replace").decode(),
         truncated=ran.truncated,
         seconds=ran.seconds,
+        timed_out=ran.timed_out,
     )
 
 

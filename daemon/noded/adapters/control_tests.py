@@ -7,11 +7,12 @@ import grpc
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.control_desk import Desk, refuse
 from noded.adapters.control_releases import digest_meant
-from noded.ports import NotFound, PortError, Unavailable
+from noded.ports import NotFound, PortError, TimedOut, Unavailable
 
 CODES = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    TimedOut: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nodespec.manifest import NodeSpec
+
 MASK = "***"
 LONGEST_LINE = 16 * 1024
 LONGEST_BLOCK = 100
@@ -193,6 +195,12 @@ def _names(words: list[Any]) -> list[str]:
         name if (name.startswith("-") and "=" not in name) or (len(words) == 2 and place == 1) else ""
         for place, name in enumerate(before[: len(words)])
     ]
+
+
+def masked(spec: NodeSpec, text: str) -> str:
+    """What a program of a node printed, without what its manifest says in confidence."""
+    known = (value for name, value in spec.env if not is_harmless(name) and value != spec.name)
+    return Masking(tuple(known)).text(text)
 
 
 def is_harmless(name: str) -> bool:

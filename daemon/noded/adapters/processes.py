@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.proc import start_time
@@ -23,7 +24,9 @@ REAP_TIME = 0.5
 """Longest time the launcher is given to take in an end that we know of."""
 RUN_GRACE = 30.0
 """Longest time beyond its timeout in which a run is told: to start, to be killed, to be cleared away."""
-LONGEST_LAST = 200
+UNKNOWN_NOTIFY = "'notify': unknown key"
+UNKNOWN_ORDER = "'entrust', expected one of"
+OLDER = "noded-launcher is older than noded; start the new one (nodes go on)"
 RUNS = 10**8 - 10**6
 Ended = Callable[[str], None]
 
@@ -38,6 +41,8 @@ class LauncherProcesses:
         self._group = group
         self._known: set[str] = set()
         """Those whose end was told or will be."""
+        self.degraded: tuple[str, ...] = ()
+        """What the launcher here cannot do, to be told to people."""
         self._left: set[str] = set()
         """Those that a launcher which was away could not clear up."""
         # What an earlier noded had run may still be under way: another time, another number.
@@ -46,12 +51,48 @@ class LauncherProcesses:
     async def start(self, launch: Launch) -> tuple[Process, tuple[str, ...]]:
         order = _program(launch) | ({"listen": launch.listen} if launch.listen else {})
         try:
-            result = await self._launcher.ask("start", within=15.0, instance=launch.instance, **order)
+            result = await self._ask_to_start(launch, order)
         except NotFound as error:
             # No program, folder or user of that name: nothing that is gone, but an order that cannot work.
             raise Refused(str(error)) from error
         degraded = result.get("degraded")
         return _process(result), tuple(map(str, degraded)) if isinstance(degraded, list) else ()
+
+    async def _ask_to_start(self, launch: Launch, order: Mapping[str, object]) -> Mapping[str, object]:
+        ask = partial(self._launcher.ask, "start", within=15.0, instance=launch.instance, **order)
+        if not launch.notify:
+            return await ask()
+        try:
+            result = await ask(notify=launch.notify)
+        except Refused as error:
+            if UNKNOWN_NOTIFY not in str(error):
+                raise
+            self._open_to_all(launch.notify, OLDER)
+            return await ask()
+        self._entrusted(launch.notify, result)
+        return result
+
+    async def entrust(self, instance: str, path: str) -> None:
+        try:
+            self._entrusted(path, await self._launcher.ask("entrust", instance=instance, path=path))
+        except (NotFound, Conflict):
+            pass  # It has ended.
+        except Refused as error:
+            self._open_to_all(path, OLDER if UNKNOWN_ORDER in str(error) else str(error))
+        except PortError as error:
+            self._open_to_all(path, str(error))
+
+    def _entrusted(self, path: str, result: Mapping[str, object]) -> None:
+        if result.get("entrusted") is True:
+            self.degraded = ()
+        else:
+            self._open_to_all(path, "the launcher is not root")
+
+    def _open_to_all(self, path: str, why: str) -> None:
+        """That others can disturb the node is less than that it is not heard and ended for its silence."""
+        self.degraded = (f"every user of this host can silence nodes by filling their sockets: {why}",)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(path, 0o666)
 
     async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
         name = f"{launch.node}.{next(self._runs)}"
@@ -63,15 +104,10 @@ class LauncherProcesses:
                 raise
             raise Refused(str(error)) from error
         output = str(result.get("output", ""))
-        if result.get("timed_out") is True:
-            last = (output.strip().splitlines() or ["nothing"])[-1]
-            what = f"cannot run {launch.argv[0]} for {launch.node}"
-            raise TimedOut(
-                f"{what}: it was ended after {timeout:g} s; it printed last: {last[:LONGEST_LAST]}"
-            )
         seconds = result.get("seconds")
         took = float(seconds) if isinstance(seconds, int | float) else 0.0
-        return Ran(_status(result), output, took, result.get("truncated") is True)
+        truncated, timed_out = (result.get(key) is True for key in ("truncated", "timed_out"))
+        return Ran(_status(result), output, took, truncated, timed_out)
 
     async def inspect(self, instance: str) -> Mapping[str, object]:
         return await self._launcher.ask("inspect", instance=instance)

@@ -16,7 +16,7 @@ from pathlib import Path
 from noded.adapters.releases import FolderReleases
 from noded.adapters.workshop import GRACE, MEMORY, PROCESSES, WORKER, Bench
 from noded.launch import Launch, Ran
-from noded.ports import Conflict, Processes, Refused, TimedOut
+from noded.ports import Conflict, Processes, Refused
 
 LONGEST = 600.0
 """Seconds, whatever the manifest allows."""
@@ -57,9 +57,10 @@ class LauncherTrials:
         try:
             await asyncio.to_thread(self._prepare, folder)
             ran = await self._run(folder, digest)
+            if ran.timed_out:
+                late = f"they were ended after {ran.seconds:.0f} s"
+                return Outcome(spec.version, False, "", ran.seconds, late)
             return await asyncio.to_thread(_outcome, folder / "outcome", spec.version, ran)
-        except TimedOut as error:
-            return Outcome(spec.version, False, "", LONGEST, str(error)[:LONGEST_DETAIL])
         finally:
             self._running.discard(node)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

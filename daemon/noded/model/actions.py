@@ -72,6 +72,8 @@ class KillInstance:
     node: str
     instance: str
     reason: str
+    said: str = ""
+    """The last line of the program that asked it, masked; for operators."""
 
 
 @dataclass(frozen=True, slots=True)

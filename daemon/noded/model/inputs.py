@@ -115,6 +115,8 @@ class Prepared:
     node: str
     digest: str
     problem: str = ""
+    output: str = ""
+    """The newest of what the one that failed printed, masked; for operators, never part of a reason."""
 
 
 @dataclass(frozen=True, slots=True)

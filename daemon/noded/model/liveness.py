@@ -28,3 +28,5 @@ class Silence:
     pressure: Pressure = field(default_factory=Pressure)
     detail: str = ""
     """Where its threads stand, as far as could be seen."""
+    said: str = ""
+    """The last line of the program that asks it, masked; for operators, never part of a reason."""

@@ -35,17 +35,18 @@ def on_silent(node: NodeState, fact: InstanceSilent) -> Outcome:
     if instance is None or instance.phase is not Phase.READY or instance.killed_at:
         return node, ()
     why = f"no sign of life for {fact.silence.seconds:.1f} s ({fact.silence.asked}): {_kind(fact.silence)}"
+    kill = KillInstance(node.name, instance.id, why, fact.silence.said)
     if instance.role is Role.CANARY and node.rolling_out:
         if fact.silence.state == "t":
             return node, ()
         # Whatever its host does, stable answers: the share goes back first, and what waits there with it.
         node, undone = rollout.roll_back(node, f"{instance.id}: {why}", fact.at)
-        return _ended(node, instance, why, fact.at), (*undone, KillInstance(node.name, instance.id, why))
+        return _ended(node, instance, why, fact.at), (*undone, kill)
     hindrance = _hindrance(node, instance, fact.silence, fact.at)
     if hindrance:
         return _spared(node, instance, f"{instance.id}: {why}; left alone: {hindrance}", fact.at)
     node = crashes.count(_ended(node, instance, why, fact.at), instance, f"{instance.id}: {why}", fact.at)
-    return node, (KillInstance(node.name, instance.id, why),)
+    return node, (kill,)
 
 
 def _ended(node: NodeState, instance: Instance, why: str, at: float) -> NodeState:

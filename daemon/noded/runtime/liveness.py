@@ -15,7 +15,7 @@ from noded.model.state import HostState, NodeState
 from noded.ports import Clock, Inbox, Look, Nodes, Processes, Sensors
 from noded.runtime import evidence
 from noded.runtime.monitors import View
-from noded.runtime.questions import Heard, Questions, spec_of, words
+from noded.runtime.questions import Heard, Questions, spec_of
 from nodespec.manifest import NodeSpec, Probe, Rung
 
 TURN = 0.1
@@ -52,6 +52,7 @@ class Watched:
     """Asked as often as its manifest grants, without an answer."""
     told_on: bool = False
     detail: str = ""
+    said: str = ""
 
 
 @dataclass(slots=True)
@@ -165,6 +166,7 @@ class Liveness:
                     break
                 one.doubted = one.doubted or self._first_look(one)
                 one.detail = next((heard.detail for heard in answers if heard.detail), one.detail)
+                one.said = next((heard.said for heard in answers if heard.said), one.said)
                 if any(heard.answered is None for heard in answers):
                     unheard = self.clock.now()  # The fault was ours: it begins anew.
                 one.silent = self.clock.now() - unheard >= health.patience
@@ -214,12 +216,13 @@ class Liveness:
         span = max(at - since, SHORTEST)
         silence = Silence(
             seconds=round(self.clock.now() - one.heard, 3),
-            asked=words(spec, spec.health.alive_by),
+            asked=self.questions.words(spec, spec.health.alive_by),
             cpu=round(max(0.0, second.cpu - first.cpu) / span, 3),
             waited=round(min(1.0, max(0.0, second.waited - first.waited) / span), 3),
             state=second.state,
             pressure=self.sensors.pressure(),
             detail=one.detail,
+            said=one.said,
         )
         self.inbox.put(InstanceSilent(self.clock.now(), spec.name, one.instance.id, silence))
 
@@ -232,6 +235,7 @@ class Liveness:
 
     def _well(self, one: Watched, due: float) -> None:
         one.due, one.doubted, one.silent, one.detail = due, None, False, ""
+        one.said = ""
 
     def _at_work(self, one: Watched) -> bool:
         """Whether it may stand still because we had it collect, shrink, or tell where its memory grows."""

@@ -49,12 +49,12 @@ from noded.ports import (
     Releases,
     Workshop,
 )
-from noded.runtime import orders
+from noded.runtime import orders, printed
 from noded.runtime.alarms import Alarms
+from noded.runtime.printed import Mask
 from nodespec.manifest import NodeSpec
 
 LISTEN = "{listen}"
-LONGEST_PROBLEM = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class World:
     workshop: Workshop
     env: tuple[tuple[str, str], ...]
     """What every node finds in its environment, such as PATH."""
+    mask: Mask
     bind: str = "127.0.0.1"
     """Where listening sockets are held for nodes."""
 
@@ -102,7 +103,7 @@ class Perform:
             case StartInstance():
                 await self._start(action)
             case AdoptInstance():
-                self._adopt(action)
+                await self._adopt(action)
             case Prepare():
                 await self._prepare(action)
             case StopInstance() | ReloadInstance():
@@ -197,6 +198,7 @@ class Perform:
         )
         argv = tuple(word.replace(LISTEN, action.listen) for word in spec.run)
         launch = launch_of(spec, world.releases.path(action.digest), world.env, action.instance, argv, own)
+        launch = replace(launch, notify=notify)
         if not spec.holds_socket or spec.serves is None:
             return launch
         return replace(launch, listen=f"{world.bind}:{spec.serves.port}")
@@ -205,23 +207,25 @@ class Perform:
         """One command after the other, each with the time a start has; the first that fails ends it."""
         world = self._world
         spec = world.releases.spec(action.digest)
-        problem = ""
+        problem = output = ""
         for argv in spec.before:
             launch = launch_of(spec, world.releases.path(action.digest), world.env, "", argv)
             ran = await world.processes.run(launch, spec.start_timeout)
-            if ran.status != "code 0":
-                said = ran.output.strip().splitlines()[-1:] or ["it printed nothing"]
-                problem = (
-                    f"{' '.join(argv)} came before {action.version} and ended with {ran.status}: {said[0]}"
-                )
+            if ran.timed_out or ran.status != "code 0":
+                late = f"was ended after {ran.seconds:.0f} s: [node] start_timeout"
+                how = late if ran.timed_out else f"ended with {ran.status}"
+                named = printed.command(spec, argv, world.mask)
+                problem = f"{named} came before {action.version} and {how}: nodectl explain -v {action.node}"
+                output = printed.kept(spec, ran, world.mask) or "(it printed nothing)"
                 break
-        world.inbox.put(Prepared(world.clock.now(), action.node, action.digest, problem[:LONGEST_PROBLEM]))
+        world.inbox.put(Prepared(world.clock.now(), action.node, action.digest, problem, output))
 
-    def _adopt(self, action: AdoptInstance) -> None:
+    async def _adopt(self, action: AdoptInstance) -> None:
         world = self._world
-        world.nodes.listen(action.node, action.instance)
+        notify = world.nodes.listen(action.node, action.instance)
         world.nodes.expect(action.node, action.instance, action.process.uid)
         world.processes.watch(action.node, action.instance, action.process)
+        await world.processes.entrust(action.instance, notify)
 
     async def _record_release(self, action: RecordRelease) -> None:
         """The same version with the same content may be recorded again; with other content never."""

@@ -11,6 +11,7 @@ from noded.launch import Launch
 from noded.model.instance import Instance
 from noded.model.state import NodeState
 from noded.ports import Clock, Conflict, NotFound, PortError, Probes, Processes, Unavailable
+from noded.runtime.printed import Mask, command, last_line, short
 from nodespec.manifest import NodeSpec, Probe
 
 AT_ONCE = 512
@@ -22,7 +23,6 @@ LATE = 0.25
 LATE_RUN = 1.0
 LEAST_RUN = 2.0
 """Least time for a program that asks: it has to be started first."""
-LONGEST_LINE = 200
 OverHttp = Callable[[str, int, str, float], Awaitable[bool]]
 Inside = Callable[[Instance, tuple[str, ...]], Launch]
 """How a program is run in an instance."""
@@ -33,17 +33,22 @@ class Heard:
     answered: bool | None
     """None when nothing can be said of the instance: the fault was ours."""
     detail: str = ""
+    said: str = ""
+    """The last line of the program that asks, masked; for operators."""
 
 
 GOOD, UNKNOWN = Heard(True), Heard(None)
 
 
 class Questions:
-    def __init__(self, clock: Clock, probes: Probes, processes: Processes, inside: Inside) -> None:
+    def __init__(
+        self, clock: Clock, probes: Probes, processes: Processes, inside: Inside, mask: Mask
+    ) -> None:
         self._clock = clock
         self._probes = probes
         self._processes = processes
         self._inside = inside
+        self._mask = mask
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._running = asyncio.Semaphore(RUNS_AT_ONCE)
 
@@ -80,27 +85,27 @@ class Questions:
             return UNKNOWN
         except PortError as error:
             return (
-                UNKNOWN
-                if self._clock.now() - began > timeout + LATE_RUN
-                else Heard(False, _short(str(error)))
+                UNKNOWN if self._clock.now() - began > timeout + LATE_RUN else Heard(False, short(str(error)))
             )
-        if ran.status == "code 0":
+        if ran.status == "code 0" and not ran.timed_out:
             return GOOD
-        last = (ran.output.strip().splitlines() or ["it printed nothing"])[-1]
-        return Heard(False, _short(f"{ran.status}: {last}"))
+        said = last_line(spec, ran, self._mask)
+        if not ran.timed_out:
+            return Heard(False, f"it was answered with {ran.status}", said)
+        held_up = self._clock.now() - began > timeout + LATE_RUN
+        return UNKNOWN if held_up else Heard(False, f"no answer within {timeout:g} s", said)
 
-
-def words(spec: NodeSpec, probe: Probe) -> str:
-    """What an instance that answers this way owes."""
-    match probe:
-        case Probe.HTTP:
-            return f"GET {spec.health.path}"
-        case Probe.TCP:
-            return "a connection"
-        case Probe.EXEC:
-            return _short(" ".join(spec.health.command))
-        case _:
-            return "its heartbeat"
+    def words(self, spec: NodeSpec, probe: Probe) -> str:
+        """What an instance that answers this way owes."""
+        match probe:
+            case Probe.HTTP:
+                return f"GET {spec.health.path}"
+            case Probe.TCP:
+                return "a connection"
+            case Probe.EXEC:
+                return command(spec, spec.health.command, self._mask)
+            case _:
+                return "its heartbeat"
 
 
 def spec_of(node: NodeState, instance: Instance) -> NodeSpec | None:
@@ -109,8 +114,3 @@ def spec_of(node: NodeState, instance: Instance) -> NodeSpec | None:
         return node.spec
     rollout = node.rollout
     return rollout.spec if rollout is not None and rollout.release.digest == instance.digest else None
-
-
-def _short(text: str) -> str:
-    """What a program printed is data: one line that can be shown."""
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])

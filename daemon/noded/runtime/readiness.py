@@ -7,7 +7,7 @@ from noded.model.instance import Instance, Phase
 from noded.model.state import HostState
 from noded.ports import Clock, Inbox
 from noded.runtime.monitors import View
-from noded.runtime.questions import Questions, spec_of, words
+from noded.runtime.questions import Questions, spec_of
 from nodespec.manifest import NodeSpec, Probe
 
 PAUSE = 0.05
@@ -52,7 +52,7 @@ async def _until_ready(
             heard = await questions.ready(spec, instance, max(PATIENCE, health.timeout))
             told = heard.answered is True
             if told and _still_starting(view(), spec.name, instance):
-                how = words(spec, health.readiness)
+                how = questions.words(spec, health.readiness)
                 inbox.put(InstanceReady(clock.now(), spec.name, instance.id, how))
         await asyncio.sleep(PAUSE if told else pause)
     asked.discard(instance.id)
