@@ -180,7 +180,7 @@ async def _serve(
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
     inbox.put(await _booted(settings, storage, memory, clock, observed))
-    facts = partial(_facts, hello, launcher, policy, storage, sizes, reactor)
+    facts = partial(_facts, hello, launcher, processes, policy, storage, sizes, reactor)
     desk = _desk(settings, policy, storage, reactor, world, answers, facts, processes.hello)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen, facts)
     service = ServiceNotify(os.environ)
@@ -223,6 +223,7 @@ def _watches(
 def _facts(
     hello: Mapping[str, object],
     launcher: LauncherSocket,
+    processes: LauncherProcesses,
     policy: PolicyFile,
     storage: Storage,
     sizes: LogSizes,
@@ -231,7 +232,12 @@ def _facts(
     return Facts(
         version=VERSION,
         cgroups=str(hello.get("cgroups", "")),
-        degraded=(*_texts(hello.get("degraded")), *storage.told(reactor.state.full), *sizes.told),
+        degraded=(
+            *_texts(hello.get("degraded")),
+            *processes.degraded,
+            *storage.told(reactor.state.full),
+            *sizes.told,
+        ),
         launcher_up=launcher.connected,
         cores=os.cpu_count() or 0,
         pressure=pressure(),
@@ -300,6 +306,7 @@ async def _keep_in_touch(launcher: LauncherSocket, processes: LauncherProcesses)
         if not launcher.connected:
             with suppress(PortError):
                 await processes.hello()
+                await processes.entrust_open()
         if launcher.connected:
             await processes.remove_left()
 

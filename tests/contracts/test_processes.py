@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from socket import AF_UNIX
+from socket import AF_UNIX, SOCK_DGRAM
 from socket import socket as AnySocket
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import pytest
@@ -242,6 +243,30 @@ async def test_a_socket_is_held_for_one_node_until_it_is_let_go(world: Make) -> 
         await here.processes.start(theirs)
         await here.processes.remove(theirs.instance)
         await here.processes.unlisten("shop")
+
+
+@looped
+async def test_the_socket_it_speaks_to_is_made_its_own(world: Make) -> None:
+    async with world() as here:
+        order = launch(*SLEEP)
+        with (
+            TemporaryDirectory(dir="/tmp", prefix="nd") as folder,
+            closing(AnySocket(AF_UNIX, SOCK_DGRAM)) as heard,
+        ):
+            path = f"{folder}/n.sock"
+            heard.bind(path)
+            process, _ = await here.processes.start(replace(order, notify=path))
+            if here.run is not None:
+                assert os.stat(path).st_uid == process.uid
+            os.unlink(path)
+            with closing(AnySocket(AF_UNIX, SOCK_DGRAM)) as anew:
+                anew.bind(path)
+                for _ in range(2):
+                    await here.processes.entrust(order.instance, path)
+                if here.run is not None:
+                    assert os.stat(path).st_uid == process.uid
+        await here.processes.remove(order.instance)
+        await here.processes.entrust(order.instance, path)
 
 
 @looped

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from noded.launch import Launch
 from noded.model import actions as a
 from noded.model.inputs import (
     ActionFailed,
@@ -69,6 +70,7 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
         "NODED_STOP_TIMEOUT": "12.5",
         "NOTIFY_SOCKET": "/run/noded/notify/catalog.1.sock",
     }
+    assert bench.processes.entrusted == [("catalog.1", "/run/noded/notify/catalog.1.sock")]
     limits = (launch.user, launch.memory, launch.cpu, launch.pids, launch.files, launch.data)
     assert limits == ("shop", 2**28, 0.5, 64, 256, True)
     assert (launch.memory_high, launch.io, launch.listen) == (2**27, 200, "")
@@ -142,7 +144,9 @@ async def test_a_release_that_is_not_here_is_told() -> None:
 @looped
 async def test_an_adopted_instance_is_believed_and_watched() -> None:
     bench = Bench()
+    await bench.processes.start(Launch("catalog", "catalog.1", ("/bin/sleep", "300"), "/", (), "dynamic"))
     await bench.perform(a.AdoptInstance(*ONE, DIGEST, process(), True, "it lived on"))
+    assert bench.processes.entrusted == [("catalog.1", "/run/noded/notify/catalog.1.sock")]
     assert bench.nodes.lines["catalog.1"].uid == process().uid
     assert [type(fact) for fact in bench.inbox.facts] == [InstanceExited]  # there is none of that number
 

@@ -221,9 +221,10 @@ def _bound(path: Path) -> socket.socket:
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        # The queue is short: whoever may send can fill it and silence the node. The launcher gives it to the
+        # node. A socket is bound with the mode that it has before.
+        os.fchmod(heard.fileno(), 0o600)
         heard.bind(str(path))
-        # Nodes run as other users; who may be believed is decided by the uid on each message.
-        os.chmod(path, 0o666)
     except OSError:
         heard.close()
         raise

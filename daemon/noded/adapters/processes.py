@@ -27,6 +27,7 @@ RUN_GRACE = 30.0
 UNKNOWN_NOTIFY = "'notify': unknown key"
 UNKNOWN_ORDER = "'entrust', expected one of"
 OLDER = "noded-launcher is older than noded; start the new one (nodes go on)"
+SHOWN = 5
 RUNS = 10**8 - 10**6
 Ended = Callable[[str], None]
 
@@ -41,8 +42,8 @@ class LauncherProcesses:
         self._group = group
         self._known: set[str] = set()
         """Those whose end was told or will be."""
-        self.degraded: tuple[str, ...] = ()
-        """What the launcher here cannot do, to be told to people."""
+        self._open: dict[str, tuple[str, str]] = {}
+        """Instances with a socket that everybody may fill: its path, and why."""
         self._left: set[str] = set()
         """Those that a launcher which was away could not clear up."""
         # What an earlier noded had run may still be under way: another time, another number.
@@ -67,31 +68,47 @@ class LauncherProcesses:
         except Refused as error:
             if UNKNOWN_NOTIFY not in str(error):
                 raise
-            self._open_to_all(launch.notify, OLDER)
+            self._open_to_all(launch.instance, launch.notify, OLDER)
             return await ask()
-        self._entrusted(launch.notify, result)
+        self._entrusted(launch.instance, launch.notify, result)
         return result
 
     async def entrust(self, instance: str, path: str) -> None:
         try:
-            self._entrusted(path, await self._launcher.ask("entrust", instance=instance, path=path))
+            self._entrusted(instance, path, await self._launcher.ask("entrust", instance=instance, path=path))
         except (NotFound, Conflict):
             pass  # It has ended.
         except Refused as error:
-            self._open_to_all(path, OLDER if UNKNOWN_ORDER in str(error) else str(error))
+            self._open_to_all(instance, path, OLDER if UNKNOWN_ORDER in str(error) else str(error))
         except PortError as error:
-            self._open_to_all(path, str(error))
+            self._open_to_all(instance, path, str(error))
 
-    def _entrusted(self, path: str, result: Mapping[str, object]) -> None:
+    async def entrust_open(self) -> None:
+        """Try again: the launcher is another one now."""
+        for instance, (path, _) in sorted(self._open.items()):
+            with contextlib.suppress(OSError):
+                os.chmod(path, 0o600)
+            await self.entrust(instance, path)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What the launcher here cannot do, to be told to people."""
+        if not self._open:
+            return ()
+        why = next(iter(self._open.values()))[1]
+        some = f"{', '.join(sorted(self._open)[:SHOWN])}{', ...' if len(self._open) > SHOWN else ''}"
+        return (f"sockets: every user of this host can silence {some} by filling its socket: {why}",)
+
+    def _entrusted(self, instance: str, path: str, result: Mapping[str, object]) -> None:
         if result.get("entrusted") is True:
-            self.degraded = ()
+            self._open.pop(instance, None)
         else:
-            self._open_to_all(path, "the launcher is not root")
+            self._open_to_all(instance, path, "the launcher is not root, and noded another user")
 
-    def _open_to_all(self, path: str, why: str) -> None:
-        """That others can disturb the node is less than that it is not heard and ended for its silence."""
-        self.degraded = (f"every user of this host can silence nodes by filling their sockets: {why}",)
-        with contextlib.suppress(FileNotFoundError):
+    def _open_to_all(self, instance: str, path: str, why: str) -> None:
+        """That others can disturb a node is less than that it is not heard, and ended for its silence."""
+        self._open[instance] = (path, why)
+        with contextlib.suppress(OSError):
             os.chmod(path, 0o666)
 
     async def run(self, launch: Launch, timeout: float, into: str = "") -> Ran:
@@ -154,6 +171,7 @@ class LauncherProcesses:
 
     async def remove(self, instance: str) -> None:
         self._known.discard(instance)
+        self._open.pop(instance, None)
         try:
             await self._launcher.ask("kill", KILL_TIME + 5, instance=instance)
             await self._launcher.ask("remove", instance=instance)
