@@ -9,6 +9,9 @@ from launcher.orders import Refusal
 from launcher.settings import LARGEST_UID, Settings
 from launcher.table import Table
 
+WORKER = "noded-regenerate"
+"""What noded itself has run as its own user; no manifest may have a name that begins like this."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -35,6 +38,11 @@ def user_of(node: str, user: str, settings: Settings, table: Table) -> User:
         if found.uid != own:
             raise Refusal("refused", f"user {user}: the launcher is not root, only uid {own} is possible")
         return User(own, os.getegid())
+    if found.uid in settings.peers and node != WORKER:
+        raise Refusal(
+            "refused",
+            f"user {user} may give the launcher orders (`peers`); a node of that user could do whatever noded can",
+        )
     if user not in settings.users and str(found.uid) not in settings.users:
         raise Refusal("refused", f"user {user} is not among `users` of the launcher's settings")
     return found

@@ -197,7 +197,8 @@ Secret = Annotated[str, Form('where the value is, such as "file:/etc/shop/key"',
 Name = Annotated[
     str,
     matching(
-        "[a-z][a-z0-9-]{0,31}", 'a name of a-z, 0-9 and "-" that begins with a letter, at most 32 characters'
+        "(?!noded)[a-z][a-z0-9-]{0,31}",
+        'a name of a-z, 0-9 and "-" that begins with a letter and not with "noded", at most 32 characters',
     ),
 ]
 Version = Annotated[

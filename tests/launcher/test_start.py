@@ -364,6 +364,23 @@ def test_user_of_the_settings_and_data_that_changes_hands() -> None:
         made.close()
 
 
+@needs_root
+def test_nobody_runs_as_a_user_that_may_give_orders() -> None:
+    """But for what noded itself has run. Without root everything is the launcher's own user's anyway."""
+    made = Lab(users=["nobody", 64101], peers=["nobody", 64101], cgroups="none")
+    try:
+        client = made.start().client()
+        for user in ("nobody", "65534", "64101"):
+            kind, text = client.refused("start", **made.order("shop.1", "id", user=user))
+            assert (kind, f"user {user} may give the launcher orders" in text) == ("refused", True), text
+            run = made.order("noded-regenerat.1", "id", user=user, timeout=5)
+            assert client.refused("run", **run)[0] == "refused"
+        worker = made.order("noded-regenerate.1", "id", "-u", user="64101", timeout=5)
+        assert client.do("run", **worker)["output"] == "64101\n"
+    finally:
+        made.close()
+
+
 def test_descriptors_left_open_in_the_launcher_do_not_leak() -> None:
     read_end, write_end = os.pipe()
     os.set_inheritable(write_end, True)

@@ -180,6 +180,8 @@ def test_one_bad_value_is_one_mistake_at_its_key(table: str, lines: str, key: st
     [
         ("name", '"Payment"'),
         ("name", '"1a"'),
+        ("name", '"noded"'),
+        ("name", '"noded-regenerate"'),
         ("name", '"a_b"'),
         ("name", '"a.b"'),
         ("name", '"../a"'),
