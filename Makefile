@@ -63,7 +63,7 @@ lock: setup ## resolve requirements/*.in to hashed lock files (ARGS="-U" for new
 deb: setup ## build the packages for Debian 12 into dist/ (ARGS="--version 0.1.1~rc1" for another version)
 	@$(PYTHON) packaging/deb/build.py $(ARGS)
 
-test-systemd: setup ## boot hosts with systemd and test units and packages there; root, about 15 minutes
+test-systemd: setup ## boot hosts with systemd and test units and packages there; root, 7 to 15 minutes
 	$(PYTHON) -m pytest -o faulthandler_timeout=1800 -m systemd tests/systemd $(ARGS)
 
 tox: setup ## unit tests under every Python there is

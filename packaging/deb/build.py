@@ -63,6 +63,9 @@ def _version() -> str:
 
 def _epoch() -> int:
     """When the last change was made: files in the packages bear this date, so that builds are alike."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given.isdecimal():
+        return int(given)
     command = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.strip()

@@ -1,5 +1,6 @@
 """How do test hosts come by packages? Built once per run; a newer version is the same anew."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -7,10 +8,14 @@ from pathlib import Path
 
 from tests.systemd.roots import ROOT
 
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
-def build(into: Path) -> None:
-    command = [sys.executable, str(ROOT / "packaging/deb/build.py"), "--output", str(into)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+
+def build(into: Path, checkout: Path = ROOT) -> None:
+    command = [sys.executable, str(checkout / "packaging/deb/build.py"), "--output", str(into)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=1200, check=False, env=os.environ | EPOCH
+    )
     if done.returncode:
         raise RuntimeError(f"make deb failed:\n{done.stdout}{done.stderr}")
 
