@@ -50,7 +50,7 @@ def doctor_(ctx: click.Context, session: Session, config: Path) -> None:
     ctx.exit(doctor.doctor(session, config))
 
 
-@command(SECTION, "audit")
+@command(SECTION, "audit", wide=True)
 @click.option("-n", "--lines", type=click.IntRange(1, 1_000_000), default=100, help="Newest entries; 100.")
 def audit_(session: Session, lines: int) -> None:
     """Show who asked for what, and what came of it."""

@@ -127,9 +127,9 @@ def shared(root: bool = False, outputs: Sequence[str] = OUTPUTS) -> list[click.P
 
 
 def command(
-    home: Section | click.Group, name: str = "", lists: bool = False, file: bool = False
+    home: Section | click.Group, name: str = "", lists: bool = False, wide: bool = False, file: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """`lists` have a wide form and names; with `file` -o is where the result is kept."""
+    """`lists` have names and a wide form, as `wide` has alone; with `file` -o is where the result is kept."""
 
     def add(function: Callable[..., Any]) -> click.Command:
         def run(session: Session, *given: Any, **options: Any) -> Any:
@@ -140,7 +140,8 @@ def command(
         made = click.command(name or function.__name__.rstrip("_"))(
             click.pass_obj(update_wrapper(run, function))
         )
-        outputs = OUTPUTS if lists else tuple(one for one in OUTPUTS if one not in FOR_LISTS)
+        more = FOR_LISTS if lists else ("wide",) if wide else ()
+        outputs = tuple(one for one in OUTPUTS if one not in FOR_LISTS or one in more)
         made.params += shared(outputs=() if file else outputs)
         home.commands[str(made.name)] = made
         return made

@@ -114,7 +114,7 @@ def test_a_failed_node_and_an_alarmed_host_are_seen(desk: Any) -> None:
 def test_audit(desk: Any) -> None:
     entries = [
         pb.AuditEntry(
-            at=1_700_000_000.25, who="root (0)", role="admin", what="stop catalog", answer="accepted"
+            at=1_700_000_000.25, who="root (0)", role="admin", what="stop catalog", answer="accepted", pid=77
         ),
         pb.AuditEntry(at=1_700_000_001.0, who="anna (1000)", what="exec \x1b[2J id", answer="needs admin"),
     ]
@@ -125,6 +125,20 @@ def test_audit(desk: Any) -> None:
     assert second.endswith("anna (1000)  -      exec id       needs admin")
     assert desk.control.calls == [("ReadAudit", pb.ReadAuditRequest(limit=2))]
     assert [one["who"] for one in desk.json("audit")] == ["root (0)", "anna (1000)"]
+    lines = [line.split() for line in desk("audit", "-o", "wide").stdout.splitlines()]
+    assert [line[-1] for line in lines] == ["PID", "77", "-"]
+    desk("audit", "-o", "name", expect=2)
+
+
+def test_an_audit_that_was_tampered_with_says_so_and_fails(desk: Any) -> None:
+    told = "the audit's chain is broken: before 1.jsonl:7 a line was changed or taken away"
+    entries = [pb.AuditEntry(at=1_700_000_001.0, who="anna (1000)", what="stop catalog", answer="accepted")]
+    for entry in (entries, []):
+        desk.control.answers["ReadAudit"] = pb.ReadAuditResponse(entries=entry, broken=told)
+        for words in ((), ("-o", "wide"), ("-o", "json")):
+            result = desk("audit", *words, expect=1)
+            assert f"nodectl: DO NOT TRUST THIS AUDIT: {told}\n" in result.stderr
+            assert ("anna" in result.stdout) is bool(entry)
 
 
 def test_an_empty_audit(desk: Any) -> None:
