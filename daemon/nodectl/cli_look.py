@@ -70,14 +70,15 @@ def logs_(session: Session, node: str, follow: bool, lines: int) -> None:
 @follow_option
 @click.option("-n", "--lines", type=click.IntRange(1, 1_000_000), default=200, help="Newest entries; 200.")
 @click.option("--incident", metavar="ID", default="", help="Only what belongs to this incident.")
-def explain_(session: Session, node: str, follow: bool, lines: int, incident: str) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="With what failed commands printed; for operators.")
+def explain_(session: Session, node: str, follow: bool, lines: int, incident: str, verbose: bool) -> None:
     """Tell what noded saw and did, and why.
 
     Without NODE for the whole host.
     """
     from nodectl.commands import explain
 
-    explain.explain(session, node, lines, follow, incident)
+    explain.explain(session, node, lines, follow, incident, verbose)
 
 
 @group(SECTION, "incidents", Listing)

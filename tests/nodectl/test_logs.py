@@ -45,7 +45,14 @@ def test_logs_as_json(desk: Any) -> None:
 
 
 def test_a_node_without_output(desk: Any) -> None:
-    assert desk("logs", "catalog").output == ""
+    for words in (("catalog",), ("catalog.7",)):
+        result = desk("logs", *words)
+        assert result.stdout == ""
+        assert result.stderr.startswith(f"{words[0]} has written nothing that is kept")
+        assert result.stderr.endswith("nodectl explain -v catalog\n")
+    assert desk("logs", "catalog", "-o", "json").output == ""
+    desk.control.output = [piece("catalog.1", b"one\n")]
+    assert desk("logs", "catalog").stderr == ""
 
 
 def test_a_noded_that_does_not_answer(desk: Any) -> None:
@@ -167,3 +174,27 @@ def test_explain_as_json(desk: Any) -> None:
     found = [json.loads(line) for line in desk("explain", "-o", "json").stdout.splitlines()]
     assert [one["sequence"] for one in found] == [1, 2]
     assert found[0]["at"] == 1_700_000_000.25 and found[0]["body"] == '{"a": 1}'
+
+
+TRACEBACK = "".join(f'  File "migrate.py", line {n}, in step\n' for n in range(40))
+
+
+def test_explain_shows_operators_what_a_failed_command_printed(desk: Any) -> None:
+    body = json.dumps({"problem": "it ended with code 1", "output": f"{TRACEBACK}\x1b[2JOSError\n"})
+    said = json.dumps({"reason": "no sign of life", "said": "no queue"})
+    desk.control.journal = [
+        entry(1, name="Prepared", text="it ended", body=body),
+        entry(2, name="KillInstance", text="no sign of life", body=said),
+        *(entry(3 + n, text="fine", body=odd) for n, odd in enumerate(('{"output": 7}', "[1]", "{", "{}"))),
+    ]
+    lines = desk("explain", "catalog", "-v").stdout.splitlines()
+    assert lines[1:42] == [f"    | {line}" for line in (*TRACEBACK.splitlines(), "OSError")]
+    assert lines[43] == "    | no queue"
+    assert len(lines) == 48
+    assert len(desk("explain", "catalog").stdout.splitlines()) == 6
+
+
+def test_explain_tells_viewers_who_may_read_it(desk: Any) -> None:
+    desk.control.journal = [entry(1, name="Prepared", text="it ended")]
+    assert desk("explain", "-v").stderr == "what programs printed is told to operators only\n"
+    assert desk("explain").stderr == ""

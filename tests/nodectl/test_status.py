@@ -62,6 +62,15 @@ def test_one_node_is_shown_with_its_instances(desk: Any) -> None:
     assert "shop.1" in output and "spare" in output and "catalog" not in output
 
 
+@pytest.mark.parametrize("condition", ["starting", "backing off", "down", "failed"])
+def test_one_that_does_not_run_says_why(desk: Any, condition: str) -> None:
+    why = "migrate came before 1.4.0 and ended with code 1: nodectl explain -v shop"
+    desk.control.status.nodes.append(a_node("shop", condition=condition, detail=why, instances=[]))
+    for command in ("status", "describe"):
+        assert why in desk(command, "shop").stdout
+    assert why not in desk("status").stdout
+
+
 @pytest.mark.parametrize("command", ["status", "describe"])
 def test_an_unknown_node_fails(desk: Any, command: str) -> None:
     stderr = desk(command, "shop", expect=1).stderr

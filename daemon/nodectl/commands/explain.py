@@ -1,5 +1,7 @@
 """`explain`: what noded saw and did, and why."""
 
+import json
+
 from rich.text import Text
 
 from nodeapi.v1 import control_pb2 as pb
@@ -7,7 +9,7 @@ from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
 from nodectl.screen import AWAY, BACK, note, say
 from nodectl.session import Session
-from nodectl.text import clock, one_line
+from nodectl.text import clean, clock, one_line
 
 NODE_WIDTH = 12
 NAME_WIDTH = 20
@@ -15,7 +17,13 @@ MISSED = 10_000
 """Entries asked for after a restart of noded, to find those that came meanwhile."""
 
 
-def explain(session: Session, node: str, lines: int, follow: bool, incident: str) -> None:
+PRINTED = ("output", "said")
+"""Where inputs and actions keep what a program printed."""
+
+
+def explain(
+    session: Session, node: str, lines: int, follow: bool, incident: str, verbose: bool = False
+) -> None:
     doing = f"explain {node or 'this host'}"
     newest = pb.ExplainResponse()
     found = False
@@ -37,15 +45,17 @@ def explain(session: Session, node: str, lines: int, follow: bool, incident: str
                 if found and entry.sequence <= newest.sequence and entry.at <= newest.at:
                     continue
                 found, newest = True, entry
-                _show(session, entry)
+                _show(session, entry, verbose)
         except OutOfTimeError:
             if not follow:
                 raise
     if session.plain and not found:
         say(f"nothing has happened to {node or 'this host'} yet")
+    if verbose and found and not newest.body:
+        note("what programs printed is told to operators only")
 
 
-def _show(session: Session, entry: pb.ExplainResponse) -> None:
+def _show(session: Session, entry: pb.ExplainResponse, verbose: bool) -> None:
     if not session.plain:
         write(document(entry), session.output, one_line=True)
         return
@@ -59,3 +69,15 @@ def _show(session: Session, entry: pb.ExplainResponse) -> None:
             one_line(entry.text),
         )
     )
+    if verbose:
+        say(*(f"    | {line}" for line in clean(_printed(entry.body)).splitlines()))
+
+
+def _printed(body: str) -> str:
+    """Empty for those to whom noded does not tell it."""
+    try:
+        held = json.loads(body or "{}")
+    except ValueError:
+        return ""
+    found = (held.get(name) for name in PRINTED) if isinstance(held, dict) else ()
+    return next((each for each in found if isinstance(each, str) and each), "")

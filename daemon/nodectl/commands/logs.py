@@ -52,7 +52,7 @@ class Place:
 def logs(session: Session, node: str, instance: str, lines: int, follow: bool) -> None:
     """Each line begins with its instance, unless one instance was named."""
     doing = f"read the logs of {instance or node}"
-    place = Place()
+    place, found = Place(), False
 
     def request() -> pb.ReadLogsRequest:
         place.begin()
@@ -68,6 +68,7 @@ def logs(session: Session, node: str, instance: str, lines: int, follow: bool) -
             pieces = client.stream(doing, method, request(), node, session.answer)
         try:
             for piece in pieces:
+                found = True
                 text = place.fresh(piece.instance, piece.text) if follow else piece.text
                 _show(
                     session, piece.instance, text, prefix=b"" if instance else f"{piece.instance} | ".encode()
@@ -75,6 +76,11 @@ def logs(session: Session, node: str, instance: str, lines: int, follow: bool) -
         except OutOfTimeError:
             if not follow:
                 raise
+    if not found and session.plain:
+        note(
+            f"{instance or node} has written nothing that is kept; why it does not run, and what commands "
+            f"of [node] before printed: nodectl explain -v {node}"
+        )
 
 
 def _show(session: Session, instance: str, written: bytes, prefix: bytes) -> None:

@@ -9,8 +9,10 @@ from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
 from nodectl.failures import Exit, Failure, refused
 from nodectl.nodes import host_notes, instance_table, node_line, node_page, node_table
-from nodectl.screen import AWAY, BACK, Picture, say
+from nodectl.screen import AWAY, BACK, Picture, pairs, say
 from nodectl.session import Session
+
+TROUBLED = ("starting", "backing off", "down", "failed")
 
 
 def status(session: Session, node: str) -> None:
@@ -67,6 +69,8 @@ def _table(
     answer: pb.GetStatusResponse | pb.WatchStatusResponse, node: str, wide: bool = False
 ) -> list[Text]:
     lines = node_table(list(answer.nodes), wide)
+    if node and answer.nodes and answer.nodes[0].condition in TROUBLED:
+        lines += pairs([("why", answer.nodes[0].detail)])
     if node and answer.nodes and answer.nodes[0].instances:
         lines += [Text(), *instance_table(answer.nodes[0])]
     return lines + host_notes(answer.host)
