@@ -165,8 +165,8 @@ def test_everything_wrong_is_told_at_once(source: Path) -> None:
     kind = "expected a file, a folder or a symbolic link"
     inside = "expected a link to a place inside the release, got link to"
     assert sorted(refused(lambda: pack(source))) == sorted([
-        'node.toml: node.name: expected a name of a-z, 0-9 and "-" that begins with a letter and not with "noded", '
-        'at most 32 characters, got "Shop"',
+        'node.toml: node.name: expected a name of a-z, 0-9 and "-" that begins with a letter and not with '
+        '"noded", at most 32 characters, got "Shop"',
         "node.toml: node.hosts: not yet supported",
         f"absolute: {inside} /etc/passwd; it leads out",
         f"shop/out: {inside} ../../other; it leads out",
