@@ -184,7 +184,8 @@ async def _serve(
     desk = _desk(settings, policy, storage, reactor, world, answers, facts, processes.hello)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen, facts)
     service = ServiceNotify(os.environ)
-    async with peercred.serve(places["control"], control_server(desk), group):
+    admins = frozenset(settings.control.admins)
+    async with peercred.serve(places["control"], control_server(desk), group, admins=admins):
         for work in (
             reactor.run(),
             policy_file.follow(policy, clock, inbox),

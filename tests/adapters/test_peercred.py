@@ -5,64 +5,22 @@ import os
 import shutil
 import socket
 import stat
-import subprocess
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from grpc_health.v1 import health, health_pb2_grpc
 
 from nodeapi.v1 import control_pb2 as pb
-from nodeapi.v1.control_pb2_grpc import (
-    ControlServiceServicer,
-    ControlServiceStub,
-    add_ControlServiceServicer_to_server,
-)
-from noded.adapters.peercred import CHUNK, Caller, caller, serve
+from noded.adapters.peercred import CHUNK, Caller, caller
+from tests.adapters.front_door import as_uid, client, door, until
 
-ROOT = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
 ME = Caller(os.geteuid(), os.getegid(), os.getpid())
-
-
-class Control(ControlServiceServicer):
-    """Answers with what it knows of the caller."""
-
-    def __init__(self) -> None:
-        self.callers: list[Caller] = []
-        self.watches = 0
-        self.watches_ended = 0
-
-    async def GetVersion(self, request: Any, context: Any) -> pb.GetVersionResponse:
-        self.callers.append(caller(context))
-        return pb.GetVersionResponse(version=str(caller(context).uid))
-
-    async def Command(self, request: Any, context: Any) -> pb.CommandResponse:
-        return pb.CommandResponse(text="done")
-
-    async def Apply(self, requests: Any, context: Any) -> pb.ApplyResponse:
-        size = 0
-        async for one in requests:
-            size += len(one.chunk)
-        return pb.ApplyResponse(text=str(size))
-
-    async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
-        for _ in range(request.lines):
-            yield pb.ReadLogsResponse(text=bytes(CHUNK))
-
-    async def WatchStatus(self, request: Any, context: Any) -> AsyncIterator[pb.WatchStatusResponse]:
-        self.watches += 1
-        try:
-            yield pb.WatchStatusResponse()
-            await asyncio.Event().wait()
-        finally:
-            self.watches_ended += 1
 
 
 @pytest.fixture
@@ -71,40 +29,6 @@ def folder() -> Iterator[Path]:
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
-
-
-@asynccontextmanager
-async def unwrapped() -> AsyncIterator[None]:
-    try:
-        yield
-    except BaseExceptionGroup as errors:
-        assert len(errors.exceptions) == 1
-        raise errors.exceptions[0] from None
-
-
-@asynccontextmanager
-async def door(path: Path, **options: Any) -> AsyncIterator[Control]:
-    control = Control()
-    server = grpc.aio.server()
-    add_ControlServiceServicer_to_server(control, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
-    async with unwrapped(), asyncio.TaskGroup() as tasks:
-        async with serve(path, server, tasks, **options):
-            yield control
-        assert not tasks._tasks  # the block leaves no task behind
-
-
-@asynccontextmanager
-async def client(path: Path) -> AsyncIterator[Any]:
-    # Without its own subchannel pool, a channel may reuse the connection of an earlier test step.
-    async with grpc.aio.insecure_channel(f"unix:{path}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        yield ControlServiceStub(channel)  # type: ignore[no-untyped-call]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for may be anything
-            await asyncio.sleep(0.01)
 
 
 def run(test: Any) -> None:
@@ -118,31 +42,6 @@ def test_the_kernel_names_the_caller(folder: Path) -> None:
             assert control.callers == [ME]
 
     run(test())
-
-
-PROBE = """
-import os, sys, grpc
-from nodeapi.v1 import control_pb2 as pb
-from nodeapi.v1.control_pb2_grpc import ControlServiceStub
-uid = int(sys.argv[2])
-os.setgroups([]), os.setgid(uid), os.setuid(uid)
-stub = ControlServiceStub(grpc.insecure_channel(f"unix:{sys.argv[1]}"))
-try:
-    print(stub.GetVersion(pb.GetVersionRequest(), timeout=10).version)
-    print(stub.Command(pb.CommandRequest(verb=pb.VERB_STOP, node="shop"), timeout=10).text)
-except grpc.RpcError as error:
-    print(error.code().name, error.details())
-"""
-
-
-async def as_uid(uid: int, path: Path) -> list[str]:
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROBE, str(path), str(uid)),
-        stdout=subprocess.PIPE,
-        env={"PYTHONPATH": str(ROOT / "proto"), "GRPC_VERBOSITY": "NONE", "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    out, _ = await asyncio.wait_for(child.communicate(), 20)
-    return out.decode().splitlines()
 
 
 @as_root
@@ -311,23 +210,6 @@ def test_garbage_hurts_nobody_else(folder: Path, said: bytes) -> None:
                     await asyncio.wait_for(reader.read(), 10)
                 writer.close()
             await stub.GetVersion(pb.GetVersionRequest(), timeout=5)
-
-    run(test())
-
-
-def test_connections_are_limited_per_user_and_come_back(folder: Path) -> None:
-    async def test() -> None:
-        async with door(folder / "s", connections=8):
-            first = [await asyncio.open_unix_connection(str(folder / "s")) for _ in range(2)]
-            # gRPC speaks first, so a connection that was let in has something to read.
-            for reader, _ in first:
-                assert await asyncio.wait_for(reader.read(1), 5)
-            third, _ = await asyncio.open_unix_connection(str(folder / "s"))
-            assert await asyncio.wait_for(third.read(), 5) == b""
-            for _, writer in first:
-                writer.close()
-            async with client(folder / "s") as stub:
-                await stub.GetVersion(pb.GetVersionRequest(), timeout=10, wait_for_ready=True)
 
     run(test())
 

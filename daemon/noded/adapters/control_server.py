@@ -10,13 +10,17 @@ from noded.adapters.control_desk import Desk
 from noded.adapters.control_grpc import ControlService
 
 LARGEST_MESSAGE = 1024 * 1024
+IDLE = 300.0
+"""Seconds after which a connection without a call under way is ended; clients open another unasked."""
 
 
-def control_server(desk: Desk, patience: float = FIRST_MESSAGE) -> grpc.aio.Server:
+def control_server(desk: Desk, patience: float = FIRST_MESSAGE, idle: float = IDLE) -> grpc.aio.Server:
     gate = Gate(desk.roles, desk.audit, desk.clock, str(desk.policy), patience)
-    server = grpc.aio.server(
-        interceptors=[gate], options=[("grpc.max_receive_message_length", LARGEST_MESSAGE)]
-    )
+    options = [
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.max_connection_idle_ms", int(idle * 1000)),
+    ]
+    server = grpc.aio.server(interceptors=[gate], options=options)
     control_pb2_grpc.add_ControlServiceServicer_to_server(ControlService(desk), server)
     state = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(state, server)

@@ -28,7 +28,10 @@ from noded.ports import Refused, Unavailable
 
 CONNECTIONS = 256
 SHARE = 4
-"""One uid holds at most 1/SHARE of the connections, so that no user can lock the others out."""
+"""One uid holds at most 1/SHARE of the connections; the last share is kept for administrators, so that no
+number of users can lock them out."""
+PREFACE, PREFACE_TIME = 24, 10.0
+"""Bytes every client says first (RFC 9113, 3.4), and seconds it has for them."""
 CHUNK = 64 * 1024
 GRACE = 1.0
 """Seconds that calls under way have to end when the daemon stops."""
@@ -69,8 +72,12 @@ async def serve(
     mode: int = 0o666,
     group: int | None = None,
     connections: int = CONNECTIONS,
+    admins: frozenset[int] = frozenset(),
+    preface_time: float = PREFACE_TIME,
 ) -> AsyncIterator[None]:
     """Starts `server` behind the socket at `path`; socket, server and their tasks are gone after the block.
+
+    The last share of the connections is for root, our own uid and `admins`.
 
     Raises Refused for a path that cannot be used, Unavailable when another process serves it.
     """
@@ -80,7 +87,8 @@ async def serve(
     _make_private(folder)
     listener = _listen(path, folder / "front.sock", mode, group)
     ours = os.stat(path).st_ino
-    door = _Door(listener, str(inner), connections, tasks)
+    first = frozenset((0, os.geteuid())) | admins
+    door = _Door(listener, str(inner), connections, first, preface_time, tasks)
     try:
         # What an earlier daemon left behind when it was killed.
         inner.unlink(missing_ok=True)
@@ -100,6 +108,9 @@ class _Door:
     listener: socket.socket
     inner: str
     connections: int
+    first: frozenset[int]
+    """Uids for whom the last share is kept."""
+    preface_time: float
     group: asyncio.TaskGroup
     held: Counter[int] = field(default_factory=Counter)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -134,8 +145,7 @@ class _Door:
 
     def _admit(self, client: socket.socket) -> None:
         who = _credentials(client)
-        share = max(1, self.connections // SHARE)
-        if self.held.total() >= self.connections or self.held[who.uid] >= share:
+        if not self._has_room(who.uid):
             client.close()
             return
 
@@ -144,7 +154,14 @@ class _Door:
             self.held -= Counter({who.uid: 1})
 
         self.held[who.uid] += 1
-        self._start(_connect(client, who, self.inner), ended)
+        self._start(_connect(client, who, self.inner, self.preface_time), ended)
+
+    def _has_room(self, uid: int) -> bool:
+        share = max(1, self.connections // SHARE)
+        if self.held[uid] >= share or self.held.total() >= self.connections:
+            return False
+        others = sum(count for each, count in self.held.items() if each not in self.first)
+        return uid in self.first or others < self.connections - share
 
     def _start(self, work: Coroutine[None, None, None], ended: Callable[[], None] = lambda: None) -> None:
         def forget(done: asyncio.Task[None]) -> None:
@@ -156,7 +173,7 @@ class _Door:
         task.add_done_callback(forget)
 
 
-async def _connect(client: socket.socket, who: Caller, inner: str) -> None:
+async def _connect(client: socket.socket, who: Caller, inner: str, preface_time: float) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         client.setblocking(False)
         server.setblocking(False)
@@ -164,18 +181,35 @@ async def _connect(client: socket.socket, who: Caller, inner: str) -> None:
         server.bind(f"\0noded-control-{who.uid}-{who.gid}-{who.pid}-{secrets.token_hex(8)}")
         with suppress(OSError):
             await asyncio.get_running_loop().sock_connect(server, inner)
-            await relay(client, server)
+            await relay(client, server, preface_time)
 
 
-async def relay(client: socket.socket, server: socket.socket) -> None:
+async def relay(client: socket.socket, server: socket.socket, preface_time: float = PREFACE_TIME) -> None:
     """Carries bytes both ways until the server ends the connection; never holds more than a chunk per way.
 
     The end of what the client says is passed on; the server then says the rest and hangs up.
     """
     async with asyncio.TaskGroup() as ways:
-        upward = ways.create_task(_carry(client, server))
+        upward = ways.create_task(_upward(client, server, preface_time))
         await _carry(server, client)
         upward.cancel()
+
+
+async def _upward(client: socket.socket, server: socket.socket, preface_time: float) -> None:
+    """One that holds a connection and says nothing takes the place of others: both ways are ended."""
+    loop, missing = asyncio.get_running_loop(), PREFACE
+    try:
+        async with asyncio.timeout(preface_time):
+            while missing > 0 and (chunk := await loop.sock_recv(client, CHUNK)):
+                await loop.sock_sendall(server, chunk)
+                missing -= len(chunk)
+    except TimeoutError:
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        return
+    except OSError:
+        pass  # As in _carry, which now finds the end and passes it on.
+    await _carry(client, server)
 
 
 async def _carry(source: socket.socket, sink: socket.socket) -> None:
