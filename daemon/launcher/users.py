@@ -41,7 +41,7 @@ def user_of(node: str, user: str, settings: Settings, table: Table) -> User:
     if found.uid in settings.peers and node != WORKER:
         raise Refusal(
             "refused",
-            f"user {user} may give the launcher orders (`peers`); a node of that user could do what noded can",
+            f"user {user} may give the launcher orders (`peers`); its nodes could do all that noded can",
         )
     if user not in settings.users and str(found.uid) not in settings.users:
         raise Refusal("refused", f"user {user} is not among `users` of the launcher's settings")
