@@ -55,7 +55,9 @@ def test_the_launcher_accepts_its_settings_and_they_fit_noded(launcher_toml: Pat
     assert found.run == f"{noded.paths.run}/i"
     assert found.logs == noded.paths.logs
     assert found.data == f"{noded.paths.state}/data"
-    assert found.users == ("noded",)
+    assert found.users == (noded.regenerate.user,)
+    (user,) = units.settings("noded.service")["Service.User"]
+    assert noded.regenerate.user == user, "it reads the evidence that noded wrote"
 
 
 def test_no_dynamic_uid_belongs_to_somebody_else(launcher_toml: Path) -> None:

@@ -83,6 +83,18 @@ def test_nothing_is_missing(host: Host) -> None:
     assert told["launcher_up"]
 
 
+def test_every_program_starts(host: Host) -> None:
+    host.run("/usr/lib/noded/bin/noded-launcher", "--help")
+    host.run("runuser", "-u", "noded", "--", "/usr/lib/noded/bin/noded-regenerate", "--help")
+    host.run("runuser", "-u", "nobody", "--", "nodekit", "--help")
+    host.run("runuser", "-u", "nobody", "--", "nodectl", "status")
+    assert "0 failed" in host.ask("nodectl", "doctor")
+
+
+def test_the_worker_runs_the_tests_of_a_node(host: Host) -> None:
+    host.run("nodectl", "test", "catalog")
+
+
 # What nodes inherit.
 
 
