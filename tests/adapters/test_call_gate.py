@@ -150,6 +150,8 @@ async def test_a_viewer_does_not_read_code_that_was_made(office: Office) -> None
                 shown = [catalog.incident, *catalog.past_incidents]
                 assert [each.regeneration.diff for each in shown] == diffs
                 assert catalog.incident.regeneration.diff_lines == 7
+                said = [gate.detail for each in shown for gate in each.regeneration.gates]
+                assert said == ([""] * 4 if role is Role.VIEWER else ["3 passed", "slope 0"] * 2)
                 assert not basket.HasField("incident")
             watched.cancel()
 

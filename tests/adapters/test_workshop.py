@@ -194,6 +194,18 @@ async def test_a_worker_that_found_nothing_says_why(yard: Yard) -> None:
     assert (found.report.verdict, found.report.reason) == ("none", "no cache without a bound[2J")
 
 
+@looped
+async def test_what_a_program_printed_in_the_sandbox_is_masked(yard: Yard) -> None:
+    said = "ended while starting (code 1): cannot reach postgres://u:s3cr3tvalue@db"
+    async with begun(yard) as (_, name):
+        gates = [{"name": "soak", "passed": False, "detail": said}]
+        yard.leave({"verdict": "none", "reason": f"soak: {said}", "gates": gates})
+        yard.workers.finish(name, "code 3")
+    report = yard.inbox.all(RegenerationFailed)[0].report
+    kept = said.replace("u:s3cr3tvalue@", "***")
+    assert (report.reason, report.gates[0].detail) == (f"soak: {kept}", kept)
+
+
 REPORTS = {
     "cut off": '{"verdict": "candidate"',
     "too large": json.dumps({"verdict": "candidate", "diff": "x" * 2_000_000}),

@@ -96,6 +96,8 @@ def without_code(status: pb.NodeStatus) -> pb.NodeStatus:
     for incident in (*([status.incident] if status.HasField("incident") else ()), *status.past_incidents):
         if incident.HasField("regeneration"):
             incident.regeneration.ClearField("diff")
+            for gate in incident.regeneration.gates:
+                gate.ClearField("detail")
     return status
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from noded.adapters.masking import Masking
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
 from noded.launch import Launch
@@ -176,12 +177,12 @@ def _read_report(out: Path) -> Report | None:
 
 def _report(raw: Any) -> Report:
     gates = tuple(
-        Gate(_text(gate, "name"), gate.get("passed") is True, _text(gate, "detail"))
+        Gate(_text(gate, "name"), gate.get("passed") is True, _said(gate, "detail"))
         for gate in raw.get("gates", ())[:50]
     )
     return Report(
         verdict=_text(raw, "verdict"),
-        reason=_text(raw, "reason"),
+        reason=_said(raw, "reason"),
         generator=_text(raw, "generator"),
         version=_text(raw, "version"),
         gates=gates,
@@ -189,6 +190,11 @@ def _report(raw: Any) -> Report:
         diff=str(raw.get("diff", "")).encode(errors="replace").decode()[: 64 * 1024],
         seconds=float(raw.get("seconds", 0.0)),
     )
+
+
+def _said(raw: Mapping[str, object], key: str) -> str:
+    """May quote what a program printed in the sandbox."""
+    return Masking().text(_text(raw, key)).rstrip("\n")
 
 
 def _text(raw: Mapping[str, object], key: str) -> str:
