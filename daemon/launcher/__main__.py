@@ -56,7 +56,7 @@ def _serve(settings: Settings) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as listener:
         server = Server(loop, listener, settings.peers)
         perform = Perform(settings, cgroups, loop, server.tell, _raise_files())
-        server.task = perform.task
+        server.task, server.left = perform.task, perform.left
         adopted = perform.adopt()
         _open_door(listener, settings.socket, perform.group)
         log(f"launcher ready: uid {os.geteuid()}, cgroups {cgroups.kind}, {adopted} instances adopted")

@@ -21,6 +21,13 @@ class Refusal(Exception):
         self.kind: Kind = kind
 
 
+@dataclass(eq=False, slots=True)
+class Asker:
+    """One who gives orders and waits for their answers until the connection ends."""
+
+    gone: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """0 means no limit. memory and memory_high in bytes, cpu in cores, io a weight from 1 to 10000."""

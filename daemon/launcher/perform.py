@@ -11,6 +11,7 @@ from launcher.loop import Loop, Task
 from launcher.ooms import Ooms
 from launcher.orders import (
     WIRE_VERSION,
+    Asker,
     Discard,
     Entrust,
     Freeze,
@@ -71,13 +72,19 @@ class Perform:
         """Takes over the instances an earlier launcher started and answers how many."""
         return take_over(self._state)
 
-    def task(self, order: Order) -> Task:
+    def left(self, asker: Asker) -> None:
+        """What was run for one who has gone is ended: the next one may begin the same again."""
+        for record in list(self._state.table.records.values()):
+            if record.run and record.asker is asker:
+                self._state.loop.begin(runs.end(self._state, record), lambda _: None)
+
+    def task(self, order: Order, asker: Asker) -> Task:
         state = self._state
         match order:
             case Start():
                 return (yield from starting.start(state, order))
             case Run():
-                return (yield from runs.run(state, order))
+                return (yield from runs.run(state, order, asker))
             case Kill(instance, timeout):
                 return (yield from ending.kill(state, state.table.find(instance), timeout))
             case Freeze(instance):

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import time
+from collections.abc import Generator
 from dataclasses import replace
 
 from launcher import ending, proc, starting
 from launcher.loop import Pause, Task
-from launcher.orders import Limits, Refusal, Result, Run
+from launcher.orders import Asker, Limits, Refusal, Result, Run
 from launcher.spawn import Recipe
 from launcher.state import State
 from launcher.table import Record
@@ -15,6 +16,7 @@ from launcher.users import User
 
 MOST_RUNS = 32
 _LONGEST_END = 10.0
+_STEP = 0.01
 
 
 class Output:
@@ -68,7 +70,10 @@ class Output:
         return {"output": text, "truncated": self._total > len(self._kept)}
 
 
-def run(state: State, order: Run) -> Task:
+def run(state: State, order: Run, asker: Asker) -> Task:
+    yield from _forsaken_ones(state, order.node)
+    if asker.gone:
+        raise Refusal("unavailable", "nobody waits for it any more")
     if state.runs >= MOST_RUNS:
         raise Refusal("unavailable", f"{MOST_RUNS} runs are under way already")
     recipe, notes = _recipe(state, order)
@@ -77,7 +82,7 @@ def run(state: State, order: Run) -> Task:
     try:
         recipe = replace(recipe, output=output.sink)
         began = time.monotonic()
-        record, degraded = yield from starting.begin(state, recipe, run=True)
+        record, degraded = yield from starting.begin(state, recipe, asker)
         record.starting = False
         output.begun()
         told = yield from _to_its_end(state, record, began + order.timeout)
@@ -85,6 +90,20 @@ def run(state: State, order: Run) -> Task:
     finally:
         state.runs -= 1
         output.close()
+
+
+def _forsaken_ones(state: State, node: str) -> Generator[Pause, None, None]:
+    """Returns when those of the node have ended: two migrations at once are more than a database stands."""
+    until = time.monotonic() + _LONGEST_END
+    while any(record.forsaken and record.node == node for record in state.table.records.values()):
+        if time.monotonic() >= until:
+            raise Refusal("unavailable", f"what was run before for {node} and nobody waits for has not ended")
+        yield Pause(_STEP)
+
+
+def end(state: State, record: Record) -> Task:
+    """The run itself sees its end and clears it away."""
+    return (yield from ending.kill(state, record, _LONGEST_END))
 
 
 def _recipe(state: State, order: Run) -> tuple[Recipe, list[str]]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from launcher.loop import Loop, Task
-from launcher.orders import Hello, Inspect, Kind, List, Order, Refusal, Result, Status, Trim, Unlisten
+from launcher.orders import Asker, Hello, Inspect, Kind, List, Order, Refusal, Result, Status, Trim, Unlisten
 from launcher.requests import LARGEST_REQUEST, read_request
 
 _MOST_CLIENTS = 64
@@ -34,6 +34,7 @@ class Client:
         self._closing = False
         self._lingering = False
         self.closed = False
+        self._asker = Asker()
         self._server.loop.watch(connection.fileno(), self._ready)
 
     def _ready(self, events: int) -> None:
@@ -88,7 +89,7 @@ class Client:
         if isinstance(order, Refusal):
             ended(order)
         else:
-            self._server.loop.begin(self._server.task(order), ended)
+            self._server.loop.begin(self._server.task(order, self._asker), ended)
 
     def refuse(self, text: str, kind: Kind = "refused") -> None:
         self._closing = True
@@ -152,13 +153,17 @@ class Client:
         self._server.loop.forget(self._socket.fileno())
         self._socket.close()
         self._server.clients.discard(self)
+        self._asker.gone = True
+        self._server.left(self._asker)
 
 
 class Server:
     def __init__(self, loop: Loop, listener: socket.socket, peers: frozenset[int]) -> None:
         self.loop = loop
         self.clients: set[Client] = set()
-        self.task: Callable[[Order], Task]
+        self.task: Callable[[Order, Asker], Task]
+        self.left: Callable[[Asker], None]
+        """Told of everyone who has gone."""
         self._listener = listener
         self._peers = peers
         self._listen()

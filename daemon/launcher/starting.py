@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 
 from launcher import ending, folders, proc, sockets, spawn
 from launcher.loop import Pause, Task
-from launcher.orders import Program, Refusal, Start
+from launcher.orders import Asker, Program, Refusal, Start
 from launcher.spawn import Recipe
 from launcher.state import State
 from launcher.table import Record
@@ -101,8 +101,11 @@ def recipe_of(
     return recipe, notes
 
 
-def begin(state: State, recipe: Recipe, run: bool = False) -> Begun:
-    """A part of a task: returns once the program runs. On failure nothing is left, except the log file."""
+def begin(state: State, recipe: Recipe, asker: Asker | None = None) -> Begun:
+    """A part of a task: returns once the program runs. On failure nothing is left, except the log file.
+
+    It is a run if there is an `asker`, who waits for its end.
+    """
     name = recipe.instance
     birthplace = state.cgroups.birthplace(name) if state.births else ""
     if os.path.lexists(birthplace):
@@ -119,7 +122,7 @@ def begin(state: State, recipe: Recipe, run: bool = False) -> Begun:
     record = Record(
         name, recipe.node, child.pid, ticks, recipe.user.uid, child.pidfd, child=True, starting=True
     )
-    record.run = run
+    record.run, record.asker = asker is not None, asker
     state.table.keep(record)
     try:
         yield from spawn.await_exec(child)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from launcher import proc
 from launcher.cgroups import Cgroups
-from launcher.orders import Refusal, Result
+from launcher.orders import Asker, Refusal, Result
 
 _MOST_ENDED = 4096
 _SCAN_LASTS = 0.02
@@ -45,6 +45,13 @@ class Record:
     session_over: bool = False
     run: bool = False
     """Run to its end for one who waits: not an instance of the node."""
+    asker: Asker | None = None
+    """Who waits for it; None when that was another launcher's affair."""
+
+    @property
+    def forsaken(self) -> bool:
+        """Nobody waits for it any more: it is being ended."""
+        return self.run and (self.asker is None or self.asker.gone)
 
     @property
     def running(self) -> bool:

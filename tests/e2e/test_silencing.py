@@ -1,5 +1,6 @@
 """Can a stranger on the host silence a node, or a restart of noded have its work done twice at a time?"""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -57,3 +58,19 @@ def test_nobody_else_can_speak_in_a_nodes_place(host: Host, follower: Follower) 
     assert (after["id"], after["pid"], path.stat().st_ino) == (before["id"], before["pid"], inode)
     assert "KillInstance" not in host.log("noded")
     assert "can silence" not in host.nodectl("status").stdout
+
+
+MIGRATION = 'echo start $$ >>"$NODED_DATA/trace"; sleep 4; echo end $$ >>"$NODED_DATA/trace"'
+
+
+def test_a_restart_of_noded_never_has_two_migrations_at_once(host: Host, follower: Follower) -> None:
+    before = f"before = {json.dumps([['sh', '-c', MIGRATION]])}"
+    host.nodectl("apply", "--no-wait", str(lay(host, "migrated", port=2, head=before)))
+    trace = host.folder / "state/data/migrated/trace"
+    wait_for(trace.exists, "the migration to begin")
+    host.kill("noded")
+    host.start_noded()
+    follower.until("migrated", ready, "the node", 40)
+    told = [line.split() for line in trace.read_text().splitlines()]
+    assert [word for word, _ in told] == ["start", "start", "end"]
+    assert told[1][1] == told[2][1] != told[0][1]

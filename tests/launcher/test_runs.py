@@ -96,15 +96,49 @@ def test_a_program_that_cannot_be_started(room: Lab, client: Client) -> None:
     assert client.do("run", **order(room, "exit 0"))["exit"]["code"] == 0
 
 
-def test_one_who_leaves_does_not_end_it(room: Lab, client: Client) -> None:
-    leaver = room.client()
-    given = order(room, "sleep 0.3; touch done", cwd="/tmp", data=True)
-    given["argv"] = ["sh", "-c", 'sleep 0.3; touch "$NODED_DATA/done"']
+def test_it_ends_with_the_one_who_waits_for_it(room: Lab, client: Client, host: str) -> None:
+    leaver, pids = room.client(), room.home / "data/runner/left"
+    given = order(room, 'sleep 1000 & echo $$ $! >>"$NODED_DATA/left"; wait', data=True)
     leaver.send("run", **given)
-    until(lambda: client.ask("status", instance=given["instance"])["ok"], "the run to begin")
+    leaver.send("run", **inside(room, host, 'echo $$ >>"$NODED_DATA/left"; sleep 1000', data=True))
+    other = client.send("run", **order(room, "sleep 0.5; echo mine"))
+    until(lambda: pids.exists() and len(pids.read_text().split()) == 3, "both runs to begin")
+    living = [int(word) for word in pids.read_text().split()]
+    pids.unlink()
     leaver.close()
-    until((room.home / "data/runner/done").exists, "the run to go on")
+    until(lambda: not any(alive(pid) for pid in living), "both runs to end")
     until(lambda: not client.ask("status", instance=given["instance"])["ok"], "the run to be cleared away")
+    nothing_left(room, client, given["instance"])
+    assert client.do("status", instance=host)["running"]
+    assert client.reply(other)["result"]["output"] == "mine\n"
+
+
+def test_the_next_one_begins_after_it(room: Lab, client: Client) -> None:
+    """A connection that ends and another that asks the same at once, as of a noded that is restarted."""
+    trace, script = room.home / "data/runner/trace", 'echo $$ >>"$NODED_DATA/trace"; sleep 1000'
+    for count in range(1, 4):
+        leaver = room.client()
+        leaver.send("run", **order(room, script, data=True))
+        until(lambda n=count: trace.exists() and len(trace.read_text().split()) == n, "the run to begin")
+        last = int(trace.read_text().split()[-1])
+        leaver.close()
+        told = client.do("run", **order(room, f"kill -0 {last} 2>/dev/null && echo beside; true"))
+        assert told["output"] == ""
+    trace.unlink()
+
+
+def test_one_who_leaves_at_once(room: Lab, client: Client) -> None:
+    names = []
+    for _ in range(3):
+        leaver = room.client()
+        for _ in range(2):
+            given = order(room, "sleep 1000")
+            names.append(given["instance"])
+            leaver.send("run", **given)
+        leaver.close()
+    client.do("run", **order(room, "true"))
+    for name in names:
+        until(lambda name=name: not client.ask("status", instance=name)["ok"], "it to be cleared away")
 
 
 def test_a_run_is_no_instance(room: Lab, client: Client) -> None:
