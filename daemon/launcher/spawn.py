@@ -21,6 +21,8 @@ _LISTEN_FD = 3  # where sd_listen_fds(3) looks
 _REPORT_FD = 4
 _OUTPUT_FD = 5
 _EXEC = "exec"
+_LONGEST_TEXT = 4096
+"""Characters of what is told of a start that failed."""
 # A data folder of many files may have to change hands first; usually a start takes milliseconds.
 _LONGEST_START = 60.0
 _SHORT_OF = frozenset(
@@ -62,7 +64,8 @@ def fork(recipe: Recipe, birthplace: str = "") -> Child:
 
     Raises OSError when there is no more room for processes or descriptors.
     """
-    report, child_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    report, child_end = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(report, False)  # The child waits until there is room for its word.
     try:
         pid, inside = clone.fork(birthplace)
         if pid == 0:
@@ -104,7 +107,8 @@ def await_exec(child: Child) -> Generator[Pause, None, None]:
 
 def _last(heard: bytes) -> Any:
     """The step the child reported last, or the failure it reported instead."""
-    lines = heard.splitlines()
+    # A child that was killed may not have come to the end of its line.
+    lines = heard.rpartition(b"\n")[0].splitlines()
     return json.loads(lines[-1]) if lines else "fork"
 
 
@@ -125,9 +129,9 @@ def _become(recipe: Recipe, report: int, birthplace: str) -> NoReturn:
     except OSError as error:
         # A group that vanished under the start is nothing that is wrong with the order.
         number = errno.EAGAIN if step.startswith("join ") else error.errno
-        _report({"errno": number, "text": _explain(recipe, step, error)})
+        _report({"errno": number, "text": _explain(recipe, step, error)[:_LONGEST_TEXT]})
     except secrets.Unfit as unfit:
-        _report({"errno": 0, "text": f"{step}: {unfit}"})
+        _report({"errno": 0, "text": f"{step}: {unfit}"[:_LONGEST_TEXT]})
     finally:
         os._exit(127)
 
