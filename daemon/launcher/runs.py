@@ -15,6 +15,8 @@ from launcher.table import Record
 from launcher.users import User
 
 MOST_RUNS = 32
+KEPT_INSIDE = 8
+"""Of them for runs inside instances: many slow preparations must not keep other nodes from being probed."""
 _LONGEST_END = 10.0
 _STEP = 0.01
 
@@ -74,11 +76,13 @@ def run(state: State, order: Run, asker: Asker) -> Task:
     yield from _forsaken_ones(state, order.node)
     if asker.gone:
         raise Refusal("unavailable", "nobody waits for it any more")
-    if state.runs >= MOST_RUNS:
-        raise Refusal("unavailable", f"{MOST_RUNS} runs are under way already")
+    possible = MOST_RUNS if order.into else MOST_RUNS - KEPT_INSIDE
+    if state.runs >= MOST_RUNS or (not order.into and state.runs_alone >= possible):
+        raise Refusal("unavailable", f"{possible} runs are under way already")
     recipe, notes = _recipe(state, order)
     output = Output(state, order.output)
     state.runs += 1
+    state.runs_alone += not order.into
     try:
         recipe = replace(recipe, output=output.sink)
         began = time.monotonic()
@@ -89,6 +93,7 @@ def run(state: State, order: Run, asker: Asker) -> Task:
         return {**told, **output.close(), "seconds": time.monotonic() - began, "degraded": degraded + notes}
     finally:
         state.runs -= 1
+        state.runs_alone -= not order.into
         output.close()
 
 

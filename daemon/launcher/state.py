@@ -30,6 +30,8 @@ class State:
     births: bool = False
     """Processes can be born in their control group."""
     runs: int = 0
+    runs_alone: int = 0
+    """Those of them that are not inside an instance."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(time.monotonic_ns() // 10**6))
     """For groups inside instances' groups. An earlier launcher's may still be there: none comes twice."""
 

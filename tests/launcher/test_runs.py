@@ -157,19 +157,28 @@ def test_a_run_is_no_instance(room: Lab, client: Client) -> None:
 
 def test_so_many_at_once_and_no_more(shared: Lab) -> None:
     room, client = shared, shared.client()
-    numbers = [client.send("run", **order(room, "sleep 1000", timeout=600)) for _ in range(33)]
+    numbers = [client.send("run", **order(room, "sleep 1000", timeout=600)) for _ in range(25)]
     other = room.client()
-    refused = client.reply(numbers[32])
+    refused = client.reply(numbers[24])
     assert (refused["kind"], refused["error"].partition(": ")[2]) == (
         "unavailable",
-        "32 runs are under way already",
+        "24 runs are under way already",
     )
-    first = int(refused["error"].split()[2].rstrip(":").partition(".")[2]) - 32
-    for number in range(first, first + 32):
+    host = fresh()
+    other.do("start", **room.order(host, "sleep", "1000"))
+    within = [other.send("run", **inside(room, host, "sleep 1000")) for _ in range(9)]
+    full = other.reply(within[8])
+    assert (full["kind"], "32 runs are under way already" in full["error"]) == ("unavailable", True)
+    other.do("kill", instance=host)
+    for number in within[:8]:
+        other.reply(number)
+    other.do("remove", instance=host)
+    first = int(refused["error"].split()[2].rstrip(":").partition(".")[2]) - 24
+    for number in range(first, first + 24):
         until(lambda name=f"runner.{number}": begun(other, name), "the run to begin")
         other.send("kill", instance=f"runner.{number}")
-    replies = [client.reply(number) for number in numbers[:32]]
-    assert [reply["result"]["exit"]["signal"] for reply in replies] == [9] * 32
+    replies = [client.reply(number) for number in numbers[:24]]
+    assert [reply["result"]["exit"]["signal"] for reply in replies] == [9] * 24
     assert client.do("run", **order(room, "true"))["exit"]["code"] == 0
 
 
