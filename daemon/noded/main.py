@@ -189,7 +189,7 @@ async def _serve(
         for work in (
             reactor.run(),
             policy_file.follow(policy, clock, inbox),
-            *_watches(desk.view, world, storage, ProcSensors(sockets)),
+            *_watches(desk, world, storage, ProcSensors(sockets)),
             sizes.watch(),
             _keep_in_touch(launcher, processes),
             service.keep_alive(),
@@ -204,9 +204,9 @@ async def _serve(
 
 
 def _watches(
-    view: monitors.View, world: World, storage: Storage, sensors: ProcSensors
+    desk: Desk, world: World, storage: Storage, sensors: ProcSensors
 ) -> tuple[Coroutine[Any, Any, None], ...]:
-    clock, inbox = world.clock, world.inbox
+    view, clock, inbox = desk.view, world.clock, world.inbox
     inside = partial(_inside, world)
     questions = Questions(clock, HttpProbes(), world.processes, inside, world.mask)
     alive = Liveness(view, clock, inbox, world.nodes, sensors, world.processes, questions)
@@ -216,7 +216,7 @@ def _watches(
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
         leftovers.watch(view, storage.registry, storage.leftovers),
-        readiness.watch(view, clock, inbox, questions),
+        readiness.watch(view, clock, inbox, questions, desk.changed),
         alive.watch(),
     )
 

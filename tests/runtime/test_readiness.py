@@ -170,3 +170,19 @@ async def test_one_that_is_gone_is_asked_no_more_and_its_name_may_come_again() -
         await wait(lambda: held.inbox.facts, "readiness")
         held.state = replace(held.state, nodes={})
     assert held.inbox.facts[0] == InstanceReady(held.clock.now(), "a", "a.1", "GET /healthz")
+
+
+@looped
+async def test_a_change_of_the_state_wakes_it_and_nothing_else_does() -> None:
+    held = Held(host())
+    looks: list[asyncio.Event] = []
+
+    def changed() -> asyncio.Event:
+        looks.append(asyncio.Event())
+        return looks[-1]
+
+    async with held.watching(readiness.watch, Asked(held).questions, changed):
+        await asyncio.sleep(0.3)
+        assert len(looks) == 1
+        looks[-1].set()
+        await wait(lambda: len(looks) == 2, "another look")

@@ -1,6 +1,7 @@
 """Which starting instances are ready? Those that do not tell by themselves are asked, each on its own."""
 
 import asyncio
+from collections.abc import Callable
 
 from noded.model.inputs import InstanceReady
 from noded.model.instance import Instance, Phase
@@ -16,15 +17,19 @@ PAUSE_EXEC = 0.5
 """A program costs more than a request."""
 PATIENCE = 2.0
 """Least time for an answer: a program that has just begun is slow."""
+Changed = Callable[[], asyncio.Event]
 ASKED = (Probe.HTTP, Probe.TCP, Probe.EXEC)
 
 
-async def watch(view: View, clock: Clock, inbox: Inbox, questions: Questions) -> None:
-    """One that hangs delays nobody else."""
+async def watch(
+    view: View, clock: Clock, inbox: Inbox, questions: Questions, changed: Changed | None = None
+) -> None:
+    """One that hangs delays nobody else. `changed` gives what is set when the state changes next."""
     seen: object = None
     asked: set[str] = set()
     async with asyncio.TaskGroup() as group:
         while True:
+            next_change = changed() if changed is not None else None
             state = view()
             if state.nodes is not seen:
                 seen = state.nodes
@@ -32,7 +37,7 @@ async def watch(view: View, clock: Clock, inbox: Inbox, questions: Questions) ->
                     if instance.id not in asked:
                         asked.add(instance.id)
                         group.create_task(_until_ready(view, clock, inbox, questions, spec, instance, asked))
-            await asyncio.sleep(PAUSE)
+            await (asyncio.sleep(PAUSE) if next_change is None else next_change.wait())
 
 
 async def _until_ready(
