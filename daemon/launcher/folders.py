@@ -5,13 +5,14 @@ Everything is reached through open folders and without following symbolic links:
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _MOST_REMOVED = 10_000
-_DEEPEST = 32
+_AT_ONCE = 256
 SOCKET = "http.sock"
 PUBLISHED = ".listen"
 """Beside the run folders of the instances; no instance can be named so."""
@@ -175,7 +176,7 @@ def remove_run(run: str, instance: str) -> str | None:
             with contextlib.suppress(FileNotFoundError), folder(PUBLISHED, top) as listed:
                 os.unlink(f"{instance}.sock", dir_fd=listed)
             with folder(instance, top) as own:
-                left = _clear(own, _MOST_REMOVED, _DEEPEST)
+                left = _clear(own, _MOST_REMOVED)
             if left <= 0:
                 return f"{run}/{instance} holds more than {_MOST_REMOVED} entries; ask again to go on"
             os.rmdir(instance, dir_fd=top)
@@ -186,20 +187,42 @@ def remove_run(run: str, instance: str) -> str | None:
     return None
 
 
-def _clear(own: int, budget: int, depth: int) -> int:
-    """Unlinks at most `budget` entries and answers how much of the budget is left."""
-    with os.scandir(own) as entries:
-        for entry in entries:
-            if budget <= 0:
-                return 0
-            if not stat.S_ISDIR(os.stat(entry.name, dir_fd=own, follow_symlinks=False).st_mode):
-                os.unlink(entry.name, dir_fd=own)
-            elif not depth:
-                raise OSError(errno.ELOOP, f"folders are deeper than {_DEEPEST}; remove them by hand")
-            else:
-                with folder(entry.name, own) as inner:
-                    budget = _clear(inner, budget, depth - 1)
-                if budget > 0:
-                    os.rmdir(entry.name, dir_fd=own)
-            budget -= 1
-    return budget
+def _clear(top: int, budget: int) -> int:
+    """Removes what lies in the folder, at most about `budget` entries; answers how much of it is left.
+
+    However deep a node has nested its folders, each is moved up here before it is emptied in its turn.
+    """
+    while budget > 0 and (names := _first(top)):
+        for name in names:
+            budget -= 1 if _gone(name, top) else _raise_content(name, top)
+    return max(0, budget)
+
+
+def _first(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in itertools.islice(entries, _AT_ONCE)]
+
+
+def _gone(name: str, within: int) -> bool:
+    """False for a folder that is not empty."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=within)
+        return True
+    try:
+        os.rmdir(name, dir_fd=within)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _raise_content(name: str, top: int) -> int:
+    """Moves some of the folders in it up to `top`, and removes some of the rest. Answers how many."""
+    with folder(name, top) as own:
+        names = _first(own)
+        for inner in names:
+            if not _gone(inner, own):
+                # A name that the node could not have taken.
+                os.rename(inner, os.urandom(16).hex(), src_dir_fd=own, dst_dir_fd=top)
+    return max(1, len(names))

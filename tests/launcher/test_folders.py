@@ -86,6 +86,32 @@ def test_removal_is_bounded_and_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "a.1").exists()
 
 
-def test_very_deep_folders_are_told_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "a.1").joinpath(*["d"] * 50).mkdir(parents=True)
-    assert "deeper than" in str(folders.remove_run(str(tmp_path), "a.1"))
+def nest(top: Path, depth: int) -> None:
+    """Deeper than a path can say."""
+    here = os.open(top, os.O_RDONLY)
+    for level in range(depth):
+        for name in ("deep", f"beside{level}"):
+            os.mkdir(name, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.symlink("/etc/passwd", "link", dir_fd=here)
+        inner = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_folders_however_deep_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.1").mkdir()
+    nest(tmp_path / "a.1", 1500)
+    assert folders.remove_run(str(tmp_path), "a.1") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_deep_and_many_take_several_calls(tmp_path: Path) -> None:
+    (tmp_path / "a.1").mkdir()
+    nest(tmp_path / "a.1", 4000)
+    assert "ask again" in str(folders.remove_run(str(tmp_path), "a.1"))
+    for _ in range(3):
+        if folders.remove_run(str(tmp_path), "a.1") is None:
+            break
+    assert list(tmp_path.iterdir()) == []
