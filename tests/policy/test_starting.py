@@ -117,6 +117,16 @@ def test_a_start_that_the_host_could_not_begin_is_no_failure_of_the_node() -> No
     assert core.node.backoff.failures == 0
 
 
+def test_nothing_starts_without_a_place_to_listen() -> None:
+    narrow = Host(ports=HOST.ports, instance_ports=(20000, 20000), memory=HOST.memory)
+    core = Core(state=HostState(host=narrow, proxy="first"))
+    two = replace(spec(instances=2), serves=Serves(8100, listen=Listen.PORT))
+    assert starts(core.apply(two)) == ["shop.1"]
+    assert "no port" in core.node.backoff.last
+    core.comes_up("shop.1")
+    assert not starts(core.tick(5.0))
+
+
 def test_starts_nobody_knows_the_end_of_do_not_pile_up() -> None:
     core = Core()
     core.apply(spec(instances=3))

@@ -129,6 +129,8 @@ def _start(
         return node
     name = f"{node.name}.{node.serial + 1}"
     listen, address = places(spec, state.holding(node), name)
+    if spec.serves is not None and not listen:
+        return crashes.wait(node, "no port of [nodes] ports in noded.toml is free", at)
     instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, listen, address)
     active = role is Role.STABLE
     actions.append(StartInstance(node.name, name, release.digest, release.version, listen, active, reason))
