@@ -100,6 +100,8 @@ def test_it_ends_with_the_one_who_waits_for_it(room: Lab, client: Client, host: 
     leaver, pids = room.client(), room.home / "data/runner/left"
     given = order(room, 'sleep 1000 & echo $$ $! >>"$NODED_DATA/left"; wait', data=True)
     leaver.send("run", **given)
+    # Only what has groups of its own makes the data folder.
+    until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "the first run to begin")
     leaver.send("run", **inside(room, host, 'echo $$ >>"$NODED_DATA/left"; sleep 1000', data=True))
     other = client.send("run", **order(room, "sleep 0.5; echo mine"))
     until(lambda: pids.exists() and len(pids.read_text().split()) == 3, "both runs to begin")
@@ -289,6 +291,7 @@ def test_a_new_launcher_ends_what_nobody_waits_for_any_more(room: Lab) -> None:
     path = room.home / "data/runner/pids"
     note = 'sleep 1000 & echo $$ $! >>"$NODED_DATA/pids"; wait'
     client.send("run", **order(room, note, data=True))
+    until(lambda: path.exists() and len(path.read_text().split()) == 2, "the first run to begin")
     client.send("run", **inside(room, host, note, data=True))
     until(lambda: path.exists() and len(path.read_text().split()) == 4, "both runs to begin")
     pids = [int(word) for word in path.read_text().split()]
