@@ -60,6 +60,13 @@ def test_the_launcher_accepts_its_settings_and_they_fit_noded(launcher_toml: Pat
     assert noded.regenerate.user == user, "it reads the evidence that noded wrote"
 
 
+def test_secrets_lie_in_a_folder_of_their_own_that_only_root_enters(launcher_toml: Path) -> None:
+    """Whoever may apply manifests could read private keys of the host's other programs below /etc."""
+    (place,) = read_launcher(launcher_toml).secrets
+    made = (units.UNITS / "noded.tmpfiles").read_text().splitlines()
+    assert ["d", place, "0700", "root", "root", "-"] in [line.split() for line in made]
+
+
 def test_no_dynamic_uid_belongs_to_somebody_else(launcher_toml: Path) -> None:
     dynamic = read_launcher(launcher_toml).dynamic
     assert dynamic
