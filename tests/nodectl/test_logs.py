@@ -82,6 +82,7 @@ def test_explain_tells_time_node_type_and_reason(desk: Any) -> None:
 
 
 def test_explain_asks_for_what_was_wanted(desk: Any) -> None:
+    desk.control.journal = [entry(1)]
     desk("explain", "catalog", "-n", "5", "--incident", "i-3")
     desk("explain", "-f", "--timeout", "200ms")
     assert [request for _, request in desk.control.calls] == [
@@ -164,8 +165,12 @@ def test_what_is_not_followed_is_not_asked_again(desk: Any) -> None:
 
 
 def test_explain_without_entries(desk: Any) -> None:
-    assert desk("explain", "catalog").stdout == "nothing has happened to catalog yet\n"
-    assert desk("explain").stdout == "nothing has happened to this host yet\n"
+    assert "no such node" in desk("explain", "catalog", expect=1).stderr
+    desk.control.status.nodes.add(name="catalog")
+    assert desk("explain", "catalog").stdout == "nothing is remembered of catalog\n"
+    told = desk("explain", "catalog", "--incident", "catalog-9").stdout
+    assert told == "nothing is remembered of catalog-9 of catalog\n"
+    assert desk("explain").stdout == "nothing is remembered of this host\n"
     assert desk("explain", "-o", "json").stdout == ""
 
 

@@ -7,6 +7,7 @@ from rich.text import Text
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
+from nodectl.failures import refused
 from nodectl.screen import AWAY, BACK, note, say
 from nodectl.session import Session
 from nodectl.text import clean, clock, one_line
@@ -49,8 +50,13 @@ def explain(
         except OutOfTimeError:
             if not follow:
                 raise
+        if node and not found and not follow:
+            known = client.status(doing, node).nodes
+            if not known:
+                raise refused(doing, "NOT_FOUND", "no such node", node)
     if session.plain and not found:
-        say(f"nothing has happened to {node or 'this host'} yet")
+        about = f"{incident} of {node}" if incident else node or "this host"
+        say(f"nothing is remembered of {about}")
     if verbose and found and not newest.body:
         note("what programs printed is told to operators only")
 
