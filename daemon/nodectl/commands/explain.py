@@ -50,15 +50,19 @@ def explain(
         except OutOfTimeError:
             if not follow:
                 raise
-        if node and not found and not follow:
-            known = client.status(doing, node).nodes
-            if not known:
-                raise refused(doing, "NOT_FOUND", "no such node", node)
+        if not found and not follow:
+            _look_for(client, doing, node)
     if session.plain and not found:
         about = f"{incident} of {node}" if incident else node or "this host"
         say(f"nothing is remembered of {about}")
     if verbose and found and not newest.body:
         note("what programs printed is told to operators only")
+
+
+def _look_for(client: Client, doing: str, node: str) -> None:
+    """That nothing is remembered of a node and that there is none are two things."""
+    if node and not client.status(doing, node).nodes:
+        raise refused(doing, "NOT_FOUND", "no such node", node)
 
 
 def _show(session: Session, entry: pb.ExplainResponse, verbose: bool) -> None:
