@@ -166,6 +166,7 @@ async def test_what_a_full_disk_does_not_take_waits_for_room(tmp_path: Path) -> 
             chronicle.add([entry(2, "x" * 100_000)])
             assert len(await chronicle.read("", "", 0, 10)) == 1
             chronicle.add([entry(3)])
+        assert len(await chronicle.read("", "", 0, 10)) == 3, "who asks is answered with what waited"
     assert texts(path) == ["text 1", "x" * 100_000, "text 3"]
 
 

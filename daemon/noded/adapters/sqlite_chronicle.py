@@ -26,6 +26,8 @@ WAITING = 10_000
 """Entries that wait at most for a disk that takes nothing; beyond, the oldest are lost."""
 AGAIN = 5.0
 """Seconds between two tries to write what waits."""
+EXPIRED = 1e-9
+"""A moment long past that still says that a write has failed."""
 SCHEMA = """
 create table if not exists entry (
     sequence integer primary key, at real not null, node text not null, subject text not null,
@@ -63,7 +65,7 @@ class SqliteChronicle:
         return await asyncio.wrap_future(call)
 
     def close(self) -> None:
-        self._not_before = min(self._not_before, 1e-9)
+        self._not_before = min(self._not_before, EXPIRED)
         self._thread.submit(self._write).result()
         self._thread.submit(self._shut).result()
         self._thread.shutdown()
@@ -147,6 +149,10 @@ class SqliteChronicle:
                 )
 
     def _read(self, node: str, subject: str, after: int, limit: int) -> tuple[Entry, ...]:
+        if self._not_before:
+            # Somebody asks now: what waits for room is tried at once.
+            self._not_before = EXPIRED
+            self._write()
         wanted: list[str] = ["sequence > ?"]
         values: list[int | str] = [after]
         for column, value in (("node", node), ("subject", subject)):
