@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.follow import Condition, Follower, Node, ready, stable, whole
-from tests.e2e.ground import ROOT, wait_for
+from tests.e2e.ground import ROOT, connects, wait_for
 from tests.e2e.host import Host
 from tests.e2e.kernel import of_node, processes
 from tests.e2e.programs import SLEEPS, lay
@@ -96,9 +96,12 @@ class Busy:
                     os.kill(victim["pid"], signal.SIGKILL)
 
     def round(self) -> None:
+        if self.dice.random() < 0.75:
+            # Else it dies while it comes up, and what was ordered waits for the next one.
+            wait_for(lambda: connects(self.host.control), "noded's socket", 20)
         for _ in range(self.dice.randint(1, 3)):
             self.strike()
-        time.sleep(self.dice.uniform(0.0, 0.5))
+        time.sleep(self.dice.uniform(0.0, 1.0))
         self.done.append("noded dies")
         self.host.kill("noded")
         if self.dice.random() < 0.2:
@@ -120,6 +123,10 @@ class Busy:
             if name in self.stopped or not ready(nodes.get(name, {})):
                 self.order(verb="start", node=name)  # no restart delay is left either
         self.stopped.clear()
+        for name in SERVING:
+            if nodes.get(name, {}).get("rollout"):
+                # By itself it would wait for its five hundred requests.
+                self.order(verb=self.dice.choice(("finish", "abort")), node=name)
         self.answered()
         wanted = {name: at_rest(name in SERVING) for name in self.versions}
         nodes = self.follower.until_all(wanted, f"rest after {self.done}", 90)
