@@ -43,6 +43,11 @@ MODES = {"v2": ("v2", "none"), "hybrid": ("hybrid", "v1", "none"), "none": ("non
 needs_limits = pytest.mark.skipif(KIND == "none", reason="needs cgroups that may be written")
 
 
+def holds_only(pid: int, *wanted: str) -> None:
+    """Of descriptors. A program's own loader opens files while it begins; what leaked would stay."""
+    until(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == [*wanted], f"pid {pid} to hold {wanted} alone")
+
+
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Waits for a true answer and gives it back."""
     deadline = time.monotonic() + DEADLINE

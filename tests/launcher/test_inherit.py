@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from launcher.surroundings import _hosts_namespace, notes_of
-from tests.launcher.lab import DEADLINE, KIND, Client, Lab, is_root, needs_limits, needs_root
+from tests.launcher.lab import DEADLINE, KIND, Client, Lab, holds_only, is_root, needs_limits, needs_root
 
 NUMBERS = itertools.count(1)
 LIMITS = {"memory": 64 << 20, "memory_high": 48 << 20, "cpu": 0.5, "pids": 12, "io": 50, "files": 77}
@@ -112,7 +112,7 @@ def test_what_the_manifest_says_and_nothing_else(room: Lab, client: Client) -> N
     assert Path(f"/proc/{pid}/mountinfo").read_text() == Path("/proc/self/mountinfo").read_text()
     for name in ("mnt", "net", "ipc", "uts", "pid", "user", "cgroup"):
         assert os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}")
-    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    holds_only(pid, "0", "1", "2")
     assert os.readlink(f"/proc/{pid}/cwd") == "/"
     pairs = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
     assert dict(pair.split("=", 1) for pair in pairs) == {

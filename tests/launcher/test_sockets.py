@@ -14,7 +14,7 @@ from launcher.orders import Address, Refusal
 from launcher.requests import address_of
 from launcher.sockets import Sockets
 from tests.e2e.ground import free_ports
-from tests.launcher.lab import DEADLINE, MODES, PYTHON, Client, Lab, alive, is_root, lab, until
+from tests.launcher.lab import DEADLINE, MODES, PYTHON, Client, Lab, alive, holds_only, is_root, lab, until
 
 NUMBERS = itertools.count(1)
 # Answers each connection with its pid and what it was given.
@@ -75,7 +75,7 @@ def test_every_instance_gets_the_same_socket(shared: Lab, client: Client, addres
 def test_without_listen_there_is_none(shared: Lab, client: Client) -> None:
     result = client.do("start", **shared.order(fresh("plain"), "sleep", "100", listen=""))
     assert result["listen"] == ""
-    assert sorted(os.listdir(f"/proc/{result['pid']}/fd")) == ["0", "1", "2"]
+    holds_only(result["pid"], "0", "1", "2")
     assert b"LISTEN_" not in Path(f"/proc/{result['pid']}/environ").read_bytes()
 
 
