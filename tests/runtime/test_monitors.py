@@ -1,9 +1,10 @@
 """Are readings taken of what there is, and is a proxy that comes and goes noticed?"""
 
+import asyncio
 from dataclasses import replace
 
 from noded.model.inputs import ProxyFound, ProxyLost, Reading, Sampled, TrafficCounted
-from noded.model.instance import Vitals
+from noded.model.instance import Phase, Vitals
 from noded.model.state import HostState
 from noded.runtime import monitors
 from tests.adapters.looped import looped
@@ -39,7 +40,7 @@ async def test_a_host_without_instances_is_sampled_too() -> None:
 
 @looped
 async def test_a_proxy_is_found_before_it_is_counted() -> None:
-    held, proxy = Held(host(node(), proxy="")), FakeProxy()
+    held, proxy = Held(host(node(route=route("catalog", "catalog.1")), proxy="")), FakeProxy()
     await proxy.install(route("catalog", "catalog.1"))
     async with held.watching(monitors.count_traffic, proxy):
         await wait(lambda: held.inbox.facts, "the proxy")
@@ -52,7 +53,7 @@ async def test_a_proxy_is_found_before_it_is_counted() -> None:
 
 @looped
 async def test_a_proxy_that_was_restarted_is_found_anew() -> None:
-    held, proxy = Held(host(node(), proxy="")), FakeProxy()
+    held, proxy = Held(host(node(route=route("catalog", "catalog.1")), proxy="")), FakeProxy()
     async with held.watching(monitors.count_traffic, proxy):
         await wait(lambda: held.inbox.facts, "the proxy")
         held.state = replace(held.state, proxy=held.inbox.all(ProxyFound)[0].generation)
@@ -61,6 +62,30 @@ async def test_a_proxy_that_was_restarted_is_found_anew() -> None:
         await wait(lambda: len(held.inbox.all(ProxyFound)) > 1, "the new generation")
     first, second = held.inbox.all(ProxyFound)[:2]
     assert first.generation != second.generation
+
+
+@looped
+async def test_counts_that_have_not_changed_are_told_only_while_every_one_is_waited_for() -> None:
+    routed = node(route=route("catalog", "catalog.1"))
+    held, proxy = Held(host(routed)), FakeProxy()
+    held.state = replace(held.state, proxy=await proxy.generation())
+    await proxy.install(route("catalog", "catalog.1"))
+    async with held.watching(monitors.count_traffic, proxy):
+        await wait(lambda: held.inbox.all(TrafficCounted), "counts")
+        await asyncio.sleep(2.5 * monitors.TRAFFIC)
+        assert len(held.inbox.all(TrafficCounted)) == 1
+        draining = instance("catalog.1", phase=Phase.DRAINING)
+        held.state = replace(held.state, nodes={"catalog": routed.having(draining)})
+        await wait(lambda: len(held.inbox.all(TrafficCounted)) > 3, "every count")
+
+
+@looped
+async def test_where_nothing_is_routed_nothing_is_counted() -> None:
+    held, proxy = Held(host(node())), FakeProxy()
+    held.state = replace(held.state, proxy=await proxy.generation())
+    async with held.watching(monitors.count_traffic, proxy):
+        await asyncio.sleep(2.5 * monitors.TRAFFIC)
+    assert held.inbox.all(TrafficCounted) == []
 
 
 @looped

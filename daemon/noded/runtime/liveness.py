@@ -18,10 +18,10 @@ from noded.runtime.monitors import View
 from noded.runtime.questions import Heard, Questions, spec_of
 from nodespec.manifest import NodeSpec, Probe, Rung
 
-TURN = 0.1
+TURN = 0.2
 DOUBT = 1.25
 """Age of a heartbeat from which on it is overdue: nodekit beats each second."""
-LEAST = 2.25
+LEAST = 2.0
 """Shortest silence of heartbeats that counts, whatever the manifest says: two are missing."""
 AGAIN = 0.5
 STALL = 0.5

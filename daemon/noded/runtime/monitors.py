@@ -59,14 +59,19 @@ async def sample(view: View, clock: Clock, inbox: Inbox, sensors: Sensors) -> No
 
 async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) -> None:
     """Ask the proxy for its counts, and notice when it was restarted or is away."""
-    generation = ""
+    generation, last = "", None
     while True:
         try:
             found = await proxy.generation()
             if found != view().proxy:
                 inbox.put(ProxyFound(clock.now(), found))
-            elif generation == found:
-                inbox.put(TrafficCounted(clock.now(), tuple(await proxy.traffic())))
+                last = None
+            elif generation == found and _routed(view()):
+                counts = tuple(await proxy.traffic())
+                # Where nothing moves, the same counts again are no news.
+                if counts != last or _hurry(view()):
+                    inbox.put(TrafficCounted(clock.now(), counts))
+                last = counts
             generation = found
         except PortError as error:
             if view().proxy:
@@ -105,6 +110,10 @@ def _pause(state: HostState) -> float:
         # A proxy that comes back knows no route and refuses every request until it is told.
         return TRAFFIC_LOST
     return TRAFFIC_IN_ROLLOUT if _hurry(state) else TRAFFIC
+
+
+def _routed(state: HostState) -> bool:
+    return any(node.route is not None for node in state.nodes.values())
 
 
 def _hurry(state: HostState) -> bool:
