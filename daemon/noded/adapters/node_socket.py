@@ -30,7 +30,7 @@ LINES = 16
 """Of one message; systemd's own have fewer."""
 PAUSE = 0.02
 """A node that talks without pause gets its turn and no more."""
-PAUSE_OF_MANY = 0.05
+PAUSE_OF_MANY = 0.2
 """The same of those that are ready: what they say can wait, and many heartbeats are taken at one waking."""
 
 
