@@ -65,7 +65,7 @@ class Loop:
             ended(refusal)
         except OSError as error:
             ended(Refusal("unavailable", str(error)))
-        except Exception as mistake:  # noqa: BLE001
+        except Exception as mistake:  # noqa: BLE001 - told and refused: one mistake must not end all
             _tell()
             ended(Refusal("unavailable", f"a mistake of the launcher's own: {mistake!r:.200}"))
         else:
@@ -115,7 +115,7 @@ class Loop:
         """False after a mistake."""
         try:
             call()
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - told: one mistake must not end all
             _tell()
             return False
         return True
