@@ -1,15 +1,15 @@
 """Hosts for fault tests: one for each module."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import host as hosts
-from tests.e2e.follow import Follower
 from tests.e2e.host import Host
-from tests.e2e.traffic import Traffic
+from tests.e2e.stage import follower, pytest_runtest_makereport, traffic
+
+__all__ = ["follower", "pytest_runtest_makereport", "traffic"]
+"""Fixtures and hooks are found by their names here."""
 
 TOLD = pytest.StashKey[dict[str, str]]()
 
@@ -33,31 +33,3 @@ def host() -> Iterator[Host]:
         yield made
     finally:
         made.close()
-
-
-@pytest.fixture(scope="module")
-def follower(host: Host) -> Iterator[Follower]:
-    following = Follower(host)
-    yield following
-    following.close()
-
-
-@pytest.fixture
-def traffic(host: Host, tmp_path: Path) -> Callable[..., Traffic]:
-    """Requests to one of the host's ports, counted from 1."""
-
-    def begin(port: int = 1, rate: float = 30.0) -> Traffic:
-        return Traffic(tmp_path / f"load-{port}.jsonl", host.first_port + port - 1, rate)
-
-    return begin
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """What noded said last, beside a failed test."""
-    report = yield
-    made = getattr(item, "funcargs", {}).get("host")
-    if report.failed and isinstance(made, Host):
-        for name in ("noded", "launcher"):
-            report.sections.append((f"{name} of {made.folder.name}", made.log(name)[-4000:]))
-    return report

@@ -53,7 +53,7 @@ def test_a_wall_clock_that_jumps_moves_nothing(
     host: Host, follower: Follower, traffic: Callable[..., Traffic], shift: str
 ) -> None:
     before = of_node(host, "web")
-    with traffic() as load:
+    with traffic(rate=30.0) as load:
         host.kill("noded")
         start_noded(host, shift)
         follower.until("web", lambda n: ready(n) and ready(n, "spare"), "both again", 20)

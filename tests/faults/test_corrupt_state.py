@@ -96,7 +96,7 @@ def test_damage_found_at_the_start_costs_no_process_and_no_request(
 ) -> None:
     before = pids(host)
     dice = random.Random(f"{name} {how}")
-    with traffic() as load:
+    with traffic(rate=30.0) as load:
         host.stop("noded")  # so that all is in the file itself
         path = newest_segment(host) if name == "ring" else host.state / name
         harm(path, how, dice)
@@ -121,7 +121,7 @@ def test_with_registry_and_ring_gone_what_runs_says_what_is_to_run(
     host: Host, follower: Follower, nodes: tuple[str, ...], traffic: Callable[..., Traffic]
 ) -> None:
     before = pids(host)
-    with traffic() as load:
+    with traffic(rate=30.0) as load:
         host.kill("noded")
         harm(host.state / "registry.db", "garbage", random.Random(1))
         for segment in (host.state / "ring").glob("*.jsonl"):

@@ -61,7 +61,7 @@ def test_a_disk_that_fills_stops_nothing_but_what_can_wait(
 ) -> None:
     host.nodectl("apply", str(lay(host, "web", port=1, head="spares = 1", tables=PLAN)))
     filler = host.state / "data/filler"
-    with traffic() as load:
+    with traffic(rate=30.0) as load:
         fill(filler, leave=512 * 1024)
         wait_for(lambda: degraded(follower, "disk full"), "the news", 20)
         assert not (host.state / "ballast").exists()
@@ -152,7 +152,7 @@ def test_full_logs_keep_nobody_from_starting(
     filler = fill(host.logs / "filler")
     try:
         wait_for(lambda: degraded(follower, "logs:"), "the news", 20)
-        with traffic() as load:
+        with traffic(rate=30.0) as load:
             crash(host, follower)
             host.nodectl("apply", str(lay(host, "quiet", program=SLEEPS, tables=NONE)))
             follower.until("quiet", whole(), "a new node", 20)
