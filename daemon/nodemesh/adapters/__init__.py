@@ -1,0 +1,1 @@
+"""How does the mesh meet the world?"""

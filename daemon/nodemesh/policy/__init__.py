@@ -1,0 +1,1 @@
+"""What follows from what happens? Pure; time is an argument."""

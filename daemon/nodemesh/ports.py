@@ -1,0 +1,99 @@
+"""What may the mesh ask of the world?
+
+One contract suite per port runs on its fake and on the real adapter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nodemesh.model.cursor import Cursor, Dead
+from nodemesh.model.frame import Stored
+
+
+class Unavailable(Exception):
+    """Nothing was done; trying later may help. The text says what is wrong and what to do."""
+
+
+class Refused(Exception):
+    """It will never work as asked; the text says what was wrong, where, what was expected."""
+
+
+class NotFound(Exception):
+    """It is not there, or not any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the log holds: positions of its oldest and newest frame, 0 and 0 when it is empty."""
+
+    oldest: int
+    newest: int
+    bytes: int
+
+
+class Log(Protocol):
+    """Frames on disk, in files that are never changed once the next one is begun."""
+
+    @property
+    def span(self) -> Span: ...
+
+    @property
+    def streams(self) -> Mapping[str, int]:
+        """Last sequence on disk of every stream; streams silent for a day are forgotten."""
+        ...
+
+    async def append(self, frames: Sequence[Stored]) -> None:
+        """Write all in one commit; when it returns they survive a power failure.
+
+        Raises Unavailable when not: then none of them is ever read again, even if the disk has some of it,
+        and the next append goes to a new file.
+        """
+        ...
+
+    async def read(self, start: int, types: frozenset[str], most: int) -> tuple[Sequence[Stored], int]:
+        """Frames from position `start` on that hold one of the types (none: every frame), about `most` bytes.
+
+        Also the position at which to go on. Positions that a damaged file has lost are passed over.
+        """
+        ...
+
+    async def find(self, stream: str, sequence: int) -> Stored:
+        """The frame with that event. Raises NotFound."""
+        ...
+
+    async def drop(self, below: int) -> int:
+        """Unlink whole files whose every position is below; the newest file stays. Returns the bytes freed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Index(Protocol):
+    """The small state that changes: cursors, trials, dead letters. Losing its last moments costs redelivery only."""
+
+    async def cursors(self) -> Mapping[str, Cursor]: ...
+
+    async def save(self, cursors: Mapping[str, Cursor], dead: Sequence[tuple[Dead, bytes]]) -> None:
+        """Replace these cursors and add dead letters, each with its event as a frame of one; all or nothing."""
+        ...
+
+    async def forget(self, node: str) -> None:
+        """Its cursor and its dead letters."""
+        ...
+
+    async def dead(self, node: str, most: int) -> Sequence[tuple[Dead, bytes]]: ...
+
+    async def drop_dead(self, dead: Sequence[Dead]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds that only rise, also while the host sleeps."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
