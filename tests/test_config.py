@@ -165,7 +165,7 @@ UNKNOWN = [
     ("[metrics]\nring = 1\n", "metrics.ring: unknown key; "),
     ("state = '/a'\n", "state: unknown key; nearest known key: "),
     ("[registry]\nkind = 'etcd'\n", "registry: not yet supported"),
-    ("[mesh]\n", "mesh: not yet supported"),
+    ("[tls]\n", "tls: not yet supported"),
 ]
 
 

@@ -134,7 +134,8 @@ def keys_in(schema: dict[str, Any], place: dict[str, Any], prefix: str = "") -> 
     """Dotted names of the keys below a place of the JSON Schema."""
     found: list[str] = []
     for name, key in place["properties"].items():
-        table = schema["$defs"].get(key.get("$ref", "").rpartition("/")[2])
+        named = key.get("items", key).get("$ref", "")
+        table = schema["$defs"].get(named.rpartition("/")[2])
         found += keys_in(schema, table, f"{prefix}{name}.") if table else [prefix + name]
     return found
 
@@ -147,12 +148,16 @@ def test_the_manifest_guide_has_every_key() -> None:
 def test_the_manifest_guide_has_the_defaults() -> None:
     """A manifest that writes every documented default reads as one that writes none."""
     needed = '[node]\nname = "x"\nversion = "1"\nrun = ["x"]\n[serves]\nport = 8100\n'
-    tables: dict[str, list[str]] = {"serves": ["port = 8100"], "node": needed.splitlines()[1:4]}
+    events = '[[publishes]]\ntype = "a"\n[[consumes]]\ntype = "a"\n'
+    lists = {name: ['type = "a"'] for name in ("publishes", "consumes")}
+    tables = {"serves": ["port = 8100"], "node": needed.splitlines()[1:4], **lists}
     for key, default, *_ in manifest_rows():
         table, _, name = key.strip("`").rpartition(".")
-        if default not in ("needed", "as readiness"):
+        if default not in ("needed", "as readiness", "none"):
             tables.setdefault(table, []).append(f"{name} = {default.strip('`')}")
-    text = "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
+    heads = {table: f"[[{table}]]" if table in lists else f"[{table}]" for table in tables}
+    text = "".join(f"{heads[table]}\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
+    needed += events
     assert read_node(text, "node.toml") == read_node(needed, "node.toml")
 
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from nodespec.manifest import (
     Budget,
+    Consumes,
     Healing,
     Health,
     NodeSpec,
+    Publishes,
     Regeneration,
     Resources,
     RolloutPlan,
@@ -232,6 +234,20 @@ Glob = Annotated[
         'a path inside the release, relative and without "..", such as "shop/*.py"', glob, {"type": "string"}
     ),
 ]
+EventType = Annotated[
+    str,
+    matching(
+        "[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}",
+        'an event type such as "shop.order.placed" of letters, digits, ".", "_", ":", "/" and "-",'
+        " at most 255 characters",
+    ),
+]
+SchemaFile = Annotated[
+    str,
+    Form(
+        'a file inside the release such as "contracts/order.placed.json"', inside_or_none, {"type": "string"}
+    ),
+]
 UrlPath = Annotated[str, matching(r"/[!-~]*", 'a path such as "/healthz"')]
 
 FORMS: dict[type, dict[str, Any]] = {
@@ -261,6 +277,8 @@ FORMS: dict[type, dict[str, Any]] = {
             tuple[str, ...], Form('a list of HTTP methods such as ["GET", "HEAD"]', methods, STRINGS)
         ],
     },
+    Publishes: {"type": EventType, "schema": SchemaFile},
+    Consumes: {"type": EventType, "schema": SchemaFile},
     Health: {
         "path": UrlPath,
         "command": CommandOrNone,
@@ -305,8 +323,6 @@ LATER = frozenset(
         "node.hosts",
         "node.singleton",
         "node.instances=every-host",
-        "publishes",
-        "consumes",
         "metrics",
         "objectives",
         "serves.protocol=grpc",

@@ -167,6 +167,29 @@ class MetricsPart:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshPart:
+    """`socket` is where nodes publish and consume; at most `log_limit` of events lie in `state`, for `keep` after
+    all have handled them, while there is room."""
+
+    socket: AbsolutePath = "/run/noded-mesh/mesh.sock"
+    state: AbsolutePath = "/var/lib/noded-mesh"
+    log_limit: Size = 1024 * 1024 * 1024
+    keep: Seconds = 86_400.0
+    listen: Address = "127.0.0.1:9465"
+
+    def __post_init__(self) -> None:
+        if self.socket == self.control:
+            raise ValueError(
+                "[mesh] socket may not be called control.sock: that is the one for noded beside it"
+            )
+
+    @property
+    def control(self) -> str:
+        """Where noded and administrators' orders come in."""
+        return f"{self.socket.rpartition('/')[0]}/control.sock"
+
+
+@dataclass(frozen=True, slots=True)
 class ControlPart:
     """`admins` may give orders besides root and noded's own user; everybody on the host may look."""
 
@@ -200,6 +223,7 @@ class Settings:
     nodes: NodesPart = field(default_factory=NodesPart)
     regenerate: RegeneratePart = field(default_factory=RegeneratePart)
     metrics: MetricsPart = field(default_factory=MetricsPart)
+    mesh: MeshPart = field(default_factory=MeshPart)
     control: ControlPart = field(default_factory=ControlPart)
     journal: JournalPart = field(default_factory=JournalPart)
     logs: LogsPart = field(default_factory=LogsPart)
@@ -214,7 +238,7 @@ class Settings:
                     raise ValueError(f"[nodes] sockets share ports of {first}-{last} with another range")
 
 
-LATER = ("registry", "mesh", "tls")
+LATER = ("registry", "tls")
 
 
 def schema() -> dict[str, Any]:

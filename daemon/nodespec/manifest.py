@@ -65,6 +65,37 @@ class Serves:
     idempotent: tuple[str, ...] = ("GET", "HEAD")
 
 
+class Check(StrEnum):
+    """What becomes of a published event that breaks its contract."""
+
+    REJECT = "reject"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Order(StrEnum):
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class Publishes:
+    """An event type of which this node is the only owner on its host."""
+
+    type: str
+    schema: str = ""
+    """A file in the release: JSON Schema of the data."""
+    check: Check = Check.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Consumes:
+    type: str
+    schema: str = ""
+    """What this node understands, for its own code; the publisher's is the contract."""
+    order_by: Order | None = None
+    """Events of one subject one after the other; in no order when not given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Ready: an instance may take requests. Alive: it answers at all; one that is silent for `patience`
@@ -206,6 +237,8 @@ class NodeSpec:
     instances: int = 1
     spares: int = 0
     serves: Serves | None = None
+    publishes: tuple[Publishes, ...] = ()
+    consumes: tuple[Consumes, ...] = ()
     health: Health = field(default_factory=Health)
     resources: Resources = field(default_factory=Resources)
     healing: Healing = field(default_factory=Healing)
@@ -217,6 +250,11 @@ class NodeSpec:
     def proxied(self) -> bool:
         """Whether its requests come through the proxy."""
         return self.serves is not None and self.serves.protocol is Protocol.HTTP
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it publishes or consumes events."""
+        return bool(self.publishes or self.consumes)
 
     @property
     def holds_socket(self) -> bool:

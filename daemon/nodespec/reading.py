@@ -46,6 +46,9 @@ HEAD = (
 )
 """The fields of NodeSpec that stand in [node]; the others are tables of their own."""
 
+MOST_TYPES = 100
+"""Event types that one node publishes, and as many that it consumes."""
+
 LOCAL = {"readiness": "sdk, notify, exec or none", "liveness": "sdk, exec or none"}
 """What can be told without a connection."""
 
@@ -78,6 +81,7 @@ def together(raw: Mapping[str, Any]) -> Iterable[Mistake]:
     yield from _served(raw) if "serves" in raw else _unserved(raw)
     yield from _watched(raw)
     yield from _run(_table(raw, "node"))
+    yield from _events(raw)
     resources = _table(raw, "resources")
     high, most = (_size(resources.get(key)) for key in ("memory_high", "memory"))
     if high and most and high > most:
@@ -158,6 +162,23 @@ def _watched(raw: Mapping[str, Any]) -> Iterable[Mistake]:
         yield Mistake("health.command", hint='used by nobody: readiness or liveness = "exec" is missing')
     if health.get("liveness") == "notify":
         yield Mistake("health.liveness", "sdk, http, tcp, exec or none", '"notify"')
+
+
+def _events(raw: Mapping[str, Any]) -> Iterable[Mistake]:
+    for name in ("publishes", "consumes"):
+        tables = raw.get(name)
+        if not isinstance(tables, list):
+            continue
+        if len(tables) > MOST_TYPES:
+            yield Mistake(name, f"at most {MOST_TYPES} event types", str(len(tables)))
+            continue
+        seen: set[str] = set()
+        for place, table in enumerate(tables):
+            kind = table.get("type") if isinstance(table, dict) else None
+            if isinstance(kind, str) and kind in seen:
+                yield Mistake(f"{name}[{place}].type", hint=f"{shown(kind)} stands there twice")
+            elif isinstance(kind, str):
+                seen.add(kind)
 
 
 def _size(value: Any) -> int:

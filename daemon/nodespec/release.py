@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodespec.archive import Member, ending, header, padding
+from nodespec.contracts import without_contracts
 from nodespec.environment import FOLDER, Files, without_environment
 from nodespec.manifest import NodeSpec
 from nodespec.reading import LONGEST_TEXT, ManifestError, Mistake, decode, read_node
@@ -58,7 +59,8 @@ def pack(directory: Path, made: Files | None = None) -> Packed:
     # what is missing in half a tree says nothing
     refuse_if(str(directory), scan.mistakes if scan.stopped else [])
     spec, mistakes = _manifest(scan.tree, scan.contents.get(MANIFEST, b""))
-    found = [*scan.mistakes, *link_mistakes(scan.tree), *mistakes]
+    contracts = () if spec is None else without_contracts(spec, scan.tree, scan.contents.__getitem__)
+    found = [*scan.mistakes, *link_mistakes(scan.tree), *mistakes, *contracts]
     if spec is None or found:
         raise ReleaseError(str(directory), found)
     blob = io.BytesIO()
@@ -115,7 +117,10 @@ def _refuse_what_cannot_run(tree: Tree, folder: Path, where: str) -> None:
         with (folder / MANIFEST).open("rb") as source:
             content = source.read(LONGEST_TEXT + 1)
     spec, mistakes = _manifest(tree, content)
-    refuse_if(where, mistakes or (without_environment(spec, tree, folder) if spec else ()))
+    refuse_if(where, mistakes)
+    if spec is not None:
+        contracts = without_contracts(spec, tree, lambda path: (folder / path).read_bytes())
+        refuse_if(where, [*contracts, *without_environment(spec, tree, folder)])
 
 
 def _manifest(tree: Tree, content: bytes) -> tuple[NodeSpec | None, list[Mistake]]:

@@ -6,7 +6,18 @@ import pytest
 
 from noded.adapters.apply_plan import changes
 from noded.model.capacity import peak
-from nodespec.manifest import Autonomy, Healing, Health, Levels, Probe, Resources, Rung, Serves
+from nodespec.manifest import (
+    Autonomy,
+    Consumes,
+    Healing,
+    Health,
+    Levels,
+    Order,
+    Probe,
+    Resources,
+    Rung,
+    Serves,
+)
 from tests.runtime.nouns import instance, node, spec
 
 
@@ -34,6 +45,10 @@ CHANGES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
         ("healing.ladder", "[collect, shrink, replace, regenerate]", "[collect]"),
     ),
     ({"healing": Healing(autonomy=Levels(tune=Autonomy.ACT))}, ("healing.autonomy.tune", "advise", "act")),
+    (
+        {"consumes": (Consumes("shop.order", order_by=Order.SUBJECT), Consumes("shop.sale", "sale.json"))},
+        ("consumes", "[]", "[shop.order subject, shop.sale sale.json]"),
+    ),
     ({"serves": Serves(8101)}, ("serves.port", "8100", "8101")),
 ]
 

@@ -84,7 +84,7 @@ def test_all_mistakes_of_noded_toml_are_told_at_once(host: Host, tmp_path: Path)
     config = tmp_path / "noded.toml"
     config.write_text(
         '[paths]\nstate = "relative"\nlauncherr = "/run/x"\n'
-        '[proxy]\nports = ["99999"]\n[control]\nadmins = ["root"]\n[mesh]\n'
+        '[proxy]\nports = ["99999"]\n[control]\nadmins = ["root"]\n[tls]\n'
         '[nodes]\nenv = { NODED_NODE = "x" }\n'
     )
     done = noded(host, config)
@@ -95,7 +95,7 @@ def test_all_mistakes_of_noded_toml_are_told_at_once(host: Host, tmp_path: Path)
         "paths.launcherr: unknown key; nearest known key: paths.launcher",
         "proxy.ports: expected a list of port ranges",
         "control.admins: expected a list of uids",
-        "mesh: not yet supported",
+        "tls: not yet supported",
         "nodes.env: expected a table of environment variables",
     ):
         assert any(told in line for line in lines), f"{told} not in\n{done.stderr}"

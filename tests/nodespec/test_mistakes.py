@@ -250,11 +250,28 @@ def test_what_is_planned_is_told_apart_from_what_is_unknown(later: str) -> None:
     assert got == (f'{place}: "{value}" is not yet supported' if value else f"{place}: not yet supported")
 
 
-def test_lists_of_tables_that_are_planned() -> None:
-    assert mistakes(SMALL + '[[publishes]]\ntype = "a"\n[[consumes]]\ntype = "b"\n') == [
-        "publishes: not yet supported",
-        "consumes: not yet supported",
-    ]
+EVENTS = [
+    ('[[publishes]]\nschema = "a.json"\n', "publishes[0].type", "got nothing"),
+    ('[[publishes]]\ntype = ""\n', "publishes[0].type", 'such as "shop.order.placed"'),
+    ('[[publishes]]\ntype = "shop order"\n', "publishes[0].type", 'such as "shop.order.placed"'),
+    ('[[publishes]]\ntype = ".order"\n', "publishes[0].type", 'such as "shop.order.placed"'),
+    (f'[[consumes]]\ntype = "{"a" * 256}"\n', "consumes[0].type", "at most 255 characters"),
+    ('[[publishes]]\ntype = "a"\nschema = "../a.json"\n', "publishes[0].schema", "a file inside the release"),
+    ('[[publishes]]\ntype = "a"\ncheck = "ask"\n', "publishes[0].check", "one of reject, warn, off"),
+    ('[[consumes]]\ntype = "a"\norder_by = "type"\n', "consumes[0].order_by", 'expected "subject"'),
+    ('[[consumes]]\ntype = "a"\ncheck = "warn"\n', "consumes[0].check", "unknown key"),
+    ('[publishes]\ntype = "a"\n', "publishes", "a list"),
+    ("publishes = [1]\n", "publishes[0]", "a table"),
+    ('[[publishes]]\ntype = "a"\n' * 2, "publishes[1].type", '"a" stands there twice'),
+    ('[[consumes]]\ntype = "a"\n' * 3, "consumes[2].type", '"a" stands there twice'),
+    ("".join(f'[[consumes]]\ntype = "t{n}"\n' for n in range(101)), "consumes", "at most 100 event types"),
+]
+
+
+@pytest.mark.parametrize(("lines", "key", "told"), EVENTS)
+def test_events(lines: str, key: str, told: str) -> None:
+    text = f"{lines}{SMALL}" if lines.startswith("publishes =") else f"{SMALL}{lines}"
+    assert any(line.startswith(f"{key}: ") and told in line for line in mistakes(text)), mistakes(text)
 
 
 @pytest.mark.parametrize("text", ["", "name = 1", "node = 3", "node = [1]", "[[node]]\nname = 'a'"])

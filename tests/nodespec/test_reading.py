@@ -13,13 +13,17 @@ from nodespec.forms import FORMS
 from nodespec.manifest import (
     Autonomy,
     Budget,
+    Check,
+    Consumes,
     Healing,
     Health,
     Levels,
     Listen,
     NodeSpec,
+    Order,
     Probe,
     Protocol,
+    Publishes,
     Regeneration,
     Resources,
     RolloutPlan,
@@ -54,6 +58,19 @@ port = 8081
 protocol = "http"
 listen = "port"
 idempotent = ["GET"]
+
+[[publishes]]
+type = "shop.payment.captured"
+schema = "./contracts/captured.json"
+check = "warn"
+
+[[publishes]]
+type = "shop.payment.refused"
+
+[[consumes]]
+type = "shop.order.placed"
+schema = "contracts/order.json"
+order_by = "subject"
 
 [health]
 readiness = "http"
@@ -123,6 +140,11 @@ def test_every_key_is_read() -> None:
         instances=2,
         spares=1,
         serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",)),
+        publishes=(
+            Publishes("shop.payment.captured", "contracts/captured.json", Check.WARN),
+            Publishes("shop.payment.refused", "", Check.REJECT),
+        ),
+        consumes=(Consumes("shop.order.placed", "contracts/order.json", Order.SUBJECT),),
         health=Health(
             readiness=Probe.HTTP,
             liveness=Probe.EXEC,
@@ -158,9 +180,10 @@ def test_every_field_of_the_manifest_has_been_written_above() -> None:
     written = tomllib.loads(WHOLE)
     assert set(written["node"]) == set(HEAD)
     assert set(written) - {"node"} == {field.name for field in fields(NodeSpec)} - set(HEAD)
-    shapes = (Serves, Health, Resources, Healing, RolloutPlan, Trials, Regeneration)
+    shapes = (Serves, Publishes, Consumes, Health, Resources, Healing, RolloutPlan, Trials, Regeneration)
     for name, shape in zip(list(written)[1:], shapes, strict=True):
-        assert set(written[name]) == {field.name for field in fields(shape)}
+        table = written[name]
+        assert set(table[0] if isinstance(table, list) else table) == {field.name for field in fields(shape)}
     assert all(
         name in {field.name for field in fields(shape)} for shape, forms in FORMS.items() for name in forms
     )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nodespec.contracts import read_schema
 from nodespec.release import ReleaseRecord, digest_of_tree, pack, unpack
 from nodespec.tree import MOST_BYTES, MOST_FILES
 from tests.nodespec.archives import MANIFEST, archive, refused
@@ -221,6 +222,48 @@ def test_requirements_that_are_not_there(source: Path, tmp_path: Path) -> None:
     assert refused(lambda: unpack(archive({"node.toml": named}), tmp_path / "target")) == [reason]
     (source / "requirements.txt").symlink_to("start")
     assert refused(lambda: pack(source))[0].endswith("got a link at requirements.txt")
+
+
+EVENTS = MANIFEST + b'[[publishes]]\ntype = "a"\n[[publishes]]\ntype = "b"\nschema = "b.json"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (None, "expected a file of the release, got no file b.json"),
+        (b"", "which is not JSON: Expecting value"),
+        (b"[]", "expected a JSON Schema, which is a JSON object, got b.json, another JSON value"),
+        (b'{"a": NaN}', "NaN is no JSON"),
+        (b'{"a": "\xff"}', "which is not UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+        (b" " * (256 * 1024 + 1), "expected a file of at most 256 KiB, got b.json of 262,145 bytes"),
+    ],
+)
+def test_a_contract_that_cannot_be_read(
+    source: Path, tmp_path: Path, content: bytes | None, got: str
+) -> None:
+    (source / "node.toml").write_bytes(EVENTS)
+    files = {"node.toml": EVENTS}
+    if content is not None:
+        (source / "b.json").write_bytes(content)
+        files = {"b.json": content, **files}
+    (packing,) = refused(lambda: pack(source))
+    assert packing.startswith("node.toml: publishes[1].schema: ") and got in packing
+    assert refused(lambda: unpack(archive(files), tmp_path / "target")) == [packing]
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_contracts_of_both_sides(source: Path, tmp_path: Path) -> None:
+    more = b'[[consumes]]\ntype = "b"\nschema = "missing.json"\n'
+    (source / "b.json").write_bytes(b'{"type": "object"}' + b" " * (256 * 1024 - 18))
+    (source / "node.toml").write_bytes(EVENTS + more)
+    reason = "node.toml: consumes[0].schema: expected a file of the release, got no file missing.json"
+    assert refused(lambda: pack(source)) == [reason]
+    (source / "missing.json").symlink_to("b.json")
+    assert refused(lambda: pack(source))[0].endswith("got a link at missing.json")
+    (source / "node.toml").write_bytes(EVENTS)
+    unpack(pack(source).blob, tmp_path / "target")
+    assert read_schema(tmp_path / "target", "b.json").rstrip() == '{"type": "object"}'
 
 
 def test_no_folder(source: Path, tmp_path: Path) -> None:

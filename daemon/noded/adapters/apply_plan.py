@@ -32,6 +32,8 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
 def _text(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if is_dataclass(value):
+        return " ".join(filter(None, (_text(getattr(value, field.name)) for field in fields(value))))
     if isinstance(value, tuple):
         return "[" + ", ".join(_text(item) for item in value) + "]"
     return "" if value is None else str(value)
