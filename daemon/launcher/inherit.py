@@ -15,12 +15,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_CAPBSET_DROP = 24
 _PR_SET_TIMERSLACK = 29
 _PR_SET_NO_NEW_PRIVS = 38
+_NUMBERS = tuple(sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})))
 _PLAIN_SLACK = 50_000  # nanoseconds, the kernel's default
 
 
 def plain_signals() -> None:
     """What is ignored stays ignored in a program: Python does it with SIGPIPE, nohup with SIGHUP."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    for number in _NUMBERS:
         with suppress(OSError, ValueError):  # Some belong to the C library.
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -114,6 +115,32 @@ async def test_the_end_of_a_process_the_launcher_never_knew(shared: Lab) -> None
         child.kill()
         assert await here.ended("catalog.778") == "unknown"
     child.wait()
+
+
+@looped
+async def test_an_end_the_launcher_tells_by_itself_is_not_asked_for(tmp_path: Path) -> None:
+    async def tells(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Of the end, and of two that nobody waits for; a question for it would get no answer in time."""
+        number = json.loads(await reader.readline())["id"]
+        for name in ("catalog.1", "catalog.2", "catalog.2"):
+            end = {"event": "exited", "instance": name, "code": 7, "signal": None, "oom": False}
+            writer.write(json.dumps(end).encode() + b"\n")
+        writer.write(json.dumps({"id": number, "ok": True, "result": {}}).encode() + b"\n")
+        await reader.read()
+        writer.close()
+
+    child = subprocess.Popen(SLEEP)
+    server = await asyncio.start_unix_server(tells, tmp_path / "launcher.sock")
+    inbox = FakeInbox()
+    async with server, asyncio.TaskGroup() as group:
+        socket = LauncherSocket(tmp_path / "launcher.sock", group)
+        here = Noded(LauncherProcesses(socket, inbox, BootClock(), group), inbox)
+        here.processes.watch("catalog", "catalog.1", Process(child.pid, start_time(child.pid), 0))
+        await here.processes.hello()
+        child.kill()
+        child.wait()
+        assert await here.ended("catalog.1") == "code 7"
+        socket.close()
 
 
 @looped

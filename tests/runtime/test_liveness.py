@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from noded.model.inputs import InstanceSilent
 from noded.model.instance import Instance, Phase, Role, Vitals
 from noded.model.liveness import Pressure
 from noded.model.state import HostState, NodeState
-from noded.ports import Look
+from noded.ports import Look, TimedOut
 from noded.runtime import liveness
 from noded.runtime.liveness import DOUBT, LEAST, Liveness
 from noded.runtime.questions import LATE, Questions
@@ -137,6 +137,50 @@ async def test_heartbeats_that_cease_are_told_after_two_and_again() -> None:
         told = len(world.silent("ceases.1"))
         await asyncio.sleep(0.8)
         assert len(world.silent("ceases.1")) == told
+
+
+@looped
+async def test_the_word_of_one_standstill_does_not_move_its_beginning_when_it_is_heard_late() -> None:
+    world = Watching(sdk("stuck"))
+    began = world.held.clock.now()
+    async with world.watching():
+        # Heard at once, then a little late each time, the last just when the silence is to be told.
+        for at, late in ((1.0, 0.0), (1.5, 0.1), (LEAST - 0.05, 0.2)):
+            await asyncio.sleep(began + at - world.held.clock.now())
+            world.nodes.beat("stuck.1", UID, stuck=at - late)
+        await wait(lambda: world.silent("stuck.1"), "silence of a loop that stands still")
+    assert world.silent()[0].at - began == pytest.approx(LEAST, abs=0.15)
+
+
+@looped
+async def test_a_loop_that_turned_again_is_given_its_time_anew() -> None:
+    world = Watching(sdk("slow"))
+    began = world.held.clock.now()
+    async with world.watching():
+        for at, stuck in ((1.0, 1.0), (2.2, 0.5)):
+            await asyncio.sleep(began + at - world.held.clock.now() - 0.3)
+            world.nodes.beat("slow.1", UID, stuck=stuck)
+        await wait(lambda: world.silent(), "silence")
+    assert world.silent()[0].at - began >= 1.9 - 0.5 + LEAST - 0.05
+
+
+@looped
+async def test_evidence_does_not_delay_the_end_of_a_silence() -> None:
+    """This one never answers what it is asked."""
+
+    class Mute(FakeNodes):
+        async def order(
+            self, instance: str, order: Mapping[str, object], timeout: float
+        ) -> Mapping[str, object]:
+            await asyncio.sleep(timeout)
+            raise TimedOut("no answer")
+
+    world = Watching(sdk("ceases"))
+    world.liveness.nodes = Mute(world.held.inbox, world.held.clock)
+    began = world.held.clock.now()
+    async with world.watching():
+        await wait(lambda: world.silent(), "silence")
+    assert world.silent()[0].at - began == pytest.approx(LEAST, abs=0.15)
 
 
 @looped

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ KINDS: Mapping[str, type[PortError]] = {
 }
 Waiting: TypeAlias = asyncio.Future[Mapping[str, object]]
 Asked: TypeAlias = dict[int, Waiting]
+Told: TypeAlias = Callable[[Mapping[str, object]], None]
 
 
 class LauncherSocket:
@@ -35,6 +36,8 @@ class LauncherSocket:
         self._asked: Asked = {}
         self._number = 0
         self._opening = asyncio.Lock()
+        self.told: Told = lambda event: None
+        """Gets what the launcher says without being asked."""
 
     @property
     def connected(self) -> bool:
@@ -92,14 +95,17 @@ class LauncherSocket:
                 raise Unavailable(text) from error
             # Answers to an earlier connection's questions will never come on this one.
             self._asked = {}
-            self._group.create_task(_read(reader, self._writer, self._asked))
+            self._group.create_task(_read(reader, self._writer, self._asked, self._hear))
             return self._writer, self._asked
 
+    def _hear(self, event: Mapping[str, object]) -> None:
+        self.told(event)
 
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked) -> None:
+
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked, told: Told) -> None:
     try:
         while line := await reader.readline():
-            _take(line, asked)
+            _take(line, asked, told)
     except (OSError, ValueError, RecursionError):
         pass
     finally:
@@ -109,8 +115,11 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, aske
                 waiting.set_exception(ConnectionResetError("connection closed"))
 
 
-def _take(line: bytes, asked: Asked) -> None:
+def _take(line: bytes, asked: Asked, told: Told) -> None:
     message = json.loads(line)
+    if isinstance(message, dict) and "event" in message:
+        told(message)
+        return
     number = message.get("id") if isinstance(message, dict) else None
     waiting = asked.get(number) if isinstance(number, int) else None
     if waiting is not None and not waiting.done():

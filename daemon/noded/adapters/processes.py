@@ -22,6 +22,8 @@ from noded.ports import Clock, Conflict, Inbox, NotFound, PortError, Refused, Ti
 KILL_TIME = 5.0
 REAP_TIME = 0.5
 """Longest time the launcher is given to take in an end that we know of."""
+EVENT_TIME = 0.02
+"""Longest time its word of an end is waited for before it is asked."""
 RUN_GRACE = 30.0
 """Longest time beyond its timeout in which a run is told: to start, to be killed, to be cleared away."""
 UNKNOWN_NOTIFY = "'notify': unknown key"
@@ -42,6 +44,9 @@ class LauncherProcesses:
         self._group = group
         self._known: set[str] = set()
         """Those whose end was told or will be."""
+        self._ended: dict[str, asyncio.Future[Mapping[str, object]]] = {}
+        """What the launcher will say of those that run, without being asked."""
+        launcher.told = self._take
         self._open: dict[str, tuple[str, str]] = {}
         """Instances with a socket that everybody may fill: its path, and why."""
         self._left: set[str] = set()
@@ -143,6 +148,7 @@ class LauncherProcesses:
         if instance in self._known:
             return
         self._known.add(instance)
+        self._ended[instance] = asyncio.get_running_loop().create_future()
         try:
             pidfd = os.pidfd_open(process.pid)
         except ProcessLookupError:
@@ -204,11 +210,27 @@ class LauncherProcesses:
         os.close(pidfd)
         self._group.create_task(self._tell(instance, ended))
 
+    def _take(self, event: Mapping[str, object]) -> None:
+        """An end that the launcher tells by itself: to ask for it would keep the next start waiting."""
+        waiting = self._ended.get(str(event.get("instance")))
+        if event.get("event") == "exited" and waiting is not None and not waiting.done():
+            waiting.set_result({"exit": event, "oom_kills": event.get("oom_kills")})
+
     async def _tell(self, instance: str, ended: Ended) -> None:
         try:
-            ended(_status(await self._end_of(instance)))
+            ended(_status(await self._told_of(instance) or await self._end_of(instance)))
         except PortError:
             ended("unknown")
+
+    async def _told_of(self, instance: str) -> Mapping[str, object] | None:
+        """None when the launcher does not tell by itself: another one is there now, or it told before."""
+        try:
+            async with asyncio.timeout(EVENT_TIME if self._launcher.connected else 0):
+                return await self._ended[instance]
+        except (TimeoutError, KeyError):
+            return None
+        finally:
+            self._ended.pop(instance, None)
 
     async def _end_of(self, instance: str) -> Mapping[str, object]:
         """The kernel tells us and the launcher at the same moment: its word may be from just before."""

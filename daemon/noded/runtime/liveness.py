@@ -23,6 +23,9 @@ DOUBT = 1.25
 """Age of a heartbeat from which on it is overdue: nodekit beats each second."""
 LEAST = 2.0
 """Shortest silence of heartbeats that counts, whatever the manifest says: two are missing."""
+SAME = 0.25
+"""So much later the word of one standstill may reach us than the word before it (PAUSE_OF_MANY in
+adapters/node_socket.py): its beginning does not move by that."""
 AGAIN = 0.5
 STALL = 0.5
 """Lateness of our own loop from which on the silence may be ours."""
@@ -114,7 +117,9 @@ class Liveness:
         beat = self.nodes.heartbeat(one.instance.id)
         if beat is not None:
             one.spoke = True
-            one.heard = max(one.heard, beat.at - beat.stuck)
+            turned = beat.at - beat.stuck
+            if not beat.stuck or turned > one.heard + SAME:
+                one.heard = max(one.heard, turned)
         return one.heard
 
     async def _sleep(self, seconds: float) -> None:
@@ -131,8 +136,8 @@ class Liveness:
         return late
 
     async def _follow(self, one: Watched, spec: NodeSpec) -> None:
-        """Until its heartbeats come again."""
-        limit = max(spec.health.patience, LEAST)
+        """Until its heartbeats come again. Evidence is taken while its time runs out: it delays nothing."""
+        limit, seen_of = max(spec.health.patience, LEAST), NEVER
         while self._here(one):
             heard, now = self._last_turn(one), self.clock.now()
             if now - heard < DOUBT:
@@ -140,9 +145,14 @@ class Liveness:
             if one.doubted is None or one.doubted[0] < heard:
                 one.doubted, one.detail = self._first_look(one), ""
             due = max(heard + limit, self.lenient_until)
+            if now >= due - evidence.TIME and seen_of != heard:
+                seen_of = heard
+                await self._see(one)
+                continue
             if now >= due:
                 await self._tell(one, spec)
-            await self._sleep(min(AGAIN, due - now) if now < due else AGAIN)
+            next_step = due - (evidence.TIME if seen_of != heard else 0.0)
+            await self._sleep(min(AGAIN, next_step - now) if now < next_step else AGAIN)
         self._well(one, one.heard + DOUBT)
 
     async def _ask(self, one: Watched, spec: NodeSpec, group: asyncio.TaskGroup) -> None:
@@ -196,18 +206,23 @@ class Liveness:
         """Beside the questions, which may take longer."""
         while self._here(one) and one.silent:
             if self.clock.now() >= self.lenient_until:
-                await self._tell(one, spec)
+                await self._see(one)
+                if one.silent:
+                    await self._tell(one, spec)
             await self._sleep(AGAIN)
         one.told_on = False
 
-    async def _tell(self, one: Watched, spec: NodeSpec) -> None:
+    async def _see(self, one: Watched) -> None:
         """Evidence first: what it does is gone once it is ended."""
+        found = self.sensors.look(one.process)
+        if found is not None and not one.detail and not self._at_work(one):
+            one.detail = await evidence.gathered(self.processes, self.nodes, one.instance.id, found.state)
+
+    async def _tell(self, one: Watched, spec: NodeSpec) -> None:
         second = self.sensors.look(one.process)
         if second is None or self._at_work(one):
             return
         at, heard = self.clock.now(), one.heard
-        if not one.detail:
-            one.detail = await evidence.gathered(self.processes, self.nodes, one.instance.id, second.state)
         if spec.health.alive_by is Probe.SDK:
             self._last_turn(one)
         if one.heard > heard or not self._here(one):
