@@ -15,12 +15,12 @@ import pytest
 
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.control_server import control_server
-from noded.adapters.peercred import Caller
-from tests.adapters.front_door import as_uid, client, door
+from noded.adapters.peercred import serve
 from tests.adapters.office import Office, offices, opened
+from tests.nodeapi.front_door import as_uid, client, door
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
-ME = Caller(os.geteuid(), os.getegid(), os.getpid())
+ME = os.geteuid()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def run(test: Any) -> None:
 
 def test_connections_are_limited_per_user_and_come_back(folder: Path) -> None:
     async def test() -> None:
-        async with door(folder / "s", connections=8):
+        async with door(folder / "s", serve, connections=8):
             first = [await asyncio.open_unix_connection(str(folder / "s")) for _ in range(2)]
             # gRPC speaks first, so a connection that was let in has something to read.
             for reader, _ in first:
@@ -98,13 +98,16 @@ async def held_by(uid: int, path: Path, count: int) -> AsyncIterator[int]:
 @as_root
 def test_no_number_of_users_locks_administrators_out(folder: Path) -> None:
     async def test() -> None:
-        async with door(folder / "s", connections=8, admins=frozenset((4100,))), AsyncExitStack() as stack:
+        async with (
+            door(folder / "s", serve, connections=8, admins=frozenset((4100,))),
+            AsyncExitStack() as stack,
+        ):
             let_in = [
                 await stack.enter_async_context(held_by(uid, folder / "s", 2)) for uid in range(4001, 4005)
             ]
             assert let_in == [2, 2, 2, 0], "two each, six of eight"
             async with client(folder / "s") as stub:
-                assert (await stub.GetVersion(pb.GetVersionRequest(), timeout=5)).version == str(ME.uid)
+                assert (await stub.GetVersion(pb.GetVersionRequest(), timeout=5)).version == str(ME)
             assert await as_uid(4100, folder / "s") == ["4100", "done"]
 
     run(test())
@@ -116,7 +119,7 @@ PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 @pytest.mark.parametrize("said", ["", "P", PREFACE[:-1]])
 def test_who_does_not_say_its_preface_is_sent_away(folder: Path, said: str) -> None:
     async def test() -> None:
-        async with door(folder / "s", connections=4, preface_time=0.2):
+        async with door(folder / "s", serve, connections=4, preface_time=0.2):
             reader, writer = await asyncio.open_unix_connection(str(folder / "s"))
             writer.write(said.encode())
             await asyncio.wait_for(reader.read(), 5)
@@ -129,7 +132,7 @@ def test_who_does_not_say_its_preface_is_sent_away(folder: Path, said: str) -> N
 
 def test_who_has_said_it_may_be_silent(folder: Path) -> None:
     async def test() -> None:
-        async with door(folder / "s", preface_time=0.2), client(folder / "s") as stub:
+        async with door(folder / "s", serve, preface_time=0.2), client(folder / "s") as stub:
             watch = stub.WatchStatus(pb.WatchStatusRequest())
             await watch.read()
             await asyncio.sleep(0.5)

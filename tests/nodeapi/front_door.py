@@ -12,13 +12,13 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from nodeapi.door import CHUNK, Caller, Rooms, caller, serve
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import (
     ControlServiceServicer,
     ControlServiceStub,
     add_ControlServiceServicer_to_server,
 )
-from noded.adapters.peercred import CHUNK, Caller, caller, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,14 +66,18 @@ async def unwrapped() -> AsyncIterator[None]:
         raise errors.exceptions[0] from None
 
 
+def to_all(path: Path, server: grpc.aio.Server, tasks: asyncio.TaskGroup, **options: Any) -> Any:
+    return serve(path, server, tasks, **{"rooms": Rooms(all=256, share=64, kept=64), **options})
+
+
 @asynccontextmanager
-async def door(path: Path, **options: Any) -> AsyncIterator[Control]:
+async def door(path: Path, served: Callable[..., Any] = to_all, **options: Any) -> AsyncIterator[Control]:
     control = Control()
     server = grpc.aio.server()
     add_ControlServiceServicer_to_server(control, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     async with unwrapped(), asyncio.TaskGroup() as tasks:
-        async with serve(path, server, tasks, **options):
+        async with served(path, server, tasks, **options):
             yield control
         assert not tasks._tasks  # the block leaves no task behind
 

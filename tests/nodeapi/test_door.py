@@ -15,9 +15,9 @@ import grpc
 import grpc.aio
 import pytest
 
+from nodeapi.door import CHUNK, Caller, caller
 from nodeapi.v1 import control_pb2 as pb
-from noded.adapters.peercred import CHUNK, Caller, caller
-from tests.adapters.front_door import as_uid, client, door, until
+from tests.nodeapi.front_door import as_uid, client, door, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
 ME = Caller(os.geteuid(), os.getegid(), os.getpid())
@@ -216,7 +216,7 @@ def test_garbage_hurts_nobody_else(folder: Path, said: bytes) -> None:
 
 def test_many_callers_at_once(folder: Path) -> None:
     async def test() -> None:
-        async with door(folder / "s", connections=200) as control:
+        async with door(folder / "s") as control:
 
             async def one() -> None:
                 async with client(folder / "s") as stub:

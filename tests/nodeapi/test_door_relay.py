@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from noded.adapters.peercred import CHUNK, relay
+from nodeapi.door import CHUNK, relay
 
 
 def run(test: Any) -> None:
