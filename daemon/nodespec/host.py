@@ -168,7 +168,7 @@ class MetricsPart:
 
 @dataclass(frozen=True, slots=True)
 class MeshPart:
-    """`socket` is where nodes publish and consume; at most `log_limit` of events lie in `state`, for `keep` after
+    """Nodes publish and consume at `socket`; at most `log_limit` of events lie in `state`, for `keep` after
     all have handled them, while there is room."""
 
     socket: AbsolutePath = "/run/noded-mesh/mesh.sock"
