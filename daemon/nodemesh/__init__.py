@@ -1,1 +1,1 @@
-"""Who carries events between nodes? A daemon that keeps them on disk until every consumer has handled them."""
+"""Who carries events between nodes? A daemon that keeps them until every consumer has handled them."""

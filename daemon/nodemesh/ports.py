@@ -63,19 +63,19 @@ class Log(Protocol):
         ...
 
     async def drop(self, below: int) -> int:
-        """Unlink whole files whose every position is below; the newest file stays. Returns the bytes freed."""
+        """Unlink whole files whose every position is below; the newest file stays. The bytes freed."""
         ...
 
     async def close(self) -> None: ...
 
 
 class Index(Protocol):
-    """The small state that changes: cursors, trials, dead letters. Losing its last moments costs redelivery only."""
+    """The small state that changes: cursors, trials, dead letters. Losing the last of it costs redelivery."""
 
     async def cursors(self) -> Mapping[str, Cursor]: ...
 
     async def save(self, cursors: Mapping[str, Cursor], dead: Sequence[tuple[Dead, bytes]]) -> None:
-        """Replace these cursors and add dead letters, each with its event as a frame of one; all or nothing."""
+        """Replace these cursors and add dead letters, each with its event as a frame. All or nothing."""
         ...
 
     async def forget(self, node: str) -> None:
