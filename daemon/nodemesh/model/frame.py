@@ -50,6 +50,8 @@ class Stored:
     data: bytes
     columns: Columns = Columns()
     """Read only when a frame has several types or keys."""
+    to: str = ""
+    """The one consuming node it is for: events that were sent again. Empty: everybody who asked for its types."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from nodemesh.model.delivery import Batch, Offer, Past, Session
-from nodemesh.model.frame import Places
+from nodemesh.model.frame import MOST_EVENTS, Places
 from nodemesh.policy.waiting import Fits
 
 NO_PAST = Past()
@@ -56,7 +56,7 @@ class Keyed:
         self._keys[offer.position] = offer.keys
         self._left[offer.position] = len(places)
         for place in places:
-            key = offer.keys[place] if offer.keys else 0
+            key = _key(offer.keys, offer.position, place)
             line = self._lines.get(key)
             if line is None:
                 line = self._lines[key] = Line(key)
@@ -187,5 +187,10 @@ class Keyed:
         self._list(line)
 
     def _line(self, position: int, place: int) -> Line:
-        keys = self._keys.get(position, ())
-        return self._lines.setdefault(keys[place] if keys else 0, Line(keys[place] if keys else 0))
+        key = _key(self._keys.get(position, ()), position, place)
+        return self._lines.setdefault(key, Line(key))
+
+
+def _key(keys: tuple[int, ...], position: int, place: int) -> int:
+    """An event without a subject has a key of its own: nothing comes before or after it."""
+    return keys[place] if keys and keys[place] else -(position * MOST_EVENTS + place) - 1
