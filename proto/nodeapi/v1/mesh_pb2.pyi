@@ -267,17 +267,21 @@ class Contract(_message.Message):
     def __init__(self, type: _Optional[str] = ..., node: _Optional[str] = ..., version: _Optional[str] = ..., schema: _Optional[str] = ..., mode: _Optional[_Union[Contract.Mode, str]] = ...) -> None: ...
 
 class TableSet(_message.Message):
-    __slots__ = ("number",)
+    __slots__ = ("number", "generation")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     number: int
-    def __init__(self, number: _Optional[int] = ...) -> None: ...
+    generation: str
+    def __init__(self, number: _Optional[int] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class MapRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("brief",)
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    brief: bool
+    def __init__(self, brief: _Optional[bool] = ...) -> None: ...
 
 class MapReply(_message.Message):
-    __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers")
+    __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers", "generation")
     FLOWS_FIELD_NUMBER: _ClassVar[int]
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +289,7 @@ class MapReply(_message.Message):
     OLDEST_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     flows: _containers.RepeatedCompositeFieldContainer[Flow]
     log_bytes: int
     log_limit: int
@@ -292,7 +297,8 @@ class MapReply(_message.Message):
     oldest: int
     table: int
     peers: _containers.RepeatedCompositeFieldContainer[PeerState]
-    def __init__(self, flows: _Optional[_Iterable[_Union[Flow, _Mapping]]] = ..., log_bytes: _Optional[int] = ..., log_limit: _Optional[int] = ..., newest: _Optional[int] = ..., oldest: _Optional[int] = ..., table: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerState, _Mapping]]] = ...) -> None: ...
+    generation: str
+    def __init__(self, flows: _Optional[_Iterable[_Union[Flow, _Mapping]]] = ..., log_bytes: _Optional[int] = ..., log_limit: _Optional[int] = ..., newest: _Optional[int] = ..., oldest: _Optional[int] = ..., table: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerState, _Mapping]]] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class Flow(_message.Message):
     __slots__ = ("type", "publisher", "consumer", "published", "acked", "lag", "dead", "retried", "oldest", "sessions", "versions")
