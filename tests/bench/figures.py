@@ -42,6 +42,18 @@ class Target:
         return f"{self.what:<48} {self.measured:>9.2f}   at most {self.most:.2f}{verdict}"
 
 
+@dataclass(frozen=True, slots=True)
+class Least(Target):
+    """At least so much."""
+
+    @property
+    def met(self) -> bool:
+        return self.measured >= self.most
+
+    def __str__(self) -> str:
+        return Target.__str__(self).replace("at most", "at least")
+
+
 def conclude(report: Mapping[str, object], targets: Sequence[Target], *, figure: bool = True) -> int:
     """Print the targets and, last, the report as one JSON object. The exit status: 1 when one was missed."""
     for target in targets:

@@ -1,0 +1,89 @@
+"""The load through nodekit: what an author of a node writes, and its defaults."""
+
+import asyncio
+import sys
+import time
+from collections import deque
+
+from nodekit import BufferFull, Context, Node, Receipt
+from tests.bench.load import talk
+from tests.bench.load.events import HEAD, Job, Pace, Tally, made, order, packed
+
+BYTES = "application/octet-stream"
+
+
+def publish(node: Node, job: Job) -> None:
+    as_json = job.format == "json"
+    source = made(job, order if as_json else packed)
+    receipts: deque[Receipt] = deque()
+
+    async def one() -> None:
+        kind, data, _ = next(source)
+        while True:
+            try:
+                if as_json:
+                    receipts.append(node.publish_nowait(data, type=kind))
+                else:
+                    receipts.append(node.publish_nowait(data, type=kind, content=BYTES))
+                return
+            except BufferFull:
+                await receipts.popleft()
+
+    @node.task
+    async def load() -> None:
+        talk.say("ready")
+        await asyncio.to_thread(talk.await_word, "go")
+        began, pace = time.monotonic_ns(), Pace(job.rate, job.total)
+        while pace.left:
+            for _ in range(pace.due()):
+                await one()
+            while receipts and receipts[0].done():
+                receipts.popleft()
+            await asyncio.sleep(pace.wait())
+        while receipts:
+            await receipts.popleft()
+        await asyncio.to_thread(talk.tell, {"began": began})
+        node.stop()
+
+
+def consume(node: Node, job: Job) -> None:
+    complete = asyncio.Event()
+    tally = Tally(job, complete.set)
+    for _, kind in job.flows:
+        if job.format == "json":
+
+            @node.on(kind)
+            async def json_came(event: dict[str, int], ctx: Context) -> None:
+                tally.take(event["flow"], event["place"], event["sent"])
+
+        else:
+
+            @node.on(kind)
+            async def bytes_came(event: object, ctx: Context) -> None:
+                tally.take(*HEAD.unpack_from(ctx.data))
+
+    @node.task
+    async def found() -> None:
+        talk.say("ready")
+        await talk.all_arrived(tally, complete)
+        await asyncio.to_thread(talk.tell, tally.told())
+        node.stop()
+
+
+def stall(node: Node, job: Job) -> None:
+    """Takes what it is given and never comes to an end with it."""
+    for _, kind in job.flows:
+
+        @node.on(kind, timeout=3600)
+        async def came(event: object, ctx: Context) -> None:
+            await asyncio.Event().wait()
+
+    @node.task
+    async def ready() -> None:
+        talk.say("ready")
+
+
+if __name__ == "__main__":
+    this = Node()
+    {"publish": publish, "consume": consume, "stall": stall}[sys.argv[1]](this, Job.read(sys.argv[2]))
+    this.main()
