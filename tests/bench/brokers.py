@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.bench import provide
 from tests.bench.load.events import Job
@@ -59,7 +60,7 @@ class Broker:
         shutil.rmtree(self.sockets, ignore_errors=True)
         os.sync()
 
-    def __enter__(self) -> "Broker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

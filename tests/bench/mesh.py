@@ -3,7 +3,7 @@
 Beside it, in the same rounds and on the same disk: JetStream with file storage and Redis Streams with
 `appendfsync everysec`, each used as its documentation advises. Every run has fresh processes and a fresh
 state; the order changes from round to round. Ratios are medians of the rounds' ratios: whatever else the
-machine does then falls on all alike. The mesh acknowledges an event when it is synced to disk, the peers before.
+machine does then falls on all alike. The mesh acknowledges what is synced to disk, the peers do so before.
 """
 
 import argparse

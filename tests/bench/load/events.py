@@ -9,10 +9,12 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 SIZE = 256
 HEAD = struct.Struct("<IIQ")
 FILLER = bytes(range(SIZE - HEAD.size))
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 TRACED_EVERY = 100
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 AT_ONCE = 64
@@ -94,7 +96,7 @@ def order(flow: int, place: int) -> dict[str, object]:
         "sent": time.monotonic_ns(),
         "customer": "customer-0000417",
         "currency": "EUR",
-        "note": "leave it with the neighbours, please",
+        "note": "leave it with the neighbours on the left hand side, please",
         "items": [
             {"sku": "A-1043-blue", "price": 12.5, "count": 3},
             {"sku": "B-77", "price": 250, "count": 1},
@@ -103,7 +105,7 @@ def order(flow: int, place: int) -> dict[str, object]:
 
 
 def compact(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return ENCODER.encode(value).encode()
 
 
 def contract() -> Callable[[object], str]:
@@ -113,7 +115,7 @@ def contract() -> Callable[[object], str]:
     return judge(SCHEMA)
 
 
-def made(job: Job, make: Callable[[int, int], object]) -> Iterator[tuple[str, object, bool]]:
+def made(job: Job, make: Callable[[int, int], Any]) -> Iterator[tuple[str, Any, bool]]:
     """Type and data of every event, flows by turns, and whether it belongs to somebody's trace.
 
     Data is made only when it is asked for: the time within is that of publishing.
