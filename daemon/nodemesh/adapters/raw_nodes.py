@@ -1,0 +1,169 @@
+"""How do nodes speak to the mesh without gRPC between them? The same frames, less work for each.
+
+The client says GREETING and the mesh answers it; then both send messages (`line`). A client's first FRAME is
+the hello of its stream, its first REQUEST its subscription; one connection may carry both.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Coroutine
+
+from google.protobuf.message import DecodeError
+
+from nodeapi.door import Caller
+from nodeapi.v1.mesh_pb2 import ConsumeRequest
+from nodemesh.adapters.broker import Broker, Publisher, Session
+from nodemesh.adapters.line import BEAT, DELIVERED, FRAME, PUBLISHED, REASON, REQUEST, Line
+from nodemesh.model.frame import LONGEST_FRAME
+from nodemesh.ports import Refused, Unavailable
+
+GREETING = b"NODED-MESH/1\n"
+LONGEST_FIRST = 64 * 1024
+"""Bytes of a message while nobody knows whether the caller may speak: so strangers take little memory."""
+FIRST_TIME = 30.0
+"""Seconds until the first message that is no beat."""
+MOST_UNFED = 4 * 1024 * 1024
+"""Bytes of frames that wait to be taken; then nothing more is read. A publisher within its window stays
+below, so that settling on the same connection goes on while the log is full."""
+_TICK = 1.0
+_log = logging.getLogger(__name__)
+
+
+class RawNodes:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._lines: set[Line] = set()
+
+    async def speak(self, sock: socket.socket, who: Caller, said: bytes) -> None:
+        """Until the conversation is over; nothing of it is left then."""
+        async with asyncio.TaskGroup() as tasks:
+            talk = _Talk(self._broker, who.uid, sock, tasks)
+            line = talk.line
+            line.write(GREETING)
+            if not self._lines:
+                asyncio.get_running_loop().call_later(_TICK, self._tick)
+            self._lines.add(line)
+            try:
+                line.open(said[len(GREETING) :])
+                await line.ended
+            finally:
+                self._lines.discard(line)
+                talk.stop()
+                await line.close()
+
+    def _tick(self) -> None:
+        """One for all lines: a timer for each would wake the mesh all the time."""
+        if self._lines:
+            asyncio.get_running_loop().call_later(_TICK, self._tick)
+        for line in tuple(self._lines):
+            line.tick()
+
+
+class _Talk:
+    def __init__(self, broker: Broker, uid: int, sock: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        self.line = Line(sock, self._hear, LONGEST_FIRST)
+        self._broker, self._uid, self._group = broker, uid, tasks
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._frames: deque[bytes] = deque()
+        self._unfed = 0
+        self._arrived = asyncio.Event()
+        self._publishes = self._consumes = False
+        self._session: Session | None = None
+        text = f"expected a hello or a subscription within {FIRST_TIME:g} s"
+        self._silent = asyncio.get_running_loop().call_later(FIRST_TIME, self.line.end, text)
+
+    def stop(self) -> None:
+        self._silent.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _hear(self, kind: int, body: bytes) -> None:
+        if kind == FRAME:
+            self._hear_frame(body)
+        elif kind == REQUEST:
+            self._hear_request(body)
+        elif kind == REASON:
+            _log.debug("a client of uid %d leaves: %.200r", self._uid, body)
+            self.line.end("")
+        elif kind != BEAT:
+            raise Refused(f"expected a message of kind {FRAME}, {REQUEST}, {REASON} or {BEAT}, found {kind}")
+
+    def _hear_frame(self, frame: bytes) -> None:
+        if not self._publishes:
+            self._publishes = True
+            self._silent.cancel()
+            self._start(self._publish())
+        self._frames.append(frame)
+        self._unfed += len(frame)
+        if self._unfed > MOST_UNFED:
+            self.line.hold()
+        self._arrived.set()
+
+    def _hear_request(self, body: bytes) -> None:
+        try:
+            request = ConsumeRequest.FromString(body)
+        except DecodeError as error:
+            raise Refused(f"expected a message nodeapi.v1.ConsumeRequest: {error}") from error
+        said = request.WhichOneof("say")
+        if said == "settle" and self._session is not None:
+            self._session.settle(request.settle)
+        elif said == "subscribe" and not self._consumes:
+            self._consumes = True
+            self._silent.cancel()
+            self._start(self._consume(request))
+        else:
+            found = "another subscription" if said == "subscribe" else f"{said or 'nothing'}"
+            raise Refused(f"expected a subscription, and settling once it is answered; found {found}")
+
+    async def _publish(self) -> None:
+        publisher = await self._broker.publisher(self._uid, await self._next())
+        self.line.longest = LONGEST_FRAME
+        try:
+            self._start(self._acknowledge(publisher))
+            while True:
+                await publisher.feed(await self._next())
+        finally:
+            publisher.close()
+
+    async def _acknowledge(self, publisher: Publisher) -> None:
+        while True:
+            self.line.say(PUBLISHED, await publisher.take())
+            if self.line.full:
+                await self.line.room()
+
+    async def _consume(self, request: ConsumeRequest) -> None:
+        session = self._session = await self._broker.session(self._uid, request.subscribe)
+        self.line.longest = LONGEST_FRAME
+        try:
+            while True:
+                self.line.say(DELIVERED, await session.take())
+                if self.line.full:
+                    await self.line.room()
+        finally:
+            session.close()
+
+    async def _next(self) -> bytes:
+        while not self._frames:
+            self._arrived.clear()
+            await self._arrived.wait()
+        frame = self._frames.popleft()
+        self._unfed -= len(frame)
+        if self._unfed <= MOST_UNFED // 2:
+            self.line.go_on()
+        return frame
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(self._told(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _told(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except (Refused, Unavailable) as error:
+            self.line.end(str(error))
+        except Exception:  # noqa: BLE001 - told: a mistake with one client must not end the others
+            _log.exception("a client of uid %d is sent away: a mistake in the mesh", self._uid)
+            self.line.end("closed for a mistake in the mesh; its log says more")
