@@ -26,7 +26,7 @@ def varint(value: int) -> bytes:
 
 
 class Prefixes(dict[int, bytes]):
-    """What stands before so many bytes (with a tag), or for such a number (without): the small ones are kept."""
+    """Numbers as varints, behind a tag if there is one; the small ones are kept."""
 
     def __init__(self, tag: bytes = b"") -> None:
         self.tag = tag

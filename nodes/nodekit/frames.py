@@ -1,0 +1,280 @@
+"""What does a frame of events look like as bytes? Frame of proto/nodeapi/v1/mesh.proto, by hand.
+
+Protobuf's own library would be the SDK's only dependency, and an object per event costs more than all the
+rest: events stay columns here, and what is seldom asked for is read only when somebody asks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from struct import error as StructError
+from struct import pack, unpack
+
+from .fields import (
+    Prefixes,
+    WireError,
+    as_bytes,
+    as_int,
+    chunk,
+    column,
+    fields,
+    number,
+    numbers,
+    read_field,
+    read_text,
+    read_varint,
+    text,
+)
+
+MOST_EVENTS = 512
+MOST_BYTES = 112 * 1024
+"""Of the data in one frame with more than one event."""
+LONGEST_EVENT = 1024 * 1024
+LONGEST_FRAME = LONGEST_EVENT + 64 * 1024
+_DATA = 0x1A
+DATA = Prefixes(b"\x1a")
+"""By length: what stands before an event's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    source: str = ""
+    stream: str = ""
+    first: int = 0
+    count: int = 0
+    at: int = 0
+    """Microseconds since the epoch."""
+    types: tuple[str, ...] = ()
+    content: str = ""
+    version: str = ""
+    instance: str = ""
+    checked: bool = False
+
+    def encode(self) -> bytes:
+        types = b"".join([text(6, each, keep=True) for each in self.types])
+        return b"".join(
+            (
+                text(1, self.source),
+                text(2, self.stream),
+                number(3, self.first),
+                number(4, self.count),
+                number(5, self.at),
+                types,
+                text(7, self.content),
+                text(8, self.version),
+                text(9, self.instance),
+                number(10, int(self.checked)),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    event: int = 0
+    trace: bytes = b""
+    span: bytes = b""
+    cause: str = ""
+    tracestate: str = ""
+    schema: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        pairs = [
+            chunk(7, text(1, key, keep=True) + text(2, value, keep=True))
+            for key, value in self.attributes.items()
+        ]
+        return b"".join(
+            (
+                number(1, self.event),
+                chunk(2, self.trace) if self.trace else b"",
+                chunk(3, self.span) if self.span else b"",
+                text(4, self.cause),
+                text(5, self.tracestate),
+                text(6, self.schema),
+                *pairs,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    number: int = 0
+    position: int = 0
+    attempt: int = 0
+    epoch: int = 0
+    origin: str = ""
+
+    def encode(self) -> bytes:
+        return (
+            number(1, self.number)
+            + number(2, self.position)
+            + number(3, self.attempt)
+            + number(4, self.epoch)
+            + text(5, self.origin)
+        )
+
+
+class Frame:
+    """Events as they came. The columns hold nothing, or a value for each."""
+
+    def __init__(self, head: bytes, columns: bytes, data: list[bytes], extras: list[bytes]) -> None:
+        self.data = data
+        self._head, self._columns, self._extras = head, columns, extras
+        self.delivery = Delivery()
+
+    @cached_property
+    def head(self) -> Head:
+        return read_head(self._head)
+
+    @cached_property
+    def _column(self) -> dict[int, list[int | bytes]]:
+        found: dict[int, list[int | bytes]] = {}
+        for key, value in fields(self._columns):
+            found.setdefault(key, []).append(value)
+        return found
+
+    @cached_property
+    def type(self) -> list[int]:
+        return numbers(self._column.get(1, ()))
+
+    @cached_property
+    def after(self) -> list[int]:
+        return numbers(self._column.get(2, ()))
+
+    @cached_property
+    def subject(self) -> list[str]:
+        return [read_text(value) for value in self._column.get(3, ())]
+
+    @cached_property
+    def key(self) -> Sequence[int]:
+        values = [pack("<I", each) if isinstance(each, int) else each for each in self._column.get(4, ())]
+        packed = b"".join(values)
+        if len(packed) % 4:
+            raise WireError("columns.key: expected four bytes each")
+        return unpack(f"<{len(packed) // 4}I", packed)
+
+    @cached_property
+    def index(self) -> list[int]:
+        return numbers(self._column.get(5, ()))
+
+    @cached_property
+    def extra(self) -> dict[int, Extra]:
+        """By place; most events have none."""
+        return {extra.event: extra for extra in map(read_extra, self._extras)}
+
+    def sequence(self, place: int) -> int:
+        return self.head.first + (self.index[place] if self.index else place)
+
+
+def encode_columns(
+    type: Sequence[int] = (),
+    after: Sequence[int] = (),
+    subject: Sequence[str] = (),
+    key: Sequence[int] = (),
+    index: Sequence[int] = (),
+) -> bytes:
+    subjects = [text(3, each, keep=True) for each in subject]
+    keys = chunk(4, pack(f"<{len(key)}I", *key)) if key else b""
+    return b"".join((column(1, type), column(2, after), *subjects, keys, column(5, index)))
+
+
+def encode_frame(
+    head: Head, columns: bytes = b"", data: Sequence[bytes] = (), extras: Sequence[Extra] = ()
+) -> bytes:
+    parts = [chunk(1, head.encode())]
+    if columns:
+        parts.append(chunk(2, columns))
+    # One list and one join: the cheapest way there is to lay many small things side by side.
+    parts += [part for each in data for part in (DATA[len(each)], each)]
+    parts += [chunk(4, each.encode()) for each in extras]
+    return b"".join(parts)
+
+
+def delivered(frame: bytes, delivery: Delivery) -> bytes:
+    """What the mesh sends on: the same bytes with one field more."""
+    return frame + chunk(15, delivery.encode())
+
+
+def decode_frame(raw: bytes) -> Frame:
+    """Raises WireError, or leaves it to the first look at what is read later."""
+    data: list[bytes] = []
+    append = data.append
+    parts: dict[int, list[bytes]] = {1: [], 2: [], 4: [], 15: []}
+    at, end = 0, len(raw)
+    try:
+        while at < end:
+            if raw[at] == _DATA:
+                size = raw[at + 1]
+                if size < 128:
+                    begin = at + 2
+                elif raw[at + 2] < 128:
+                    size += (raw[at + 2] << 7) - 128
+                    begin = at + 3
+                else:
+                    size, begin = read_varint(raw, at + 1)
+                at = begin + size
+                append(raw[begin:at])
+            else:
+                key, value, at = read_field(raw, at)
+                if key in parts:
+                    parts[key].append(as_bytes(value))
+    except (IndexError, StructError):
+        raise WireError("the frame is cut off") from None
+    if at != end:
+        raise WireError("the frame is cut off")
+    # Protobuf merges messages that come twice, and to merge is to lay their bytes side by side.
+    frame = Frame(b"".join(parts[1]), b"".join(parts[2]), data, parts[4])
+    if parts[15]:
+        frame.delivery = read_delivery(b"".join(parts[15]))
+    return frame
+
+
+def read_head(raw: bytes) -> Head:
+    texts = {1: "", 2: "", 7: "", 8: "", 9: ""}
+    counts = {3: 0, 4: 0, 5: 0, 10: 0}
+    types: list[str] = []
+    for key, value in fields(raw):
+        if key == 6:
+            types.append(read_text(value))
+        elif key in texts:
+            texts[key] = read_text(value)
+        elif key in counts:
+            counts[key] = as_int(value)
+    return Head(
+        source=texts[1],
+        stream=texts[2],
+        first=counts[3],
+        count=counts[4],
+        at=counts[5],
+        types=tuple(types),
+        content=texts[7],
+        version=texts[8],
+        instance=texts[9],
+        checked=bool(counts[10]),
+    )
+
+
+def read_delivery(raw: bytes) -> Delivery:
+    counts, origin = {1: 0, 2: 0, 3: 0, 4: 0}, ""
+    for key, value in fields(raw):
+        if key == 5:
+            origin = read_text(value)
+        elif key in counts:
+            counts[key] = as_int(value)
+    return Delivery(counts[1], counts[2], counts[3], counts[4], origin)
+
+
+def read_extra(raw: bytes) -> Extra:
+    event, ids, texts = 0, {2: b"", 3: b""}, {4: "", 5: "", 6: ""}
+    attributes: dict[str, str] = {}
+    for key, value in fields(raw):
+        if key == 1:
+            event = as_int(value)
+        elif key in ids:
+            ids[key] = as_bytes(value)
+        elif key in texts:
+            texts[key] = read_text(value)
+        elif key == 7:
+            pair = dict(fields(as_bytes(value)))
+            attributes[read_text(pair.get(1, b""))] = read_text(pair.get(2, b""))
+    return Extra(event, ids[2], ids[3], texts[4], texts[5], texts[6], attributes)
