@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nodeapi.service_notify import ServiceNotify
 from noded.adapters import haproxy_config, peercred, policy_file, prometheus, state_lock
 from noded.adapters.answers import PendingAnswers
 from noded.adapters.aside import put_aside
@@ -34,7 +35,6 @@ from noded.adapters.pressure import pressure
 from noded.adapters.proc_sensors import ProcSensors, host_memory
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.roles import Roles
-from noded.adapters.service_notify import ServiceNotify
 from noded.adapters.storage import Storage, opened
 from noded.adapters.trials import LauncherTrials
 from noded.adapters.workshop import Bench, LauncherWorkshop

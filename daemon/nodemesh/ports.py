@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodeapi.v1.mesh_pb2 import Delivery
 from nodemesh.model.cursor import Cursor, Dead
-from nodemesh.model.frame import Stored
+from nodemesh.model.frame import Columns, Head, Places, Stored
 
 
 class Unavailable(Exception):
@@ -87,6 +88,28 @@ class Index(Protocol):
     async def drop_dead(self, dead: Sequence[Dead]) -> None: ...
 
     async def close(self) -> None: ...
+
+
+class Codec(Protocol):
+    """What the bytes of frames say."""
+
+    def read(self, data: bytes) -> tuple[Head, Columns]: ...
+
+    def hello(self, data: bytes) -> tuple[Head, str, bool]: ...
+
+    def events(self, data: bytes) -> Sequence[bytes]:
+        """The data of every event."""
+        ...
+
+    def part(self, data: bytes, places: Places) -> bytes:
+        """What is delivered of a frame that is not delivered whole."""
+        ...
+
+    def piece(self, data: bytes, start: int, stop: int) -> bytes:
+        """Neighbouring events as a whole frame of their own, with the ids they had."""
+        ...
+
+    def delivered(self, data: bytes, delivery: Delivery) -> bytes: ...
 
 
 class Clock(Protocol):

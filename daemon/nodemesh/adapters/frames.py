@@ -120,16 +120,30 @@ def part(data: bytes, places: Places) -> bytes:
     return made.SerializeToString()
 
 
-def single(data: bytes, place: int) -> bytes:
-    """That event as a whole frame of its own: the same id, type and time."""
-    made = Frame.FromString(part(data, (place,)))
+def piece(data: bytes, start: int, stop: int) -> bytes:
+    """Neighbouring events as a whole frame of their own: the same ids, types and times."""
+    made = Frame.FromString(part(data, range(start, stop)))
     head, columns = made.head, made.columns
-    head.first += place
-    head.at += sum(columns.after)
-    head.types[:] = [head.types[columns.type[0] if columns.type else 0]]
-    for column in ("type", "after", "index"):
-        columns.ClearField(column)
+    head.first += start
+    columns.ClearField("index")
+    if columns.type:
+        used = sorted(set(columns.type))
+        types = [head.types[number] for number in used]
+        numbers = {number: place for place, number in enumerate(used)}
+        renumbered = [numbers[number] for number in columns.type]
+        head.types[:] = types
+        columns.type[:] = renumbered if len(types) > 1 else []
     return made.SerializeToString()
+
+
+def single(data: bytes, place: int) -> bytes:
+    """That event as a whole frame of its own."""
+    return piece(data, place, place + 1)
+
+
+def events(data: bytes) -> Sequence[bytes]:
+    """The data of every event."""
+    return Frame.FromString(data).data
 
 
 def delivered(data: bytes, delivery: Delivery) -> bytes:

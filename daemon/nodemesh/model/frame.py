@@ -51,7 +51,7 @@ class Stored:
     columns: Columns = Columns()
     """Read only when a frame has several types or keys."""
     to: str = ""
-    """The one consuming node it is for: events that were sent again. Empty: everybody who asked for its types."""
+    """The one consuming node it is for: events sent again. Empty: everybody who asked for its types."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from noded.adapters.service_notify import ServiceNotify
+from nodeapi.service_notify import ServiceNotify
 
 
 @pytest.fixture

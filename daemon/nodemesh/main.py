@@ -1,0 +1,119 @@
+"""How is the mesh put together? Settings, then what is on disk, then one group of tasks."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from nodeapi.service_notify import ServiceNotify
+from nodeapi.v1 import mesh_pb2
+from nodemesh.adapters import doors, frames, metrics, state_folder
+from nodemesh.adapters.clock import BootClock
+from nodemesh.adapters.control import control_server
+from nodemesh.adapters.sqlite_index import SqliteIndex
+from nodemesh.adapters.sqlite_log import SqliteLog
+from nodemesh.adapters.table_file import TableFile, table_of
+from nodemesh.config import MeshPart, Settings, read_settings
+from nodemesh.ports import Refused, Unavailable
+from nodemesh.runtime.broker import Broker
+from nodemesh.runtime.consumer import World
+from nodemesh.runtime.desk import Desk
+from nodespec.tables import ManifestError
+
+VERSION = "0.1.0"
+log = logging.getLogger("nodemesh")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    os.umask(0o027)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        asyncio.run(_run(read_settings(options.config)))
+    except ManifestError as error:
+        print(f"noded-mesh: {error}", file=sys.stderr)
+        return 2
+    except (Refused, Unavailable) as error:
+        print(f"noded-mesh: {error}", file=sys.stderr)
+        return 1
+    except ExceptionGroup as group:
+        known, bugs = group.split((Refused, Unavailable))
+        if bugs is not None or known is None:
+            raise
+        print(f"noded-mesh: {known.exceptions[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("noded-mesh", description="Carry events between the nodes of a host.")
+    parser.add_argument("--config", type=Path, default=Path("/etc/noded/noded.toml"), help="noded.toml")
+    parser.add_argument("--version", action="version", version=f"noded-mesh {VERSION}")
+    return parser
+
+
+class Stopped(Exception):
+    """Ends the group of tasks."""
+
+
+async def _run(settings: Settings) -> None:
+    part = settings.mesh
+    state = Path(part.state)
+    state_folder.take(state)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    logged = await SqliteLog.open(state / "log", state / "aside")
+    index = await SqliteIndex.open(state / "index.db", state / "aside", logged.span.oldest)
+    broker: Broker | None = None
+    try:
+        table = TableFile(state / "table")
+        world = World(logged, index, frames, BootClock())
+        cursors = dict(await index.cursors())
+        generation = int(time.time())
+        broker = Broker(world, table.load(), cursors, generation, (part.log_limit, part.keep))
+        name = f"{os.getpid()}.{generation}"
+        desk = Desk(broker, world, name, part.log_limit, (table_of, table.keep))
+        async with asyncio.TaskGroup() as group:
+            await _serve(part, broker, desk, group, stopping)
+            raise Stopped
+    except* Stopped:
+        pass
+    finally:
+        if broker is not None:
+            with suppress(Unavailable):
+                await broker.save()
+        await index.close()
+        await logged.close()
+
+
+async def _serve(
+    part: MeshPart, broker: Broker, desk: Desk, group: asyncio.TaskGroup, stopping: asyncio.Event
+) -> None:
+    service = ServiceNotify(os.environ)
+    loop = asyncio.get_running_loop()
+
+    def facts() -> metrics.Facts:
+        """Asked from the metrics' thread, answered by the loop."""
+        flows = asyncio.run_coroutine_threadsafe(desk.get_map(mesh_pb2.MapRequest()), loop).result(5.0)
+        commit = broker.commit
+        return metrics.Facts(flows, commit.groups, commit.seconds, bool(commit.waiting))
+
+    metrics.serve(facts, part.listen)
+    group.create_task(broker.run())
+    socket = Path(part.socket)
+    async with (
+        doors.for_control(Path(part.control), control_server(desk), group),
+        doors.for_nodes(socket, broker, group),
+    ):
+        group.create_task(service.keep_alive())
+        log.info("noded-mesh %s is up at %s", VERSION, socket)
+        service.ready()
+        await stopping.wait()
+        service.stopping()

@@ -1,0 +1,207 @@
+"""How does one consuming node get its events? From memory while it keeps up, else from the log."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodeapi.v1 import mesh_pb2
+from nodemesh.model.cursor import Cursor, Dead
+from nodemesh.model.delivery import Offer, Sending, SetAside
+from nodemesh.model.frame import Places, Stored
+from nodemesh.model.table import Consumer
+from nodemesh.policy.delivery import Delivery
+from nodemesh.ports import Clock, Codec, Index, Log, NotFound, Unavailable
+from nodemesh.runtime.session import Session
+
+READ = 1024 * 1024
+"""Bytes read from the log at once for one consumer."""
+PATIENCE = 1.0
+"""Seconds until a log that could not be read is tried again."""
+
+
+class Recent:
+    """Frames that were written or read just now, for all consumers, by position."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._frames: OrderedDict[int, Stored] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, stored: Stored) -> None:
+        if stored.position not in self._frames:
+            self._frames[stored.position] = stored
+            self._bytes += len(stored.data)
+        while self._bytes > self._most:
+            self._bytes -= len(self._frames.popitem(last=False)[1].data)
+
+    def get(self, position: int) -> Stored | None:
+        return self._frames.get(position)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    log: Log
+    index: Index
+    codec: Codec
+    clock: Clock
+
+
+class ConsumingNode:
+    def __init__(
+        self, consumer: Consumer, cursor: Cursor, generation: int, world: World, recent: Recent
+    ) -> None:
+        self.delivery = Delivery(consumer, cursor, generation)
+        self.sessions: list[Session] = []
+        self.changed = False
+        """Whether the cursor on disk is behind."""
+        self._generation = generation
+        self._log, self._codec, self._clock, self._recent = world.log, world.codec, world.clock, recent
+        self._stir = asyncio.Event()
+        self._aside: tuple[SetAside, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.delivery.consumer.node
+
+    def route(self, consumer: Consumer) -> None:
+        if consumer.ordered != self.delivery.consumer.ordered:
+            self._begin_anew(consumer)
+        self.delivery.route(consumer)
+        self._wake()
+
+    def join(self, session: Session) -> None:
+        self.sessions.append(session)
+        self.delivery.join(session.hands)
+        self.moved()
+
+    def written_now(self, stored: Stored) -> None:
+        """A frame was committed: take it at once if this node has kept up, else it will be read."""
+        if self.delivery.offered == stored.position - 1 and self.delivery.wants:
+            self._offer(stored)
+            self._wake()
+
+    def moved(self) -> None:
+        self.changed = True
+        self.sessions = [s for s in self.sessions if s.hands in self.delivery.sessions]
+        self._stir.set()
+        self._wake()
+
+    async def run(self) -> None:
+        """Offers what the node is behind with, and brings back what is due."""
+        while True:
+            soonest = self.delivery.tick(self._clock.now(), self._clock.wall())
+            self._wake()
+            self._stir.clear()
+            try:
+                if self.delivery.wants and self.delivery.offered < self._log.span.newest:
+                    await self._read_on()
+                    continue
+                wait = min(soonest - self._clock.now(), 1.0)
+            except Unavailable:
+                wait = PATIENCE
+            try:
+                async with asyncio.timeout(max(wait, 0.001)):
+                    await self._stir.wait()
+            except TimeoutError:
+                pass
+
+    async def written(self, sending: Sending) -> bytes:
+        stored = await self._stored(sending.position)
+        delivery = mesh_pb2.Delivery(
+            number=sending.number, position=sending.position, attempt=sending.attempt, epoch=sending.epoch
+        )
+        whole = len(sending.places) == stored.head.count
+        data = stored.data if whole else self._codec.part(stored.data, sending.places)
+        return self._codec.delivered(data, delivery)
+
+    async def _stored(self, position: int) -> Stored:
+        """Raises NotFound and Unavailable."""
+        stored = self._recent.get(position)
+        if stored is None:
+            found, _ = await self._log.read(position, frozenset(), 1)
+            if not found or found[0].position != position:
+                raise NotFound(f"the log has lost the frame at position {position}")
+            stored = found[0]
+        return stored
+
+    async def letters(self) -> tuple[tuple[SetAside, ...], Sequence[tuple[Dead, bytes]]]:
+        """Events that were set aside, each as a frame. Raises Unavailable; then they are told again."""
+        aside = self._aside = (*self._aside, *self.delivery.take_aside())
+        made: list[tuple[Dead, bytes]] = []
+        for letter in aside:
+            address = letter.address
+            try:
+                stored = await self._stored(address.position)
+            except NotFound:
+                continue
+            at = self._clock.wall()
+            dead = Dead(self.name, address, letter.attempts, letter.reason, at, letter.version)
+            made.append((dead, self._codec.piece(stored.data, address.place, address.place + 1)))
+        return aside, made
+
+    def kept(self, aside: tuple[SetAside, ...]) -> None:
+        """Their letters are on disk."""
+        self._aside = self._aside[len(aside) :]
+        self.delivery.kept(aside)
+        self.moved()
+
+    def end(self, why: str) -> None:
+        for session in self.sessions:
+            session.end(why)
+
+    async def _read_on(self) -> None:
+        types = frozenset(self.delivery.consumer.types)
+        start = self.delivery.offered + 1
+        found, following = await self._log.read(start, types, READ)
+        if self.delivery.offered + 1 != start:
+            return  # what was committed meanwhile came first
+        for stored in found:
+            if not self.delivery.wants:
+                break
+            self._recent.add(stored)
+            self._offer(stored)
+        else:
+            self.delivery.passed(following - 1)
+        self._wake()
+
+    def _offer(self, stored: Stored) -> None:
+        offer = offer_of(stored, self.delivery.consumer)
+        if offer is None:
+            self.delivery.passed(stored.position)
+        else:
+            self.delivery.offer(offer)
+
+    def _begin_anew(self, consumer: Consumer) -> None:
+        """In another order now: what was under way is given back and sent again."""
+        self.end("the order in which this node consumes has changed: subscribe again")
+        cursor = self.delivery.cursor
+        counts = self.delivery.counts
+        self.delivery = Delivery(consumer, cursor, self._generation)
+        self.delivery.counts = counts
+
+    def _wake(self) -> None:
+        canaries = {share.version for share in self.delivery.consumer.shares}
+        for session in sorted(self.sessions, key=lambda s: s.hands.version not in canaries):
+            if session.hands.free > 0:
+                session.wake.set()
+
+
+def offer_of(stored: Stored, consumer: Consumer) -> Offer | None:
+    """What of a frame is for this consumer."""
+    head, columns, types = stored.head, stored.columns, consumer.types
+    if stored.to and stored.to != consumer.node:
+        return None
+    wanted = [number for number, each in enumerate(head.types) if each in types]
+    if not wanted:
+        return None
+    places: Places = range(head.count)
+    if len(wanted) < len(head.types):
+        places = tuple(place for place in places if columns.type[place] in wanted)
+    keys = columns.key if consumer.ordered else ()
+    if keys and len({types[head.types[number]] for number in wanted}) > 1:
+        ordered = [types.get(each, False) for each in head.types]
+        keys = tuple(key if ordered[columns.type[place]] else 0 for place, key in enumerate(keys))
+    elif keys and not types[head.types[wanted[0]]]:
+        keys = ()
+    return Offer(stored.position, places, head.types, columns.type, keys)

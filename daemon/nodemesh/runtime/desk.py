@@ -1,0 +1,75 @@
+"""What do noded and administrators ask of the mesh, and what is the answer?"""
+
+from collections.abc import Callable, Iterator
+
+from nodeapi.v1 import mesh_pb2
+from nodemesh.model.table import Consumer, Table
+from nodemesh.runtime.broker import Broker
+from nodemesh.runtime.consumer import ConsumingNode, World
+
+Keep = Callable[[mesh_pb2.Table], None]
+"""Write it down. Raises Unavailable."""
+Read = Callable[[mesh_pb2.Table], Table]
+"""Raises Refused."""
+
+
+class Desk:
+    def __init__(
+        self, broker: Broker, world: World, name: str, log_limit: int, table: tuple[Read, Keep]
+    ) -> None:
+        """`name` is another one after each start of the mesh."""
+        self._broker, self._world, self._name, self._limit = broker, world, name, log_limit
+        self._read, self._keep = table
+
+    async def set_table(self, said: mesh_pb2.Table) -> mesh_pb2.TableSet:
+        await self._broker.set_table(self._read(said))
+        self._keep(said)
+        return mesh_pb2.TableSet(number=said.number, generation=self._name)
+
+    async def get_map(self, asked: mesh_pb2.MapRequest) -> mesh_pb2.MapReply:
+        number = self._broker.table.number
+        if asked.brief:
+            return mesh_pb2.MapReply(table=number, generation=self._name)
+        span = self._world.log.span
+        return mesh_pb2.MapReply(
+            flows=self._flows(),
+            log_bytes=span.bytes,
+            log_limit=self._limit,
+            newest=span.newest,
+            oldest=span.oldest,
+            table=number,
+            generation=self._name,
+        )
+
+    def _flows(self) -> Iterator[mesh_pb2.Flow]:
+        """Every type with each who publishes and each who consumes it."""
+        table = self._broker.table
+        publishers: dict[str, list[str]] = {}
+        for type, node in table.contracts:
+            publishers.setdefault(type, []).append(node)
+        consumers: dict[str, list[Consumer]] = {}
+        for consumer in table.consumers.values():
+            for type in consumer.types:
+                consumers.setdefault(type, []).append(consumer)
+        for type in sorted(publishers.keys() | consumers.keys()):
+            for publisher in sorted(publishers.get(type, [""])):
+                for name in sorted(c.node for c in consumers.get(type, [])) or [""]:
+                    yield self._flow(type, publisher, self._broker.consumers.get(name))
+
+    def _flow(self, type: str, publisher: str, node: ConsumingNode | None) -> mesh_pb2.Flow:
+        flow = mesh_pb2.Flow(
+            type=type, publisher=publisher, published=self._broker.published[type, publisher]
+        )
+        if node is not None:
+            delivery = node.delivery
+            flow.consumer = node.name
+            flow.sessions = len(delivery.sessions)
+            flow.retried = delivery.retried
+            # What was not offered yet is counted in frames: their events are not read for it.
+            flow.lag = delivery.waiting + max(0, self._world.log.span.newest - delivery.offered)
+            for version, count in sorted(delivery.counts.items()):
+                flow.acked += count.acked
+                flow.versions.add(
+                    version=version, delivered=count.delivered, acked=count.acked, failed=count.failed
+                )
+        return flow

@@ -1,0 +1,174 @@
+"""What does one life of one publisher hand in, and what is it told?"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Protocol
+
+from nodeapi.v1 import mesh_pb2
+from nodemesh.model.frame import Columns, Head, Stored
+from nodemesh.model.table import Contract, Judging, Member
+from nodemesh.ports import Codec, Refused
+
+WINDOW = 4 * 1024 * 1024
+"""Bytes one publisher may have under way."""
+MOST_TOLD = 100
+"""Refusals told one by one in one answer."""
+Judge = Callable[[object], str]
+
+
+class Intake(Protocol):
+    """Where frames go."""
+
+    waiting: str
+    """Why nothing is written at present; empty when it is."""
+
+    async def hand_in(self, publisher: "Publisher", stored: Stored) -> None:
+        """Waits while too much is on its way to the disk."""
+        ...
+
+
+class Contracts(Protocol):
+    def contract(self, type: str, node: str) -> Contract | None: ...
+
+    def judge(self, contract: Contract) -> Judge | None: ...
+
+
+class Publisher:
+    def __init__(
+        self,
+        member: Member,
+        head: Head,
+        checked: bool,
+        through: int,
+        intake: Intake,
+        rest: tuple[Codec, Contracts],
+    ) -> None:
+        self.member = member
+        self.stream = head.stream
+        self._checked = checked
+        self._accepted = through
+        self._through = through
+        """Last sequence on disk or refused, with all before it."""
+        self._refused: list[mesh_pb2.Refusal] = []
+        self._gone: list[tuple[int, int]] = []
+        """First and last of what was refused beyond what is on disk."""
+        self._news = asyncio.Event()
+        self._news.set()
+        self._told = ""
+        self._over = ""
+        self._intake = intake
+        self._codec, self._contracts = rest
+
+    @property
+    def over(self) -> bool:
+        return bool(self._over)
+
+    async def feed(self, frame: bytes) -> None:
+        """Raises Refused when the stream cannot go on."""
+        if self._over:
+            raise Refused(self._over)
+        head, columns = self._codec.read(frame)
+        if head.stream != self.stream:
+            raise Refused(
+                f"head.stream: expected {self.stream!r} as in the first frame, found {head.stream!r}"
+            )
+        expected = f"/{self.member.node}"
+        if head.source != expected:
+            raise Refused(f"head.source: expected {expected!r}, found {head.source!r}")
+        if head.first > self._accepted + 1:
+            text = f"head.first: expected {self._accepted + 1}, found {head.first}"
+            raise Refused(f"{text}: events in between are missing")
+        if head.last <= self._accepted:
+            self.tell()
+            return
+        start = self._accepted + 1 - head.first
+        self._accepted = head.last
+        for first, last, reason in self._judged(head, columns, frame, start):
+            if reason:
+                self._refuse(head.first + first, last - first, reason)
+            elif first == 0 and last == head.count:
+                await self._intake.hand_in(self, Stored(0, head, frame, columns))
+            else:
+                data = self._codec.piece(frame, first, last)
+                head_of_it, columns_of_it = self._codec.read(data)
+                await self._intake.hand_in(self, Stored(0, head_of_it, data, columns_of_it))
+
+    async def take(self) -> bytes:
+        """What is on disk, and what was refused. Raises Refused when the stream is over."""
+        await self._news.wait()
+        self._news.clear()
+        if self._over:
+            raise Refused(self._over)
+        refused, self._refused = self._refused[:MOST_TOLD], self._refused[MOST_TOLD:]
+        if self._refused:
+            self._news.set()
+        self._told = self._intake.waiting
+        told = mesh_pb2.Published(through=self._through, window=WINDOW, refused=refused, waiting=self._told)
+        return told.SerializeToString()
+
+    def close(self) -> None:
+        self.end("the stream was closed")
+
+    def end(self, why: str) -> None:
+        self._over = self._over or why
+        self._news.set()
+
+    def tell(self) -> None:
+        self._news.set()
+
+    def on_disk(self, head: Head) -> None:
+        self._reached(head.first, head.last)
+
+    def refuse(self, head: Head, reason: str) -> None:
+        """What was handed in could not be kept."""
+        self._refuse(head.first, head.count, reason)
+
+    def _refuse(self, first: int, count: int, reason: str) -> None:
+        self._refused.append(mesh_pb2.Refusal(first=first, count=count, reason=reason))
+        self._reached(first, first + count - 1)
+
+    def _reached(self, first: int, last: int) -> None:
+        """Frames come to their end in order, refused ones sooner."""
+        self._gone.append((first, last))
+        while True:
+            joined = next((span for span in self._gone if span[0] <= self._through + 1), None)
+            if joined is None:
+                break
+            self._gone.remove(joined)
+            self._through = max(self._through, joined[1])
+        self._news.set()
+
+    def _judged(self, head: Head, columns: Columns, frame: bytes, start: int) -> list[tuple[int, int, str]]:
+        """Runs of neighbours with the same judgement: first place, place after the last, the reason or ""."""
+        node = self.member.node
+        judges: list[tuple[Judge | None, str]] = []
+        for type in head.types:
+            contract = self._contracts.contract(type, node)
+            if contract is None:
+                judges.append((None, f"{node} does not publish {type}: add [[publishes]] to its node.toml"))
+            elif self._checked or contract.judging is not Judging.REJECT or not contract.schema:
+                judges.append((None, ""))
+            else:
+                judges.append((self._contracts.judge(contract), ""))
+        if all(judge is None for judge, _ in judges) and len({reason for _, reason in judges}) == 1:
+            return [(start, head.count, judges[0][1])]
+        data = self._codec.events(frame)
+        runs: list[tuple[int, int, str]] = []
+        for place in range(start, head.count):
+            judge, reason = judges[columns.type[place] if columns.type else 0]
+            text = reason or (judged(judge, data[place]) if judge else "")
+            if runs and runs[-1][2] == text:
+                runs[-1] = (runs[-1][0], place + 1, text)
+            else:
+                runs.append((place, place + 1, text))
+        return runs
+
+
+def judged(judge: Judge, data: bytes) -> str:
+    """What is wrong with an event; empty when it keeps its contract."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return f"$: expected JSON: {error}"
+    return judge(value)

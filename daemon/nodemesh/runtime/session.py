@@ -1,0 +1,132 @@
+"""What does one instance of a consuming node get, and what does it say to it?"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from nodeapi.v1 import mesh_pb2
+from nodemesh.model.delivery import How, Sending, Wish
+from nodemesh.model.delivery import Session as Hands
+from nodemesh.policy.delivery import Delivery
+from nodemesh.ports import Clock, NotFound, Refused, Unavailable
+
+_HOW = {
+    mesh_pb2.Failed.RETRY: How.RETRY,
+    mesh_pb2.Failed.REJECT: How.REJECT,
+    mesh_pb2.Failed.RELEASE: How.RELEASE,
+}
+PATIENCE = 1.0
+"""Seconds until a log that could not be read is tried again."""
+LONGEST_REASON = 1000
+MOST_GRANTED = 65_536
+"""Events that may be under way to one session."""
+
+
+class Source(Protocol):
+    """The consuming node it belongs to."""
+
+    delivery: Delivery
+
+    async def written(self, sending: Sending) -> bytes:
+        """What goes out. Raises NotFound when the log has lost it, Unavailable when it cannot be read now."""
+        ...
+
+    def moved(self) -> None:
+        """Something was settled or given back."""
+        ...
+
+
+class Session:
+    def __init__(self, source: Source, hands: Hands, clock: Clock) -> None:
+        self.hands = hands
+        self.wake = asyncio.Event()
+        self._source = source
+        self._clock = clock
+        self._over = ""
+
+    async def take(self) -> bytes:
+        """The next frame to deliver. Raises Refused, with the reason, when the session is over."""
+        while True:
+            if self._over:
+                raise Refused(self._over)
+            self.wake.clear()
+            sending = self._source.delivery.next(self.hands, self._clock.now(), self._clock.wall())
+            if sending is None:
+                await self.wake.wait()
+                continue
+            try:
+                return await self._source.written(sending)
+            except NotFound:
+                # The log has lost it: nobody will ever see it.
+                self._source.delivery.settle(self.hands, done=(sending.number,))
+                self.hands.sent -= len(sending.places)
+            except Unavailable:
+                self._give_back(sending)
+                await asyncio.sleep(PATIENCE)
+
+    def _give_back(self, sending: Sending) -> None:
+        released = [(sending.number, place, How.RELEASE, 0.0, "") for place in range(len(sending.places))]
+        self._source.delivery.settle(self.hands, failed=released)
+        self.hands.sent -= len(sending.places)
+
+    def settle(self, settle: mesh_pb2.Settle) -> None:
+        """Raises Refused for what cannot be meant."""
+        if self._over:
+            return
+        now, hands = self._clock.now(), self.hands
+        if settle.through > hands.number:
+            raise Refused(
+                f"settle.through: {settle.through} was not delivered yet, the last was {hands.number}"
+            )
+        if settle.granted > hands.sent + MOST_GRANTED:
+            raise Refused(
+                f"settle.granted: expected at most {hands.sent + MOST_GRANTED}, found {settle.granted}"
+            )
+        failed = tuple(map(_failure, settle.failed)) if settle.failed else ()
+        delivery = self._source.delivery
+        try:
+            delivery.settle(hands, settle.through, settle.done, failed, now)
+        except ValueError as error:
+            raise Refused(f"settle.failed: {error}") from error
+        if settle.working:
+            delivery.working(hands, settle.working, now)
+        hands.granted = max(hands.granted, settle.granted)
+        self._source.moved()
+        self.wake.set()
+
+    def end(self, why: str) -> None:
+        """It gets nothing more; what it had in hand goes to others."""
+        if not self._over:
+            self._over = why or "the session was closed"
+            self._source.delivery.leave(self.hands, self._clock.now())
+            self._source.moved()
+            self.wake.set()
+
+    def close(self) -> None:
+        self.end("")
+
+
+def _failure(failed: mesh_pb2.Failed) -> tuple[int, int, How, float, str]:
+    after = failed.after if math.isfinite(failed.after) and failed.after > 0 else 0.0
+    return (
+        failed.delivery,
+        failed.event,
+        _HOW.get(failed.how, How.RETRY),
+        after,
+        failed.reason[:LONGEST_REASON],
+    )
+
+
+def hands(instance: str, version: str, subscribe: mesh_pb2.Subscribe, types: Sequence[str]) -> Hands:
+    """Raises Refused for types the node does not consume."""
+    wishes = {}
+    for wish in subscribe.wishes:
+        if wish.type not in types:
+            known = ", ".join(sorted(types)) or "none"
+            text = f"{wish.type!r} is not consumed by this node: add [[consumes]] to its node.toml"
+            raise Refused(f"{text} (it has {known})")
+        timeout = wish.timeout if math.isfinite(wish.timeout) and wish.timeout > 0 else Wish().timeout
+        wishes[wish.type] = Wish(min(wish.attempts, 1000) or Wish().attempts, min(timeout, 86_400.0))
+    granted = min(subscribe.granted, MOST_GRANTED)
+    return Hands(instance, version, wishes, granted, subscribe.keeps_order)
