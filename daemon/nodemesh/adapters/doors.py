@@ -12,6 +12,7 @@ import grpc.aio
 from nodeapi import door, socket_path
 from nodemesh.adapters.broker import Broker
 from nodemesh.adapters.grpc_nodes import node_server
+from nodemesh.adapters.patience import USUAL, Patience
 from nodemesh.adapters.raw_nodes import GREETING, RawNodes
 from nodemesh.ports import Refused, Unavailable
 
@@ -30,7 +31,7 @@ async def for_nodes(
     broker: Broker,
     tasks: asyncio.TaskGroup,
     connections: int = CONNECTIONS,
-    preface_time: float = door.PREFACE_TIME,
+    patience: Patience = USUAL,
 ) -> AsyncIterator[None]:
     """The socket is there for every user while the block runs; who may speak is the broker's to say.
 
@@ -39,10 +40,10 @@ async def for_nodes(
     allowed = _allowed(connections)
     # In a checkout all nodes run as one user, and it is ours; elsewhere three quarters are enough for any.
     rooms = door.Rooms(allowed, share=allowed * 3 // 4, kept=max(1, allowed // 20))
-    other = door.Other(GREETING, RawNodes(broker).speak)
+    other = door.Other(GREETING, RawNodes(broker, patience).speak)
     with _told():
         async with door.serve(
-            path, node_server(broker), tasks, rooms, preface_time=preface_time, other=other
+            path, node_server(broker, patience), tasks, rooms, preface_time=patience.greeting, other=other
         ):
             yield
 

@@ -4,9 +4,9 @@ Frames pass as the bytes they are. One task reads a stream, one writes it: grpc.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -16,14 +16,11 @@ from nodeapi.door import caller
 from nodeapi.v1.mesh_pb2 import ConsumeRequest, Published
 from nodemesh.adapters.broker import Broker, Publisher, Session
 from nodemesh.adapters.frames import last
+from nodemesh.adapters.patience import Patience
 from nodemesh.model.frame import LONGEST_FRAME
 from nodemesh.ports import Refused, Unavailable
 
 SERVICE = "nodeapi.v1.Mesh"
-FIRST_TIME = 30.0
-"""Seconds for a stream's first message."""
-UNREAD_TIME = 60.0
-"""Seconds for the client to make room for one message."""
 STREAMS = 16
 """Of one connection at a time."""
 LONGEST_TEXT = 1500
@@ -44,13 +41,12 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
 )
 
-Take: TypeAlias = Callable[[], Awaitable[bytes]]
 _Opened = TypeVar("_Opened", Publisher, Session)
 
 
-def node_server(broker: Broker) -> grpc.aio.Server:
+def node_server(broker: Broker, patience: Patience) -> grpc.aio.Server:
     server = grpc.aio.server(options=OPTIONS)
-    nodes = _Nodes(broker)
+    nodes = _Nodes(broker, patience)
     methods: dict[str, Any] = {
         "Publish": grpc.stream_stream_rpc_method_handler(nodes.publish),
         "Consume": grpc.stream_stream_rpc_method_handler(nodes.consume),
@@ -60,11 +56,11 @@ def node_server(broker: Broker) -> grpc.aio.Server:
 
 
 class _Nodes:
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, patience: Patience) -> None:
+        self._broker, self._patience = broker, patience
 
     async def publish(self, _: object, context: Any) -> None:
-        uid, hello = caller(context).uid, await _first(context)
+        uid, hello = caller(context).uid, await _first(context, self._patience.first)
         publisher = await _opened(context, self._broker.publisher(uid, hello))
         answers = _Answers(publisher)
 
@@ -76,12 +72,13 @@ class _Nodes:
             # It has said all; the rest of the answers is still its.
             await answers.reach(last(frame) if frame else 0)
 
-        await _converse(context, read, answers.take, publisher.close)
+        write = _write(context, answers.take, self._patience.unread)
+        await _converse(context, read, write, publisher.close)
 
     async def consume(self, _: object, context: Any) -> None:
         uid, request = caller(context).uid, ConsumeRequest()
         try:
-            request = _request(await _first(context), "subscribe")
+            request = _request(await _first(context, self._patience.first), "subscribe")
         except Refused as refused:
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(refused))
         session = await _opened(context, self._broker.session(uid, request.subscribe))
@@ -90,7 +87,8 @@ class _Nodes:
             while (said := await context.read()) is not grpc.aio.EOF:
                 session.settle(_request(said, "settle").settle)
 
-        await _converse(context, read, session.take, session.close)
+        write = _write(context, session.take, self._patience.unread)
+        await _converse(context, read, write, session.close)
 
 
 @dataclass(slots=True)
@@ -114,14 +112,14 @@ class _Answers:
             await self.told.wait()
 
 
-async def _first(context: Any) -> bytes:
+async def _first(context: Any, seconds: float) -> bytes:
     try:
-        async with asyncio.timeout(FIRST_TIME):
+        async with asyncio.timeout(seconds):
             first = await context.read()
     except TimeoutError:
         first = grpc.aio.EOF
     if first is grpc.aio.EOF:
-        text = f"expected a first message within {FIRST_TIME:g} s"
+        text = f"expected a first message within {seconds:g} s"
         await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text)
     return bytes(first)
 
@@ -136,13 +134,16 @@ async def _opened(context: Any, opening: Awaitable[_Opened]) -> _Opened:
 
 
 async def _converse(
-    context: Any, read: Callable[[], Awaitable[None]], take: Take, close: Callable[[], None]
+    context: Any,
+    read: Callable[[], Awaitable[None]],
+    write: Coroutine[None, None, None],
+    close: Callable[[], None],
 ) -> None:
     """Until the client has said all, or is refused. First what it held is free: it may not even listen."""
     status, why = grpc.StatusCode.OK, ""
     try:
         async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(_write(context, take))
+            writer = tasks.create_task(write)
             await read()
             writer.cancel()
     except* Refused as refused:
@@ -155,14 +156,14 @@ async def _converse(
         await _refuse(context, status, why)
 
 
-async def _write(context: Any, take: Take) -> None:
+async def _write(context: Any, take: Callable[[], Awaitable[bytes]], unread: float) -> None:
     while True:
         message = await take()
         try:
-            async with asyncio.timeout(UNREAD_TIME):
+            async with asyncio.timeout(unread):
                 await context.write(message)
         except TimeoutError:
-            raise Unavailable(f"nothing was read for {UNREAD_TIME:g} s") from None
+            raise Unavailable(f"nothing was read for {unread:g} s") from None
 
 
 def _request(said: bytes, expected: str) -> ConsumeRequest:

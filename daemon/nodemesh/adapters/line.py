@@ -13,19 +13,12 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
+from nodemesh.adapters.patience import Patience
 from nodemesh.ports import Refused
 
 FRAME, PUBLISHED, REQUEST, DELIVERED, REASON, BEAT = range(1, 7)
 HEADER: Final = struct.Struct("<IB")
 
-QUIET = 5.0
-"""Seconds after which a side that has nothing to say says so."""
-DEAF = 15.0
-"""Seconds without a word from the other side after which it is gone."""
-HALF_TIME = 30.0
-"""Seconds for a message from its first byte to its last."""
-UNREAD_TIME = 30.0
-"""Seconds for the other side to read anything of what waits for it."""
 LAST_WORD_TIME = 1.0
 MOST_UNSENT = 256 * 1024
 """Bytes that wait for the other side to read; who has said that much waits (and one message more)."""
@@ -39,14 +32,14 @@ _log = logging.getLogger(__name__)
 
 
 class Line:
-    def __init__(self, sock: socket.socket, hear: Callable[[int, bytes], None], longest: int) -> None:
-        """`hear` is called with kind and body of each message; the Refused it raises ends the line."""
+    def __init__(self, sock: socket.socket, longest: int, patience: Patience) -> None:
         self.longest = longest
         """Bytes of the longest body; who may say more is known only after a while."""
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why it is over; empty when the other side went."""
         self._loop = asyncio.get_running_loop()
-        self._sock, self._hear = sock, hear
+        self.patience = patience
+        self._sock = sock
         self._half = bytearray()
         self._out: deque[bytes | memoryview] = deque()
         self._unsent = 0
@@ -54,8 +47,12 @@ class Line:
         self._room = asyncio.Event()
         self._heard = self._said = self._moved = self._begun = self._loop.time()
 
-    def open(self, said: bytes) -> None:
-        """`said` was read before."""
+    def open(self, hear: Callable[[int, bytes], None], said: bytes) -> None:
+        """`hear` is called with kind and body of each message; the Refused it raises ends the line.
+
+        `said` was read before.
+        """
+        self._hear = hear
         self._loop.add_reader(self._sock, self._readable)
         self._take(said)
 
@@ -121,16 +118,17 @@ class Line:
             self._heard = self._loop.time()
             self._loop.add_reader(self._sock, self._readable)
 
-    def tick(self) -> None:
-        """To be called every second."""
-        now = self._loop.time()
-        if self._unsent and now - self._moved > UNREAD_TIME:
-            self.end(f"nothing was read for {UNREAD_TIME:g} s")
-        elif self._half and not self._held and now - self._begun > HALF_TIME:
-            self.end(f"message not whole after {HALF_TIME:g} s")
-        elif not self._held and now - self._heard > DEAF:
-            self.end(f"nothing was heard for {DEAF:g} s; expected a beat every {QUIET:g} s")
-        elif not self._unsent and now - self._said >= QUIET - 1:
+    def look(self) -> None:
+        """Is it time to end it, or to say that all is well? To be called every `patience.look` seconds."""
+        now, patience = self._loop.time(), self.patience
+        if self._unsent and now - self._moved > patience.unread:
+            self.end(f"nothing was read for {patience.unread:g} s")
+        elif self._half and not self._held and now - self._begun > patience.whole:
+            self.end(f"message not whole after {patience.whole:g} s")
+        elif not self._held and now - self._heard > patience.deaf:
+            text = f"nothing was heard for {patience.deaf:g} s; expected a beat every {patience.quiet:g} s"
+            self.end(text)
+        elif not self._unsent and now - self._said >= patience.quiet - patience.look:
             self.say(BEAT, b"")
 
     def _readable(self) -> None:

@@ -16,54 +16,54 @@ from nodeapi.door import Caller
 from nodeapi.v1.mesh_pb2 import ConsumeRequest
 from nodemesh.adapters.broker import Broker, Publisher, Session
 from nodemesh.adapters.line import BEAT, DELIVERED, FRAME, PUBLISHED, REASON, REQUEST, Line
+from nodemesh.adapters.patience import Patience
 from nodemesh.model.frame import LONGEST_FRAME
 from nodemesh.ports import Refused, Unavailable
 
 GREETING = b"NODED-MESH/1\n"
 LONGEST_FIRST = 64 * 1024
 """Bytes of a message while nobody knows whether the caller may speak: so strangers take little memory."""
-FIRST_TIME = 30.0
-"""Seconds until the first message that is no beat."""
 MOST_UNFED = 4 * 1024 * 1024
 """Bytes of frames that wait to be taken; then nothing more is read. A publisher within its window stays
 below, so that settling on the same connection goes on while the log is full."""
-_TICK = 1.0
 _log = logging.getLogger(__name__)
 
 
 class RawNodes:
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, patience: Patience) -> None:
+        self._broker, self._patience = broker, patience
         self._lines: set[Line] = set()
+        self._looks = False
 
     async def speak(self, sock: socket.socket, who: Caller, said: bytes) -> None:
         """Until the conversation is over; nothing of it is left then."""
         async with asyncio.TaskGroup() as tasks:
-            talk = _Talk(self._broker, who.uid, sock, tasks)
-            line = talk.line
+            line = Line(sock, LONGEST_FIRST, self._patience)
+            talk = _Talk(self._broker, who.uid, line, tasks)
             line.write(GREETING)
-            if not self._lines:
-                asyncio.get_running_loop().call_later(_TICK, self._tick)
             self._lines.add(line)
+            if not self._looks:
+                self._look()
             try:
-                line.open(said[len(GREETING) :])
+                line.open(talk.hear, said[len(GREETING) :])
                 await line.ended
             finally:
                 self._lines.discard(line)
                 talk.stop()
                 await line.close()
 
-    def _tick(self) -> None:
-        """One for all lines: a timer for each would wake the mesh all the time."""
-        if self._lines:
-            asyncio.get_running_loop().call_later(_TICK, self._tick)
+    def _look(self) -> None:
+        """At all lines at once: a timer for each would wake the mesh all the time."""
+        self._looks = bool(self._lines)
+        if self._looks:
+            asyncio.get_running_loop().call_later(self._patience.look, self._look)
         for line in tuple(self._lines):
-            line.tick()
+            line.look()
 
 
 class _Talk:
-    def __init__(self, broker: Broker, uid: int, sock: socket.socket, tasks: asyncio.TaskGroup) -> None:
-        self.line = Line(sock, self._hear, LONGEST_FIRST)
+    def __init__(self, broker: Broker, uid: int, line: Line, tasks: asyncio.TaskGroup) -> None:
+        self.line = line
         self._broker, self._uid, self._group = broker, uid, tasks
         self._tasks: set[asyncio.Task[None]] = set()
         self._frames: deque[bytes] = deque()
@@ -71,15 +71,16 @@ class _Talk:
         self._arrived = asyncio.Event()
         self._publishes = self._consumes = False
         self._session: Session | None = None
-        text = f"expected a hello or a subscription within {FIRST_TIME:g} s"
-        self._silent = asyncio.get_running_loop().call_later(FIRST_TIME, self.line.end, text)
+        first = line.patience.first
+        text = f"expected a hello or a subscription within {first:g} s"
+        self._silent = asyncio.get_running_loop().call_later(first, line.end, text)
 
     def stop(self) -> None:
         self._silent.cancel()
         for task in self._tasks:
             task.cancel()
 
-    def _hear(self, kind: int, body: bytes) -> None:
+    def hear(self, kind: int, body: bytes) -> None:
         if kind == FRAME:
             self._hear_frame(body)
         elif kind == REQUEST:
