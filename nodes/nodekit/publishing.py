@@ -1,0 +1,366 @@
+"""How do events get to the mesh, and how does their publisher learn that they are on disk?
+
+Events gather in a parcel. It leaves as one frame when nothing is under way or when it is full, so an event of
+a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said that
+they are on disk, and sent again on every new connection: the mesh passes over what it has.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Generator
+from zlib import crc32
+
+from .fields import chunk
+from .frames import DATA, LONGEST_EVENT, MOST_BYTES, MOST_EVENTS, Extra, Head, encode_columns
+from .link import Link
+from .wire import Published, Refusal
+
+MOST_KEPT_BYTES = 8 * 1024 * 1024
+MOST_KEPT_EVENTS = 100_000
+LONGEST_SUBJECT = 1024
+LONGEST_TYPE = 256
+# `after` is a uint32 of microseconds.
+LONGEST_OPEN = 2**32 - 1
+CONTROL = bytes((*range(32), 127))
+logger = logging.getLogger("nodekit")
+
+
+class PublishRefused(Exception):
+    """The mesh will not take this event; the text says why. It was not published."""
+
+
+class BufferFull(Exception):
+    """Too much waits for the mesh. Nothing was published: await an earlier receipt or node.room(), then again."""
+
+
+class Parcel:
+    """Events that travel in one frame."""
+
+    def __init__(self, stream: str, first: int, content: str) -> None:
+        self.stream, self.first, self.content = stream, first, content
+        self.at = time.time_ns() // 1000
+        self.size = 0
+        self.data: list[bytes] = []
+        self.after: list[int] = []
+        self.types: dict[str, int] = {}
+        self.type: list[int] = []
+        self.subjects: list[str] = []
+        self.extras: list[Extra] = []
+        self.count = 0
+        """Set when it is sealed."""
+        self.body = b""
+        self.loop = asyncio.get_running_loop()
+        self.done = False
+        self.refused: list[Refusal] = []
+        self.waiting: list[asyncio.Future[None]] = []
+
+    def fits(self, size: int, content: str) -> bool:
+        return (
+            len(self.data) < MOST_EVENTS
+            and self.size + size <= MOST_BYTES
+            and self.content == content
+            and time.time_ns() // 1000 - self.at < LONGEST_OPEN
+        )
+
+    def add(self, data: bytes, type: str, subject: str, extra: Extra | None) -> int:
+        place = len(self.data)
+        self.data.append(data)
+        after = time.time_ns() // 1000 - self.at
+        # The clock may have been set back.
+        self.after.append(after if 0 < after < LONGEST_OPEN else 0)
+        number = self.types.get(type)
+        if number is None:
+            number = self.types[type] = len(self.types)
+            if number == 1:
+                self.type = [0] * place
+        if len(self.types) > 1:
+            self.type.append(number)
+        if subject and not self.subjects:
+            self.subjects = [""] * place
+        if subject or self.subjects:
+            self.subjects.append(subject)
+        if extra is not None:
+            self.extras.append(extra)
+        return place
+
+    def seal(self) -> None:
+        """From now on it is only bytes."""
+        self.count = len(self.data)
+        keys = [crc32(subject.encode()) for subject in self.subjects]
+        after = self.after if any(self.after) else ()
+        columns = encode_columns(self.type, after, self.subjects, keys)
+        parts = [chunk(2, columns)] if columns else []
+        parts += [part for each in self.data for part in (DATA[len(each)], each)]
+        parts += [chunk(4, each.encode()) for each in self.extras]
+        self.body = b"".join(parts)
+        self.data, self.after, self.type, self.subjects, self.extras = [], [], [], [], []
+
+    def frame(self, source: str, version: str) -> bytes:
+        head = Head(
+            source, self.stream, self.first, self.count, self.at, tuple(self.types), self.content, version
+        )
+        return chunk(1, head.encode()) + self.body
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+    def finish(self) -> None:
+        self.done = True
+        self.body = b""
+        for each in self.waiting:
+            if not each.done():
+                each.set_result(None)
+        self.waiting.clear()
+
+    def refusal_of(self, place: int) -> str:
+        sequence = self.first + place
+        for each in self.refused:
+            if each.first <= sequence < each.first + each.count:
+                return each.reason or "refused"
+        return ""
+
+
+class Receipt:
+    """Of an event that was published without waiting; awaiting it gives the id once the event is on disk."""
+
+    __slots__ = ("_parcel", "_place")
+
+    def __init__(self, parcel: Parcel, place: int) -> None:
+        self._parcel, self._place = parcel, place
+
+    @property
+    def id(self) -> str:
+        return f"{self._parcel.stream}.{self._parcel.first + self._place}"
+
+    def done(self) -> bool:
+        """It is on disk, or refused."""
+        return self._parcel.done
+
+    def __await__(self) -> Generator[object, None, str]:
+        """Raises PublishRefused."""
+        if not self._parcel.done:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._parcel.waiting.append(waiting)
+            yield from waiting
+        return self._outcome()
+
+    def wait(self, timeout: float | None = None) -> str:
+        """The same for a thread, such as that of a `def` handler. Raises PublishRefused, TimeoutError."""
+        if not self._parcel.done:
+            told: concurrent.futures.Future[None] = concurrent.futures.Future()
+            loop = self._parcel.loop
+
+            def visit() -> None:
+                if self._parcel.done:
+                    told.set_result(None)
+                    return
+                waiting = loop.create_future()
+                waiting.add_done_callback(lambda _: told.set_result(None))
+                self._parcel.waiting.append(waiting)
+
+            loop.call_soon_threadsafe(visit)
+            told.result(timeout)
+        return self._outcome()
+
+    def _outcome(self) -> str:
+        if self._parcel.refused and (why := self._parcel.refusal_of(self._place)):
+            raise PublishRefused(f"event {self.id}: {why}")
+        return self.id
+
+
+class Publisher:
+    """One stream: one life of this process. On the event loop only."""
+
+    def __init__(self, source: str, instance: str, version: str, checked: bool) -> None:
+        self.source, self.instance, self.version, self.checked = source, instance, version, checked
+        self.link: Link | None = None
+        self.next = 1
+        self.acked = 0
+        self.events = self.bytes = 0
+        self.window = MOST_BYTES
+        self.under_way = 0
+        self.open: Parcel | None = None
+        self.sealed: deque[Parcel] = deque()
+        self.sent: deque[Parcel] = deque()
+        self.answered = self.pushing = False
+        self.why_not = "noded-mesh has not answered yet"
+        self.wanting_room: deque[asyncio.Future[None]] = deque()
+        self.known_types: set[str] = set()
+        self.begin_stream()
+
+    def begin_stream(self) -> None:
+        self.stream = f"{self.instance}-{secrets.token_hex(4)}"
+
+    def use(self, link: Link) -> None:
+        self.link, self.loop = link, asyncio.get_running_loop()
+        self.greet()
+
+    def greet(self) -> None:
+        assert self.link
+        head = Head(
+            source=self.source,
+            stream=self.stream,
+            version=self.version,
+            instance=self.instance,
+            checked=self.checked,
+        )
+        self.answered = False
+        self.link.hello(chunk(1, head.encode()))
+
+    # What the node wants
+
+    def put(self, data: bytes, type: str, subject: str, content: str, extra: Extra | None) -> Receipt:
+        """Raises BufferFull, and PublishRefused for what no mesh would take."""
+        size = len(data)
+        if subject or extra is not None or size > LONGEST_EVENT:
+            size += weight(data, subject, extra)
+        if type not in self.known_types:
+            self.check_type(type)
+        if self.bytes + size > MOST_KEPT_BYTES or self.events >= MOST_KEPT_EVENTS:
+            raise BufferFull(f"{self.events} events of {self.bytes} bytes wait for the mesh: {self.why_not}")
+        parcel = self.open
+        if parcel is None or not parcel.fits(size, content):
+            parcel = self.begin_parcel(content)
+        self.events += 1
+        self.bytes += size
+        parcel.size += size
+        if not self.pushing:
+            # After this turn of the loop, so that what is published in one go travels together.
+            self.pushing = True
+            self.loop.call_soon(self.push)
+        return Receipt(parcel, parcel.add(data, type, subject, extra))
+
+    def check_type(self, type: str) -> None:
+        """A frame that the mesh cannot take would be sent again for ever."""
+        check_text("type", type, LONGEST_TYPE, least=1)
+        if len(self.known_types) < MOST_EVENTS:
+            self.known_types.add(type)
+
+    def begin_parcel(self, content: str) -> Parcel:
+        check_text("content", content, LONGEST_TYPE)
+        self.seal()
+        self.open = Parcel(self.stream, self.next, content)
+        return self.open
+
+    def seal(self) -> None:
+        if self.open is not None:
+            self.open.seal()
+            self.next = self.open.last + 1
+            self.sealed.append(self.open)
+            self.open = None
+
+    async def room(self) -> None:
+        """Returns when something can be published again."""
+        while self.bytes > MOST_KEPT_BYTES // 2 or self.events > MOST_KEPT_EVENTS // 2:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.wanting_room.append(waiting)
+            await waiting
+
+    async def drain(self, deadline: float) -> int:
+        """Waits until all is on disk, or until `deadline` on the monotonic clock. Returns what is not."""
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                while self.events:
+                    parcel = self.open or (self.sealed or self.sent)[-1]
+                    waiting: asyncio.Future[None] = self.loop.create_future()
+                    parcel.waiting.append(waiting)
+                    await waiting
+        except TimeoutError:
+            pass
+        return self.events
+
+    # What the mesh says
+
+    def on_open(self) -> None:
+        self.answered = False
+        self.sealed.extendleft(reversed(self.sent))
+        self.sent.clear()
+        self.under_way = 0
+
+    def on_lost(self, why: str) -> None:
+        self.answered, self.why_not = False, why
+
+    def on_published(self, said: Published) -> None:
+        self.window = said.window or self.window
+        self.why_not = said.waiting or "it is slow to write them"
+        if not self.answered:
+            self.answered = True
+            if said.through < self.acked:
+                self.begin_again(said.through)
+                return
+        for refusal in said.refused:
+            for parcel in (*self.sent, *self.sealed):
+                if parcel.first <= refusal.first + refusal.count - 1 and refusal.first <= parcel.last:
+                    parcel.refused.append(refusal)
+        self.settle(said.through)
+        self.push()
+
+    def settle(self, through: int) -> None:
+        self.acked = max(self.acked, through)
+        for queue in (self.sent, self.sealed):
+            while queue and queue[0].last <= through:
+                parcel = queue.popleft()
+                if queue is self.sent:
+                    self.under_way -= len(parcel.body)
+                self.events -= parcel.count
+                self.bytes -= parcel.size
+                parcel.finish()
+        if self.wanting_room and self.bytes <= MOST_KEPT_BYTES // 2:
+            while self.wanting_room:
+                waiting = self.wanting_room.popleft()
+                if not waiting.done():
+                    waiting.set_result(None)
+
+    def begin_again(self, through: int) -> None:
+        """The mesh has lost its log or forgotten the stream: a sequence without a beginning would be refused."""
+        logger.warning(
+            "the mesh knows stream %s up to %d only, not %d: going on in a new one",
+            self.stream,
+            through,
+            self.acked,
+        )
+        self.begin_stream()
+        self.next, self.acked = 1, 0
+        self.on_open()
+        for parcel in (*self.sealed, *([self.open] if self.open else [])):
+            parcel.stream, parcel.first = self.stream, self.next
+            self.next += parcel.count
+        self.greet()
+
+    def push(self) -> None:
+        """Sends what may be sent now."""
+        self.pushing = False
+        if not self.answered or self.link is None:
+            return
+        if not self.sealed and not self.sent:
+            self.seal()
+        while self.sealed:
+            parcel = self.sealed[0]
+            size = len(parcel.body)
+            if self.sent and self.under_way + size > self.window:
+                return
+            self.sealed.popleft()
+            self.sent.append(parcel)
+            self.under_way += size
+            self.link.send(parcel.frame(self.source, self.version))
+
+
+def weight(data: bytes, subject: str, extra: Extra | None) -> int:
+    """What the rest of an event adds to its frame, about. Raises PublishRefused."""
+    if len(data) > LONGEST_EVENT:
+        raise PublishRefused(f"data: expected at most {LONGEST_EVENT} bytes, found {len(data)}")
+    check_text("subject", subject, LONGEST_SUBJECT)
+    return len(subject.encode()) + (len(extra.encode()) if extra else 0)
+
+
+def check_text(where: str, text: str, most: int, least: int = 0) -> None:
+    said = text.encode("utf-8", "replace")
+    if not least <= len(said) <= most:
+        raise PublishRefused(f"{where}: expected {least} to {most} bytes, found {len(said)}")
+    if len(said.translate(None, CONTROL)) != len(said) or said.decode() != text:
+        raise PublishRefused(f"{where}: expected no control characters, found {text[:64]!r}")
