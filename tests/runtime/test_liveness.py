@@ -1,101 +1,28 @@
 """Is silence told, with what was seen of it, and only silence?"""
 
 import asyncio
-import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from noded.adapters.boot_clock import BootClock
 from noded.adapters.masking import masked
 from noded.launch import Launch, Ran
 from noded.model.incident import Attempt, Stage
-from noded.model.inputs import InstanceSilent
-from noded.model.instance import Instance, Phase, Role, Vitals
+from noded.model.instance import Phase, Role, Vitals
 from noded.model.liveness import Pressure
 from noded.model.state import HostState, NodeState
-from noded.ports import Look, TimedOut
+from noded.ports import Look
 from noded.runtime import liveness
-from noded.runtime.liveness import DOUBT, LEAST, Liveness
+from noded.runtime.liveness import DOUBT, LEAST
 from noded.runtime.questions import LATE, Questions
 from nodespec.manifest import Health, Probe, Rung
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
-from tests.fakes.nodes import FakeNodes
 from tests.fakes.probes import FakeProbes
-from tests.fakes.processes import FakeProcesses
-from tests.fakes.sensors import FakeSensors
-from tests.runtime.held import Held
 from tests.runtime.nouns import NEXT, host, incident, instance, node, process, rollout, spec
-
-UID = 64200
-CHECK = ("check",)
-PIDS = itertools.count(5000)
-QUICK = {"period": 0.05, "timeout": 0.05, "failures": 3}
-
-
-class Watching:
-    """Instances whose signs of life the test gives."""
-
-    def __init__(self, *nodes: NodeState) -> None:
-        self.held = Held(host(*nodes), BootClock())
-        inbox, clock = self.held.inbox, self.held.clock
-        self.nodes, self.sensors = FakeNodes(inbox, clock), FakeSensors(host=Pressure(0.1, 0.2, 0.3))
-        self.probes, self.processes = FakeProbes(), FakeProcesses(inbox, clock)
-        for held in nodes:
-            for one in held.instances.values():
-                if one.process is not None:
-                    self.sensors.looks[one.process.pid] = Look(1.0, 0.5, "S")
-                    self.nodes.listen(held.name, one.id)
-                    self.nodes.expect(held.name, one.id, UID)
-        self.questions = Questions(clock, self.probes, self.processes, self.inside, masked)
-        self.liveness = self.made()
-
-    def made(self) -> Liveness:
-        held = self.held
-        return Liveness(
-            held.view, held.clock, held.inbox, self.nodes, self.sensors, self.processes, self.questions
-        )
-
-    def inside(self, one: Instance, argv: tuple[str, ...]) -> Launch:
-        return Launch(one.id.rpartition(".")[0], "", argv, "/", (), "dynamic")
-
-    def silent(self, name: str = "") -> list[InstanceSilent]:
-        told = self.held.inbox.all(InstanceSilent)
-        return [fact for fact in told if not name or fact.instance == name]
-
-    @asynccontextmanager
-    async def watching(self, *, beats: tuple[str, ...] = (), stuck: float = 0.0) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self.liveness.watch())]
-        tasks += [asyncio.create_task(self.beat(name, stuck)) for name in beats]
-        try:
-            yield
-            assert not tasks[0].done()
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def beat(self, name: str, stuck: float = 0.0) -> None:
-        began = self.held.clock.now()
-        while True:
-            age = self.held.clock.now() - began if stuck else 0.0
-            self.nodes.beat(name, UID, stuck=max(0.0, age))
-            await asyncio.sleep(0.2)
-
-
-def sdk(name: str, **fields: Any) -> NodeState:
-    """Heard before, as its last reading says."""
-    return node(name, instance(f"{name}.1", process=process(next(PIDS))), **fields)
-
-
-def asked(name: str, probe: Probe = Probe.HTTP, **fields: Any) -> NodeState:
-    health = Health(probe, **{**QUICK, **fields})
-    one = instance(f"{name}.1", listen=f"unix:/{name}", process=process(next(PIDS)))
-    return node(name, one, spec=spec(name, health=health))
+from tests.runtime.watching import QUICK, UID, Watching, asked, sdk
 
 
 @looped
@@ -137,50 +64,6 @@ async def test_heartbeats_that_cease_are_told_after_two_and_again() -> None:
         told = len(world.silent("ceases.1"))
         await asyncio.sleep(0.8)
         assert len(world.silent("ceases.1")) == told
-
-
-@looped
-async def test_the_word_of_one_standstill_does_not_move_its_beginning_when_it_is_heard_late() -> None:
-    world = Watching(sdk("stuck"))
-    began = world.held.clock.now()
-    async with world.watching():
-        # Heard at once, then a little late each time, the last just when the silence is to be told.
-        for at, late in ((1.0, 0.0), (1.5, 0.1), (LEAST - 0.05, 0.2)):
-            await asyncio.sleep(began + at - world.held.clock.now())
-            world.nodes.beat("stuck.1", UID, stuck=at - late)
-        await wait(lambda: world.silent("stuck.1"), "silence of a loop that stands still")
-    assert world.silent()[0].at - began == pytest.approx(LEAST, abs=0.15)
-
-
-@looped
-async def test_a_loop_that_turned_again_is_given_its_time_anew() -> None:
-    world = Watching(sdk("slow"))
-    began = world.held.clock.now()
-    async with world.watching():
-        for at, stuck in ((1.0, 1.0), (2.2, 0.5)):
-            await asyncio.sleep(began + at - world.held.clock.now() - 0.3)
-            world.nodes.beat("slow.1", UID, stuck=stuck)
-        await wait(lambda: world.silent(), "silence")
-    assert world.silent()[0].at - began >= 1.9 - 0.5 + LEAST - 0.05
-
-
-@looped
-async def test_evidence_does_not_delay_the_end_of_a_silence() -> None:
-    """This one never answers what it is asked."""
-
-    class Mute(FakeNodes):
-        async def order(
-            self, instance: str, order: Mapping[str, object], timeout: float
-        ) -> Mapping[str, object]:
-            await asyncio.sleep(timeout)
-            raise TimedOut("no answer")
-
-    world = Watching(sdk("ceases"))
-    world.liveness.nodes = Mute(world.held.inbox, world.held.clock)
-    began = world.held.clock.now()
-    async with world.watching():
-        await wait(lambda: world.silent(), "silence")
-    assert world.silent()[0].at - began == pytest.approx(LEAST, abs=0.15)
 
 
 @looped
