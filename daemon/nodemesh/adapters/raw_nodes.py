@@ -8,7 +8,8 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from google.protobuf.message import DecodeError
 
@@ -23,9 +24,9 @@ from nodemesh.ports import Refused, Unavailable
 GREETING = b"NODED-MESH/1\n"
 LONGEST_FIRST = 64 * 1024
 """Bytes of a message while nobody knows whether the caller may speak: so strangers take little memory."""
-MOST_UNFED = 4 * 1024 * 1024
-"""Bytes of frames that wait to be taken; then nothing more is read. A publisher within its window stays
-below, so that settling on the same connection goes on while the log is full."""
+MOST_UNFED = 6 * 1024 * 1024
+"""Bytes of frames that wait to be taken; then nothing more is read. A publisher within its window of 4 MiB
+stays below, so that settling on the same connection goes on while the log is full."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +96,7 @@ class _Talk:
         if not self._publishes:
             self._publishes = True
             self._silent.cancel()
-            self._start(self._publish())
+            self._start(self._publish)
         self._frames.append(frame)
         self._unfed += len(frame)
         if self._unfed > MOST_UNFED:
@@ -113,7 +114,7 @@ class _Talk:
         elif said == "subscribe" and not self._consumes:
             self._consumes = True
             self._silent.cancel()
-            self._start(self._consume(request))
+            self._start(partial(self._consume, request))
         else:
             found = "another subscription" if said == "subscribe" else f"{said or 'nothing'}"
             raise Refused(f"expected a subscription, and settling once it is answered; found {found}")
@@ -122,7 +123,7 @@ class _Talk:
         publisher = await self._broker.publisher(self._uid, await self._next())
         self.line.longest = LONGEST_FRAME
         try:
-            self._start(self._acknowledge(publisher))
+            self._start(partial(self._acknowledge, publisher))
             while True:
                 await publisher.feed(await self._next())
         finally:
@@ -155,14 +156,14 @@ class _Talk:
             self.line.go_on()
         return frame
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         task = self._group.create_task(self._told(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _told(self, work: Coroutine[None, None, None]) -> None:
+    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except (Refused, Unavailable) as error:
             self.line.end(str(error))
         except Exception:  # noqa: BLE001 - told: a mistake with one client must not end the others
