@@ -28,6 +28,7 @@ from noded.adapters.http_probes import HttpProbes
 from noded.adapters.launcher_socket import LauncherSocket
 from noded.adapters.log_files import LogFiles
 from noded.adapters.masking import masked
+from noded.adapters.mesh import GrpcMesh
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
 from noded.adapters.policy_file import PolicyFile
@@ -156,6 +157,7 @@ async def _serve(
     processes = LauncherProcesses(launcher, inbox, clock, group)
     sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
     proxy = HaproxyProxy(Path(settings.proxy.socket))
+    mesh = GrpcMesh(Path(settings.mesh.control), storage.releases.path)
     workshop = LauncherWorkshop(_bench(settings), processes, storage.releases, inbox, clock, group)
     world = World(
         clock=clock,
@@ -170,6 +172,9 @@ async def _serve(
         workshop=workshop,
         env=settings.nodes.env,
         mask=masked,
+        mesh=mesh,
+        view=lambda: reactor.state,
+        events=f"unix:{settings.mesh.socket}",
         bind=settings.proxy.bind.replace("*", "0.0.0.0"),
     )
     perform = Perform(world)
@@ -201,6 +206,7 @@ async def _serve(
         service.stopping()
     # Nodes go on without us: nothing is stopped, nothing is drained.
     launcher.close()
+    await mesh.close()
 
 
 def _watches(
@@ -213,6 +219,7 @@ def _watches(
     return (
         monitors.sample(view, clock, inbox, sensors),
         monitors.count_traffic(view, clock, inbox, world.proxy),
+        monitors.watch_mesh(view, clock, inbox, world.mesh),
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
         leftovers.watch(view, storage.registry, storage.leftovers),
@@ -282,8 +289,9 @@ def _desk(
 
 def _inside(world: World, instance: Instance, argv: tuple[str, ...]) -> Launch:
     """A program with everything the instance was started with."""
-    own = (("NODED_INSTANCE", instance.id), ("NODED_LISTEN", instance.listen))
     spec, home = world.releases.spec(instance.digest), world.releases.path(instance.digest)
+    events = (("NODED_MESH", world.events),) if spec.speaks else ()
+    own = (("NODED_INSTANCE", instance.id), ("NODED_LISTEN", instance.listen), *events)
     return launch_of(spec, home, world.env, "", argv, own)
 
 

@@ -14,6 +14,7 @@ from noded.model.actions import Regenerate
 from noded.model.inputs import Input, Observed
 from noded.model.instance import Process, Vitals
 from noded.model.liveness import Pressure
+from noded.model.mesh import Table
 from noded.model.release import Release
 from noded.model.route import Route, Traffic
 from nodespec.manifest import NodeSpec
@@ -133,6 +134,28 @@ class Proxy(Protocol):
 
     async def generation(self) -> str:
         """Changes when the proxy was restarted and has forgotten every route."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a mesh says of itself: which process it is, and the number of the table it holds; 0 for none."""
+
+    generation: str
+    table: int
+
+
+class Mesh(Protocol):
+    """Data plane for events."""
+
+    async def held(self) -> Held: ...
+
+    async def install(self, table: Table) -> None:
+        """When it returns the mesh holds the table, on disk. The shares in it hold for its lease from now.
+
+        The same number may come again. Raises `Refused` for a number below the one held, and
+        `Unavailable` when the mesh does not answer.
+        """
         ...
 
 

@@ -5,12 +5,14 @@ from noded.model.actions import (
     AdoptInstance,
     Answer,
     InstallRoute,
+    InstallTable,
     Note,
     RecordNode,
     RecordRelease,
     Regenerate,
     RemoveRoute,
     RenewShare,
+    RenewTable,
     ShrinkCaches,
     StartInstance,
     StopInstance,
@@ -61,6 +63,8 @@ def _details_of_tables(action: Action) -> list[str]:
             return [str(action.route.port), *servers, *share]
         case RemoveRoute():
             return [str(action.port)]
+        case InstallTable() | RenewTable():
+            return [str(action.number)]
         case RecordRelease():
             return [action.version]
         case RecordNode():

@@ -34,11 +34,13 @@ from noded.policy.decide import decide
 from nodespec.manifest import (
     Autonomy,
     Budget,
+    Consumes,
     Healing,
     Health,
     Levels,
     NodeSpec,
     Probe,
+    Publishes,
     Resources,
     RolloutPlan,
     Rung,
@@ -73,6 +75,8 @@ def spec(
     start_timeout: float = 10.0,
     stop: Stop = STOP,
     readiness: Probe = Probe.SDK,
+    publishes: tuple[Publishes, ...] = (),
+    consumes: tuple[Consumes, ...] = (),
 ) -> NodeSpec:
     return NodeSpec(
         name=name,
@@ -89,6 +93,8 @@ def spec(
             ladder, settle, budget, levels or Levels(tune=level, replace=level, regenerate=level)
         ),
         rollout=RolloutPlan(steps, dwell, soak),
+        publishes=publishes,
+        consumes=consumes,
     )
 
 

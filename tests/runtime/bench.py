@@ -2,11 +2,13 @@
 
 from noded.adapters.masking import masked
 from noded.model.inputs import ActionFailed
+from noded.model.state import HostState
 from noded.runtime.alarms import Alarms
 from noded.runtime.perform import Perform, World
 from tests.fakes.answers import FakeAnswers
 from tests.fakes.clock import FakeClock
 from tests.fakes.inbox import FakeInbox
+from tests.fakes.mesh import FakeMesh
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.processes import FakeProcesses
 from tests.fakes.proxy import FakeProxy
@@ -23,6 +25,7 @@ class Bench:
         self.nodes = FakeNodes(self.inbox, self.clock)
         self.proxy, self.registry = FakeProxy((8100, 8163)), FakeRegistry()
         self.releases, self.workshop = FakeReleases({DIGEST: spec(run=("/bin/sleep", "300"))}), FakeWorkshop()
+        self.mesh, self.state = FakeMesh(), HostState()
         self.perform = Perform(
             World(
                 clock=self.clock,
@@ -37,6 +40,8 @@ class Bench:
                 workshop=self.workshop,
                 env=(("PATH", "/usr/bin"), ("LANG", "C.UTF-8")),
                 mask=masked,
+                mesh=self.mesh,
+                view=lambda: self.state,
             )
         )
 

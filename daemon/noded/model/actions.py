@@ -120,6 +120,25 @@ class RemoveRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class InstallTable:
+    """Tell the mesh who speaks, who consumes what, and by which contracts: all of it, as it is when told."""
+
+    node: str
+    """Whose change it tells; empty for several."""
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewTable:
+    """Tell the same table again so that the canaries' leases do not end."""
+
+    node: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginProfile:
     node: str
     instance: str
@@ -260,6 +279,8 @@ Action: TypeAlias = (
     | InstallRoute
     | RenewShare
     | RemoveRoute
+    | InstallTable
+    | RenewTable
     | BeginProfile
     | EndProfile
     | CollectGarbage
@@ -307,5 +328,8 @@ RECORDED = (Regenerate, RecordRelease, RecordNode, ForgetNode)
 TRAFFIC = (InstallRoute, RenewShare, RemoveRoute)
 """The lane that never waits for work."""
 
-ROUTINE = (RenewShare, WakeAt, Answer)
+TABLES = (InstallTable, RenewTable)
+"""A lane of their own: no node waits for the mesh."""
+
+ROUTINE = (RenewShare, RenewTable, WakeAt, Answer)
 """Repeated or formal steps that would drown the decisions in the journal."""

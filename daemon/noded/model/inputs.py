@@ -166,6 +166,29 @@ class ProxyLost:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshFound:
+    """The mesh answers; `table` is the number of the one it holds, 0 when it has none."""
+
+    at: float
+    generation: str
+    table: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeshLost:
+    at: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableTaken:
+    """The mesh holds this table, on disk."""
+
+    at: float
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class DiskFilled:
     """The disk of the state folder has no room left for more than keeping processes alive."""
 
@@ -270,6 +293,9 @@ Input: TypeAlias = (
     | TrafficCounted
     | ProxyFound
     | ProxyLost
+    | MeshFound
+    | MeshLost
+    | TableTaken
     | DiskFilled
     | DiskFreed
     | RegistryRenewed

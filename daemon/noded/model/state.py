@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from noded.model.incident import Record
 from noded.model.instance import Instance, Role
+from noded.model.mesh import Mesh, Part, Table
 from noded.model.release import Release
 from noded.model.rollout import Rollout
 from noded.model.route import Route
@@ -17,6 +18,9 @@ class Desired(StrEnum):
     STOPPED = "stopped"
     REMOVED = "removed"
 
+
+LEASE = 15.0
+"""Seconds a canary keeps its share of events without word from noded."""
 
 GIVEN_UP = 10
 """Failures, as `policy/crashes.py` counts them, after which a node has failed."""
@@ -54,6 +58,10 @@ class NodeState:
     healing: Record = field(default_factory=Record)
     route: Route | None = None
     """What the proxy was last told."""
+    part: Part | None = None
+    """Of the mesh's table; None without events."""
+    awaited: int = 0
+    """The table that the mesh must have taken before the first instance starts; 0 when none must."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """Ends of healing steps and rollouts by `what/how`, since the node was created."""
     wake_at: float = 0.0
@@ -136,6 +144,7 @@ class HostState:
     paused: bool = False
     proxy: str = ""
     """Generation of the proxy that holds our routes; empty while it is away."""
+    mesh: Mesh = field(default_factory=Mesh)
     booted_at: float = 0.0
     removed: Mapping[str, Numbers] = field(default_factory=dict)
     caps: Levels = LIMITLESS
@@ -152,6 +161,12 @@ class HostState:
     def limited(self) -> bool:
         """By a person or for want of disk nothing goes on but keeping processes alive."""
         return self.paused or self.held or bool(self.full)
+
+    @property
+    def table(self) -> Table:
+        """What the mesh is to hold."""
+        parts = {name: node.part for name, node in self.nodes.items() if node.part is not None}
+        return Table(self.mesh.number, self.host.name, parts, tuple(self.mesh.gone), LEASE)
 
     def holding(self, node: NodeState) -> "HostState":
         return replace(self, nodes={**self.nodes, node.name: node})

@@ -24,7 +24,8 @@ from nodespec.manifest import Rung
 
 
 def on_booted(state: HostState, fact: Booted) -> tuple[HostState, tuple[Action, ...]]:
-    state = replace(state, host=fact.host, proxy="", booted_at=fact.at)
+    mesh = replace(state.mesh, generation="", problem="")
+    state = replace(state, host=fact.host, proxy="", mesh=mesh, booted_at=fact.at)
     actions: list[Action] = []
     state = _with_registry(state, fact, actions)
     alive = {o.instance: o for o in fact.observed if o.running}

@@ -24,6 +24,8 @@ from noded.model.inputs import (
     InstanceSilent,
     InstanceStarted,
     MemoryProfiled,
+    MeshFound,
+    MeshLost,
     PolicyRead,
     Prepared,
     ProxyFound,
@@ -31,6 +33,7 @@ from noded.model.inputs import (
     RegenerationFailed,
     RegistryRenewed,
     Sampled,
+    TableTaken,
     TrafficCounted,
     Woken,
 )
@@ -40,6 +43,7 @@ from noded.policy import (
     boot,
     command,
     crashes,
+    events,
     healing,
     lifecycle,
     liveness,
@@ -60,6 +64,7 @@ from noded.policy import (
 from noded.policy.settled import settled
 
 ROUTES = ("InstallRoute", "RenewShare", "RemoveRoute")
+TABLES = ("InstallTable", "RenewTable")
 READINGS = (Sampled, TrafficCounted)
 
 
@@ -97,14 +102,19 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
             return command.on_command(state, fact)
         case Sampled():
             state, told = recording.again(state)
+            state, renewed = events.renew(state, fact.at)
             state, actions = vitals.on_sampled(state, fact)
-            return state, (*told, *actions)
+            return state, (*told, *renewed, *actions)
         case TrafficCounted():
             return vitals.on_counted(state, fact), ()
         case ProxyFound():
             return proxy.on_found(state, fact), ()
         case ProxyLost():
             return proxy.on_lost(state, fact), ()
+        case MeshFound() | MeshLost() | TableTaken():
+            return _note_of_mesh(state, fact)
+        case ActionFailed() if fact.action in TABLES:
+            return events.on_failed(state, fact), ()
         case DiskFilled():
             return storage.on_filled(state, fact), ()
         case DiskFreed():
@@ -115,6 +125,16 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
             return state, recording.of_everything(state, fact)
         case _:
             return _note_of_node(state, fact)
+
+
+def _note_of_mesh(state: HostState, fact: MeshFound | MeshLost | TableTaken) -> tuple[HostState, Actions]:
+    match fact:
+        case MeshFound():
+            return events.on_found(state, fact)
+        case MeshLost():
+            return events.on_lost(state, fact), ()
+        case TableTaken():
+            return events.on_taken(state, fact), ()
 
 
 def _note_of_node(
@@ -194,9 +214,14 @@ def _on_action_failed(node: NodeState, fact: ActionFailed) -> tuple[NodeState, A
 
 
 def _touched(state: HostState, fact: Input) -> Iterable[str]:
-    if isinstance(fact, ActionFailed) and fact.action in ROUTES:
+    if isinstance(fact, ActionFailed) and fact.action in (*ROUTES, *TABLES):
         # The next reading is soon enough: at once would ask as fast as the proxy can refuse.
         return ()
+    if isinstance(fact, MeshFound | MeshLost):
+        return ()
+    if isinstance(fact, TableTaken):
+        # Some may have waited for it with their first instance.
+        return tuple(name for name, node in state.nodes.items() if not node.instances and node.part)
     if isinstance(fact, READINGS):
         return tuple(name for name, node in state.nodes.items() if not settled(node, state, fact.at))
     if isinstance(fact, DiskFilled):
@@ -211,6 +236,7 @@ def _touched(state: HostState, fact: Input) -> Iterable[str]:
 def converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostState, Actions]:
     """Bring these nodes nearer to what is wanted."""
     actions: list[Action] = []
+    changes: list[tuple[str, str]] = []
     for name in names:
         node = state.nodes.get(name)
         if node is None:
@@ -223,11 +249,15 @@ def converge(state: HostState, names: Iterable[str], at: float) -> tuple[HostSta
         node, closed = sockets.reconcile(node)
         node, routed = routing.reconcile(node, state, at)
         node, dropped = retention.reconcile(node)
+        node, state, spoken = events.reconcile(node, state)
         # A share is cut before anything slower is begun.
         actions += (*routed, *promoted, *healed, *moved, *closed, *dropped)
         if node.desired is Desired.REMOVED and not node.instances and node.route is None:
             actions.append(ForgetNode(name, "it was removed and nothing of it runs"))
+            state, spoken = events.forgotten(node, state)
             state = state.forgetting(node)
         else:
             state = state.holding(node)
-    return state, tuple(actions)
+        changes += [(name, spoken)] if spoken else []
+    state, told = events.tell(state, changes, at)
+    return state, (*actions, *told)

@@ -6,13 +6,14 @@ moment the change takes effect, and never before.
 
 from dataclasses import replace
 
-from noded.model.actions import Action, Answer, RecordNode, RecordRelease
+from noded.model.actions import Action, Answer, Note, RecordNode, RecordRelease
 from noded.model.incident import Record
 from noded.model.inputs import ApplyRequested
 from noded.model.instance import Role
 from noded.model.release import Release
 from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
-from noded.policy import capacity, rollout, storage
+from noded.policy import capacity, events, rollout, storage
+from nodespec.manifest import NodeSpec
 
 NONE, CREATE, ROLLOUT, REPLACE = "none", "create", "rollout", "replace"
 KEPT = 50
@@ -37,7 +38,12 @@ def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[A
         f"{fact.release.origin} applied {fact.release.version}",
     )
     used = state.removed.get(fact.spec.name, Numbers())
+    is_new = node is None
     node, actions = _changed(node, fact, effect, used)
+    if is_new and fact.spec.consumes:
+        node = replace(node, awaited=state.mesh.number + 1)
+        if not state.mesh.generation:
+            actions = (*actions, Note(node.name, "", f"its first instance waits: {events.waiting(node)}"))
     return state.holding(node), (record, *actions, answer)
 
 
@@ -57,7 +63,7 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
         return (
             f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
         )
-    return _port_refusal(state, fact) or capacity.refusal(state, spec)
+    return _port_refusal(state, fact) or _owner_refusal(state, spec) or capacity.refusal(state, spec)
 
 
 def _other_content(release: Release, taken: str) -> str:
@@ -83,6 +89,21 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
     for other in state.nodes.values():
         if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
             return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
+    return ""
+
+
+def _owner_refusal(state: HostState, spec: NodeSpec) -> str:
+    """Of each type one node says what it means: two owners could have two contracts for it."""
+    wanted = [publishes.type for publishes in spec.publishes]
+    others = (node for node in state.nodes.values() if node.name != spec.name) if wanted else ()
+    for other in others:
+        for held, release in events.versions(other):
+            taken = next((p.type for p in held.publishes if p.type in wanted), "")
+            if taken:
+                owner = f"{other.name} {release.version}"
+                return (
+                    f"{taken} is published by {owner}: take it out of [[publishes]], or remove {other.name}"
+                )
     return ""
 
 

@@ -16,7 +16,7 @@ def settled(node: NodeState, state: HostState, at: float) -> bool:
         return False
     if allowed.capped(node, state) is not node or sockets.reconcile(node)[0] is not node:
         return False
-    return not node.failed and _complete(node, at) and _routed(node, state)
+    return not node.failed and _complete(node, at) and _routed(node, state) and _told(node)
 
 
 def _complete(node: NodeState, at: float) -> bool:
@@ -37,3 +37,11 @@ def _routed(node: NodeState, state: HostState) -> bool:
     if not node.spec.proxied:
         return node.route is None
     return not state.proxy or node.route == routing.route_of(node)
+
+
+def _told(node: NodeState) -> bool:
+    """Of a complete node only who speaks can differ: all else of its part changes with a fact of its own."""
+    if node.part is None:
+        return not node.spec.speaks
+    speakers = node.part.speakers
+    return len(speakers) == len(node.instances) and all(s.instance in node.instances for s in speakers)

@@ -7,7 +7,7 @@ from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
 from noded.model.instance import Instance, Phase, Role
 from noded.model.release import Release
 from noded.model.state import HostState, NodeState
-from noded.policy import crashes, preparing
+from noded.policy import crashes, events, preparing
 from nodespec.manifest import Autonomy, Listen, NodeSpec
 
 HELD_SOCKET = "fd:3"
@@ -123,6 +123,8 @@ def _promote(node: NodeState, spare: Instance, reason: str, actions: list[Action
 def _start(
     node: NodeState, state: HostState, role: Role, reason: str, actions: list[Action], at: float
 ) -> NodeState:
+    if events.waiting(node):
+        return node
     spec, release = _of_role(node, role)
     node, prepared = preparing.ready(node, spec, release, actions)
     if not prepared:

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from noded.model.actions import ROUTINE, Action, Answer, Note
-from noded.model.inputs import ApplyRequested, Input, InstanceSilent, Sampled, TrafficCounted, Woken
+from noded.model.inputs import (
+    ApplyRequested,
+    Input,
+    InstanceSilent,
+    Sampled,
+    TableTaken,
+    TrafficCounted,
+    Woken,
+)
 from noded.model.state import HostState
 from noded.ports import Chronicle, Entry, Ring
 from noded.runtime import codec
@@ -17,7 +25,7 @@ from noded.runtime.words import words
 
 INPUT, ACTION = "I", "A"
 SEGMENT_SECONDS = 600.0
-QUIET = (Sampled, TrafficCounted, Woken, InstanceSilent)
+QUIET = (Sampled, TrafficCounted, TableTaken, Woken, InstanceSilent)
 """Inputs that alone are no news; the chronicle names them through the decisions they led to."""
 
 

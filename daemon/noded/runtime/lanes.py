@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from noded.model.actions import (
+    TABLES,
     TRAFFIC,
     Action,
     ActivateInstance,
@@ -28,6 +29,8 @@ Drop = Callable[[Action, str], None]
 Key = tuple[str, bool]
 AT_ONCE = (Answer, WakeAt, Note, Prepare)
 """They touch no instance, so they wait for nobody and nobody waits for them."""
+OF_THE_MESH: Key = ("", True)
+"""A lane that is no node's, for its tables are about all of them."""
 OWN_PLACE = ("unix:", "127.0.0.1:")
 """How listening places begin that no other instance has."""
 
@@ -45,7 +48,7 @@ class Lanes:
             return
         if isinstance(action, InstallRoute):
             self._cancel(action)
-        key = (action.node, isinstance(action, TRAFFIC))
+        key = OF_THE_MESH if isinstance(action, TABLES) else (action.node, isinstance(action, TRAFFIC))
         if key in self._waiting:
             _join(self._waiting[key], action)
             return

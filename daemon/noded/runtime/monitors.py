@@ -8,6 +8,8 @@ from typing import Protocol
 from noded.model.inputs import (
     DiskFilled,
     DiskFreed,
+    MeshFound,
+    MeshLost,
     ProxyFound,
     ProxyLost,
     Reading,
@@ -17,13 +19,14 @@ from noded.model.inputs import (
 )
 from noded.model.instance import Phase
 from noded.model.state import HostState
-from noded.ports import Clock, Inbox, PortError, Proxy, Releases, Sensors
+from noded.ports import Clock, Inbox, Mesh, PortError, Proxy, Releases, Sensors
 
 log = logging.getLogger("noded")
 TICK = 1.0
 TRAFFIC = 0.5
 TRAFFIC_IN_ROLLOUT = 0.2
 TRAFFIC_LOST = 0.05
+MESH_LOST = 0.2
 
 View = Callable[[], HostState]
 
@@ -78,6 +81,22 @@ async def count_traffic(view: View, clock: Clock, inbox: Inbox, proxy: Proxy) ->
                 inbox.put(ProxyLost(clock.now(), str(error)))
             generation = ""
         await asyncio.sleep(_pause(view()))
+
+
+async def watch_mesh(view: View, clock: Clock, inbox: Inbox, mesh: Mesh) -> None:
+    """Notice when the mesh comes, goes, was restarted, or holds a table that we have forgotten."""
+    while True:
+        try:
+            held = await mesh.held()
+            known = view().mesh
+            if held.generation != known.generation or held.table > known.number:
+                inbox.put(MeshFound(clock.now(), held.generation, held.table))
+        except PortError as error:
+            if view().mesh.generation:
+                inbox.put(MeshLost(clock.now(), str(error)))
+        # Until a mesh that comes back has its table, new instances wait at its door.
+        is_missed = not view().mesh.generation and any(node.part for node in view().nodes.values())
+        await asyncio.sleep(MESH_LOST if is_missed else TICK)
 
 
 async def watch_disk(view: View, clock: Clock, inbox: Inbox, disk: Disk) -> None:

@@ -1,6 +1,7 @@
 """How is each action done? One case per action; what comes of it goes back through the inbox."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from noded.launch import Launch, launch_of
@@ -16,6 +17,7 @@ from noded.model.actions import (
     EndProfile,
     ForgetNode,
     InstallRoute,
+    InstallTable,
     KillInstance,
     Note,
     Prepare,
@@ -27,18 +29,21 @@ from noded.model.actions import (
     RemoveRelease,
     RemoveRoute,
     RenewShare,
+    RenewTable,
     RestoreCaches,
     ShrinkCaches,
     StartInstance,
     StopInstance,
     WakeAt,
 )
-from noded.model.inputs import ActionFailed, InstanceStarted, Prepared
+from noded.model.inputs import ActionFailed, InstanceStarted, Prepared, TableTaken
 from noded.model.route import Route, Server
+from noded.model.state import HostState
 from noded.ports import (
     Answers,
     Clock,
     Inbox,
+    Mesh,
     Nodes,
     NotFound,
     PortError,
@@ -74,6 +79,11 @@ class World:
     env: tuple[tuple[str, str], ...]
     """What every node finds in its environment, such as PATH."""
     mask: Mask
+    mesh: Mesh
+    view: Callable[[], HostState]
+    """The present state: a table is told as it is by then."""
+    events: str = "unix:/run/noded-mesh/mesh.sock"
+    """Where nodes publish and consume."""
     bind: str = "127.0.0.1"
     """Where listening sockets are held for nodes."""
 
@@ -82,6 +92,8 @@ class Perform:
     def __init__(self, world: World) -> None:
         self._world = world
         self._published: set[str] = set()
+        self._told = 0
+        """Number of the newest table that a mesh has taken."""
 
     async def __call__(self, action: Action) -> None:
         try:
@@ -122,6 +134,8 @@ class Perform:
                 await self._install(action.route)
             case RemoveRoute():
                 await world.proxy.remove(action.port)
+            case InstallTable() | RenewTable():
+                await self._tell_mesh(action)
             case BeginProfile():
                 await orders.begin_profile(world.nodes, action)
             case EndProfile():
@@ -169,6 +183,16 @@ class Perform:
         if later is not None:
             raise later
 
+    async def _tell_mesh(self, action: InstallTable | RenewTable) -> None:
+        """A table that waited behind another went with it."""
+        world = self._world
+        table = world.view().table
+        if isinstance(action, InstallTable) and action.number <= self._told:
+            return
+        await world.mesh.install(table)
+        self._told = table.number
+        world.inbox.put(TableTaken(world.clock.now(), table.number))
+
     async def _publish(self, server: Server) -> None:
         if server.address.startswith("unix:") and server.instance not in self._published:
             await self._world.processes.publish(server.instance)
@@ -195,6 +219,7 @@ class Perform:
             ("NODED_ACTIVE", "1" if action.active else "0"),
             ("NODED_STOP_TIMEOUT", f"{spec.stop.timeout:g}"),
             ("NOTIFY_SOCKET", notify),
+            *((("NODED_MESH", world.events),) if spec.speaks else ()),
         )
         argv = tuple(word.replace(LISTEN, action.listen) for word in spec.run)
         launch = launch_of(spec, world.releases.path(action.digest), world.env, action.instance, argv, own)

@@ -16,6 +16,8 @@ from noded.model.inputs import (
     InstanceSilent,
     InstanceStarted,
     MemoryProfiled,
+    MeshFound,
+    MeshLost,
     PolicyRead,
     Prepared,
     ProxyFound,
@@ -23,6 +25,7 @@ from noded.model.inputs import (
     RegenerationFailed,
     RegistryRenewed,
     Sampled,
+    TableTaken,
     TrafficCounted,
     Woken,
 )
@@ -48,10 +51,22 @@ def words(fact: Input) -> str:
             return f"the proxy answers ({fact.generation})"
         case ProxyLost():
             return f"the proxy does not answer: {fact.cause}"
+        case MeshFound() | MeshLost() | TableTaken():
+            return _words_of_mesh(fact)
         case DiskFilled() | DiskFreed() | RegistryRenewed() | PolicyRead():
             return _words_of_host(fact)
         case _:
             return _words_of_node(fact)
+
+
+def _words_of_mesh(fact: MeshFound | MeshLost | TableTaken) -> str:
+    match fact:
+        case MeshFound():
+            return f"the mesh answers ({fact.generation}) and holds table {fact.table}"
+        case MeshLost():
+            return f"the mesh does not answer: {fact.cause}"
+        case TableTaken():
+            return f"the mesh has taken table {fact.number}"
 
 
 def _words_of_host(fact: DiskFilled | DiskFreed | RegistryRenewed | PolicyRead) -> str:

@@ -1,0 +1,32 @@
+"""A mesh without a mesh: it keeps the newest table. It refuses what noded-mesh refuses."""
+
+from noded.model.mesh import Table
+from noded.ports import Held, Refused, Unavailable
+
+
+class FakeMesh:
+    def __init__(self) -> None:
+        self.table: Table | None = None
+        self.told: list[int] = []
+        """Number of every table, in the order they came."""
+        self.is_away = False
+        self._starts = 1
+
+    async def held(self) -> Held:
+        self._reach()
+        return Held(f"mesh.{self._starts}", self.table.number if self.table else 0)
+
+    async def install(self, table: Table) -> None:
+        self._reach()
+        if self.table is not None and table.number < self.table.number:
+            raise Refused(f"table {table.number} is older than the one held, {self.table.number}")
+        self.table = table
+        self.told.append(table.number)
+
+    def restart(self) -> None:
+        """Another process that has kept the table on disk."""
+        self._starts += 1
+
+    def _reach(self) -> None:
+        if self.is_away:
+            raise Unavailable("noded-mesh does not answer")
