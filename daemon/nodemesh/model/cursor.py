@@ -26,11 +26,14 @@ class Cursor:
     """`floor`: every frame below this position is settled for good.
 
     `open`: frames from the floor on that are settled in part, with a bit set for each place that is not.
+    `settled`: runs of frames above the floor that are over, by their first and last position. As runs, because
+    one event that waits for a day must not make the cursor grow with every frame behind it.
     """
 
     floor: int
     open: Mapping[int, int] = field(default_factory=dict)
     trials: Mapping[Address, Trial] = field(default_factory=dict)
+    settled: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
