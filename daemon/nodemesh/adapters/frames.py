@@ -198,8 +198,8 @@ def _check_size(frame: Frame, count: int, length: int) -> None:
     if len(frame.data) != count:
         raise Refused(f"data: expected {count} events as head.count says, found {len(frame.data)}")
     most = LONGEST_EVENT if count == 1 else MOST_BYTES
-    # Each event has 2 bytes before it or more; 3 from 128 bytes on, and shorter ones are never too many.
-    if length - frame.head.ByteSize() - 3 * count <= most:
+    # Before a field are 2 bytes or more; 3 before an event of 128 bytes, and shorter ones are never too many.
+    if length - frame.head.ByteSize() - 2 - 3 * count <= most:
         return
     size = sum(map(len, frame.data))
     if size > most:
