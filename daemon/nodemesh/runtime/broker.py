@@ -95,8 +95,10 @@ class Broker:
             if held is not None:
                 held.route(consumer)
                 continue
-            cursor = self._cursors.pop(name, None) or Cursor(self.world.log.span.newest + 1)
+            # One that was registered and is not in the index any more: that was lost, its events may not be.
+            cursor = self._cursors.pop(name, None) or Cursor(max(1, self.world.log.span.oldest))
             self.consumers[name] = ConsumingNode(consumer, cursor, self.generation, self.world, self._recent)
+            self.consumers[name].changed = True
             self._start(name)
         for publisher in self.publishers:
             if not self._is_member(publisher.member):

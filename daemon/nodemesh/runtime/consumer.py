@@ -58,6 +58,7 @@ class ConsumingNode:
         self._generation = generation
         self._log, self._codec, self._clock, self._recent = world.log, world.codec, world.clock, recent
         self._stir = asyncio.Event()
+        self._newest = world.log.span.newest
         self._aside: tuple[SetAside, ...] = ()
 
     @property
@@ -77,15 +78,20 @@ class ConsumingNode:
 
     def written_now(self, stored: Stored) -> None:
         """A frame was committed: take it at once if this node has kept up, else it will be read."""
+        self._newest = stored.position
         if self.delivery.offered == stored.position - 1 and self.delivery.wants:
             self._offer(stored)
             self._wake()
 
-    def moved(self) -> None:
+    def moved(self, *, later: bool = True) -> None:
+        """Something was settled; `later`: or given back, or to be done at some time."""
         self.changed = True
-        self.sessions = [s for s in self.sessions if s.hands in self.delivery.sessions]
-        self._stir.set()
-        self._wake()
+        if later:
+            self.sessions = [s for s in self.sessions if s.hands in self.delivery.sessions]
+        if later or self.delivery.offered < self._newest:
+            self._stir.set()
+        if later or self.delivery.consumer.ordered:
+            self._wake()
 
     async def run(self) -> None:
         """Offers what the node is behind with, and brings back what is due."""

@@ -32,8 +32,8 @@ class Source(Protocol):
         """What goes out. Raises NotFound when the log has lost it, Unavailable when it cannot be read now."""
         ...
 
-    def moved(self) -> None:
-        """Something was settled or given back."""
+    def moved(self, *, later: bool = True) -> None:
+        """Something was settled; `later`: or given back, or to be done at some time."""
         ...
 
 
@@ -92,7 +92,7 @@ class Session:
         if settle.working:
             delivery.working(hands, settle.working, now)
         hands.granted = max(hands.granted, settle.granted)
-        self._source.moved()
+        self._source.moved(later=bool(failed or settle.working))
         self.wake.set()
 
     def end(self, why: str) -> None:
