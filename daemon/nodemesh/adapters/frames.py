@@ -113,10 +113,9 @@ def part(data: bytes, places: Places) -> bytes:
     has.index.extend(places)
     if whole.extra:
         renumbered = {place: number for number, place in enumerate(places)}
-        for extra in whole.extra:
-            if (number := renumbered.get(extra.event)) is not None:
-                made.extra.add().CopyFrom(extra)
-                made.extra[-1].event = number
+        made.extra.extend(extra for extra in whole.extra if extra.event in renumbered)
+        for extra in made.extra:
+            extra.event = renumbered[extra.event]
     return made.SerializeToString()
 
 
@@ -266,7 +265,7 @@ def _check_extra(extras: Iterable[ExtraMessage], count: int) -> None:
         seen.add(event)
         if len(trace) not in (0, 16) or len(span) not in (0, 8):
             raise Refused(f"extra of event {event}: expected a trace of 16 bytes and a span of 8, or none")
-        if cause:
+        if cause and not (len(cause) <= LONGEST_CAUSE and cause.isascii() and cause.isprintable()):
             _text(f"extra.cause of event {event}", cause, LONGEST_CAUSE)
         if tracestate:
             _text(f"extra.tracestate of event {event}", tracestate, LONGEST_TRACESTATE)
@@ -288,6 +287,8 @@ def _check_attributes(event: int, attributes: dict[str, str]) -> None:
 
 
 def _text(where: str, text: str, most: int, least: int = 0) -> None:
+    if least <= len(text) <= most and text.isascii() and text.isprintable():
+        return
     said = text.encode()
     if not least <= len(said) <= most:
         raise Refused(f"{where}: expected {least} to {most} bytes, found {len(said)}")
