@@ -1,0 +1,49 @@
+"""How is a cursor written down?
+
+As JSON with a CRC-32. Trials are due on a clock that begins anew with the host: what is kept is how long each
+still has to wait, and the date on which that was so.
+"""
+
+import json
+from typing import Any
+from zlib import crc32
+
+from nodemesh.adapters.sqlite_errors import Damaged
+from nodemesh.model.cursor import Cursor, Trial
+from nodemesh.model.frame import Address
+
+
+def text_of(cursor: Cursor, now: float, wall: float) -> tuple[bytes, int]:
+    trials = [
+        (at.position, at.place, t.attempt, t.due - now, t.reason, t.version, t.suspect)
+        for at, t in cursor.trials.items()
+    ]
+    whole = {
+        "floor": cursor.floor,
+        "open": list(cursor.open.items()),
+        "settled": cursor.settled,
+        "trials": trials,
+        "at": wall,
+    }
+    text = json.dumps(whole, separators=(",", ":")).encode()
+    return text, crc32(text)
+
+
+def cursor_of(text: Any, crc: Any, now: float, wall: float) -> Cursor:
+    """A wait never becomes longer than it was, whatever somebody did to the date. Raises Damaged."""
+    if type(text) is not bytes or crc32(text) != crc:
+        raise Damaged("a cursor is not what was written")
+    whole = json.loads(text)
+    passed = max(0.0, wall - whole["at"])
+    trials = {
+        Address(position, place): Trial(attempt, now + max(0.0, left - passed), reason, version, suspect)
+        for position, place, attempt, left, reason, version, suspect in whole["trials"]
+    }
+    settled = tuple((first, last) for first, last in whole["settled"])
+    return Cursor(whole["floor"], dict(whole["open"]), trials, settled)
+
+
+def newest_of(cursor: Cursor) -> int:
+    """Highest position it speaks of; its floor may be the next one that comes."""
+    tried = (address.position for address in cursor.trials)
+    return max([cursor.floor - 1, *cursor.open, *tried, *(last for _, last in cursor.settled)])

@@ -1,0 +1,354 @@
+"""How are frames kept on disk so that no acknowledged one is lost, and any that is damaged is told?
+
+Files of at most 64 MB, each named after its first position. One thread commits, one reads, one takes care of
+files that are not written any more. The list of files is one tuple, replaced as a whole.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import TypeVar
+
+from nodemesh.adapters import log_file
+from nodemesh.adapters.aside import put_aside, sync_folder
+from nodemesh.adapters.clock import BootClock
+from nodemesh.adapters.log_file import LogFile
+from nodemesh.adapters.log_note import End, note_of, write_end
+from nodemesh.adapters.sqlite_errors import Damaged, is_damage, unavailable
+from nodemesh.adapters.stream_ends import StreamEnds
+from nodemesh.model.frame import Stored
+from nodemesh.ports import Clock, NotFound, Span, Unavailable
+
+log = logging.getLogger("nodemesh")
+Result = TypeVar("Result")
+
+CLOCK = BootClock()
+LIMIT = 64_000_000
+"""Bytes of one file, without its WAL."""
+OPEN = 8
+"""Files that stay open for reading."""
+LEAST_ROW = 32
+"""Bytes: no frame takes less room in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Positions that are passed over, because the file that held them is damaged."""
+
+    first: int
+    last: int
+    file: str
+    why: str
+
+
+class SqliteLog:
+    """Use `open`."""
+
+    def __init__(self, folder: Path, aside: Path, clock: Clock, limit: int) -> None:
+        self._folder = folder
+        self._aside = aside
+        self._clock = clock
+        self._limit = limit
+        self._files: tuple[LogFile, ...] = ()
+        self._lock = Lock()
+        """Held by who replaces the tuple."""
+        self._current: LogFile | None = None
+        """The one that appends go to; known to the committing thread only."""
+        self._to_note: LogFile | None = None
+        """Ended with an error, which is not yet on disk: before that nothing else is written."""
+        self._newest = 0
+        self._ends = StreamEnds(clock)
+        self._lost: list[Lost] = []
+        self._commits = ThreadPoolExecutor(1, "log-commit")
+        self._reads = ThreadPoolExecutor(1, "log-read")
+        self._cares = ThreadPoolExecutor(1, "log-care")
+
+    @classmethod
+    async def open(cls, folder: Path, aside: Path, clock: Clock = CLOCK, limit: int = LIMIT) -> "SqliteLog":
+        """`limit`: bytes of one file; a commit that is larger gets one of its own. Damaged files go aside.
+
+        Raises Unavailable, and Refused for a log that a later version wrote.
+        """
+        made = cls(folder, aside, clock, limit)
+        try:
+            await made._on(made._commits, made._open)
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    @property
+    def span(self) -> Span:
+        """When it holds nothing, oldest is the position that comes next."""
+        files = self._files
+        oldest = next((file.first for file in files if file.last >= file.first), self._newest + 1)
+        return Span(oldest if self._newest else 0, self._newest, sum(file.bytes for file in files))
+
+    @property
+    def streams(self) -> Mapping[str, int]:
+        return MappingProxyType(self._ends.last)
+
+    @property
+    def lost(self) -> Sequence[Lost]:
+        """Since it was opened."""
+        return tuple(self._lost)
+
+    def begin_above(self, position: int) -> None:
+        """Before the first append: the highest that anything else remembers. None is ever given twice."""
+        self._newest = max(self._newest, position)
+
+    async def append(self, frames: Sequence[Stored]) -> None:
+        if frames:
+            await self._on(self._commits, lambda: self._append(frames))
+
+    async def read(self, start: int, types: frozenset[str], most: int) -> tuple[Sequence[Stored], int]:
+        found: Sequence[Stored] = ()
+        while not found and start <= self._newest:
+            file = next((file for file in self._files if file.last >= max(start, file.first)), None)
+            if file is None:
+                return (), self._newest + 1
+            begin = max(start, file.first)
+            answer = await self._ask(file, partial(file.read, begin, types, most))
+            found, start = answer or ((), file.last + 1 if file.is_gone else begin)
+        return found, start
+
+    async def find(self, stream: str, sequence: int) -> Stored:
+        for file in reversed(self._files):
+            found = await self._ask(file, partial(file.find, stream, sequence))
+            if found is not None:
+                return found
+        raise NotFound(f"the log does not hold {stream}.{sequence}: it never came, or is not kept any more")
+
+    async def drop(self, below: int) -> int:
+        return await self._on(self._cares, lambda: self._drop(below))
+
+    async def close(self) -> None:
+        """What was appended is on disk already; the last file becomes a plain one."""
+
+        def finish() -> None:
+            self._commits.submit(self._end_current).result()
+            self._cares.shutdown()
+            self._commits.shutdown()
+            self._reads.shutdown()
+            for file in self._files:
+                file.close()
+
+        await asyncio.to_thread(finish)
+
+    async def _on(self, thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+    async def _ask(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
+        """None when the file is gone, also when this showed that it is damaged."""
+        try:
+            return await self._on(self._reads, lambda: self._asked(file, ask))
+        except Damaged as error:
+            why = str(error)
+        await self._on(self._commits, lambda: self._lose(file, why))
+        return None
+
+    # The reading thread.
+
+    def _asked(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
+        with file.lock:
+            for is_last in (False, True):
+                if file.is_gone:
+                    return None
+                try:
+                    self._let_others_go(file)
+                    return ask()
+                except (Damaged, sqlite3.Error, OSError) as error:
+                    file.let_go()
+                    if is_last:
+                        raise self._told("read", file, error) from error
+        return None
+
+    def _let_others_go(self, file: LogFile) -> None:
+        if file.is_open:
+            return
+        others = [other for other in self._files if other.is_open]
+        for other in others[: max(0, len(others) + 1 - OPEN)]:
+            with other.lock:
+                other.let_go()
+
+    # The committing thread.
+
+    def _append(self, frames: Sequence[Stored]) -> None:
+        expected = range(self._newest + 1, self._newest + 1 + len(frames))
+        if any(frame.position != position for frame, position in zip(frames, expected, strict=True)):
+            raise ValueError(f"positions are to be {expected.start} to {expected.stop - 1}")
+        self._write_note()
+        if self._current is not None and not self._current.fits(frames, self._limit):
+            self._end_current()
+        if self._current is None:
+            self._begin()
+        file = self._current
+        assert file is not None
+        try:
+            file.append(frames, self._clock.wall())
+        except BaseException as error:
+            self._current = None
+            self._to_note = file
+            file.abandon()
+            try:
+                self._write_note()
+            except Unavailable as again:
+                log.error("%s", again)
+            if isinstance(error, (sqlite3.Error, OSError)):
+                raise self._told("write", file, error) from error
+            raise
+        self._newest = frames[-1].position
+        self._ends.take(frames)
+
+    def _begin(self) -> None:
+        first = self._newest + 1
+        try:
+            file = log_file.create(self._folder, first, self._ends.rows(), self._limit)
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable("write", self._folder, error) from error
+        self._current = file
+        with self._lock:
+            self._files = (*self._files, file)
+
+    def _end_current(self) -> None:
+        file, self._current = self._current, None
+        if file is not None:
+            self._cares.submit(self._seal, file)
+
+    def _write_note(self) -> None:
+        """Before anything else is written it must be on disk where the file ended that failed."""
+        file = self._to_note
+        if file is None:
+            return
+        try:
+            if file.last < file.first:
+                self._forget(file)
+                file.unlink()
+                sync_folder(self._folder)
+            else:
+                write_end(file.path, End(file.last))
+        except OSError as error:
+            raise unavailable("write", self._folder, error) from error
+        self._to_note = None
+
+    def _lose(self, file: LogFile, why: str) -> None:
+        """Raises Unavailable when it cannot be put aside: it may be the disk, not the file."""
+        if file.is_gone:
+            return
+        if file is self._current:
+            self._current = None
+            file.abandon()
+        with file.lock:
+            file.let_go()
+            try:
+                kept = put_aside(file.path, self._aside, why)
+                note_of(file.path).unlink(missing_ok=True)
+            except OSError as error:
+                raise unavailable("read", file.path, error) from error
+            file.is_gone = True
+        self._forget(file)
+        self._tell(Lost(file.first, file.last, str(kept), why))
+
+    def _forget(self, file: LogFile) -> None:
+        with self._lock:
+            self._files = tuple(other for other in self._files if other is not file)
+
+    def _tell(self, lost: Lost) -> None:
+        self._lost.append(lost)
+        log.error(
+            "the log lost positions %d to %d: %s; kept as %s", lost.first, lost.last, lost.why, lost.file
+        )
+
+    # The thread that takes care of files which are not written any more.
+
+    def _seal(self, file: LogFile) -> None:
+        try:
+            file.seal()
+        except Damaged as error:
+            self._commits.submit(self._lose, file, str(error))
+        except (sqlite3.Error, OSError) as error:
+            log.warning("cannot seal %s, it is read as it is: %s", file.path, error)
+
+    def _drop(self, below: int) -> int:
+        freed = 0
+        for file in self._files[:-1]:
+            if file.last >= below:
+                break
+            self._forget(file)
+            try:
+                file.unlink()
+            except OSError as error:
+                raise unavailable("remove a file of", self._folder, error) from error
+            freed += file.bytes
+        return freed
+
+    # Opening.
+
+    def _open(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sweep()
+            paths = [path for path in self._folder.glob(f"*{log_file.SUFFIX}") if path.stem.isdigit()]
+            most = 2**63 - 2
+            for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
+                self._open_one(path, most)
+                most = int(path.stem) - 1
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable("open", self._folder, error) from error
+        held = [file.last for file in self._files]
+        self._newest = max([0, *held, *(lost.last for lost in self._lost)])
+        self._read_streams()
+        for file in self._files:
+            if not file.is_sealed and not note_of(file.path).exists():
+                self._cares.submit(self._seal, file)
+
+    def _open_one(self, path: Path, most: int) -> None:
+        try:
+            file = log_file.opened(path, most)
+        except (Damaged, sqlite3.DatabaseError) as error:
+            if not is_damage(error):
+                raise
+            size = path.stat().st_size
+            kept = put_aside(path, self._aside, str(error))
+            note_of(path).unlink(missing_ok=True)
+            first = int(path.stem)
+            # Of the newest file nobody knows how far it went: no position may ever be given twice.
+            last = min(most, first + max(size, self._limit) // LEAST_ROW)
+            self._tell(Lost(first, last, str(kept), str(error)))
+        else:
+            self._files = (file, *self._files)
+
+    def _read_streams(self) -> None:
+        """The newest file names also those of earlier ones."""
+        for file in reversed(self._files):
+            try:
+                self._ends.restore(file.streams())
+            except (Damaged, sqlite3.Error) as error:
+                if not is_damage(error):
+                    raise unavailable("read", file.path, error) from error
+                self._lose(file, str(error))
+            else:
+                return
+
+    def _sweep(self) -> None:
+        """What a sudden end left: files half made, and what belongs to none."""
+        for path in self._folder.iterdir():
+            owner = path.name.split(".")[0] + log_file.SUFFIX
+            if (
+                ".new" in path.suffixes
+                or path.name.partition(".new")[1]
+                or not (self._folder / owner).exists()
+            ):
+                path.unlink()
+
+    def _told(self, verb: str, file: LogFile, error: Exception) -> Exception:
+        if verb == "read" and is_damage(error):
+            return error if isinstance(error, Damaged) else Damaged(str(error))
+        return unavailable(verb, file.path, error)

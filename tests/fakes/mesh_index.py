@@ -1,0 +1,47 @@
+"""The index of the mesh in memory. It passes the same contract suite as `SqliteIndex`."""
+
+from collections.abc import Mapping, Sequence
+
+from nodemesh.model.cursor import Cursor, Dead
+from nodemesh.model.frame import Address
+from nodemesh.ports import Unavailable
+
+
+class FakeIndex:
+    def __init__(self) -> None:
+        self.kept: dict[str, Cursor] = {}
+        self.letters: dict[tuple[str, Address], tuple[Dead, bytes]] = {}
+        self.problem = ""
+        """While it is not empty, saving fails with it."""
+
+    async def cursors(self) -> Mapping[str, Cursor]:
+        return dict(self.kept)
+
+    async def save(self, cursors: Mapping[str, Cursor], dead: Sequence[tuple[Dead, bytes]]) -> None:
+        self._try()
+        self.kept.update(cursors)
+        self.letters.update({(letter.node, letter.address): (letter, frame) for letter, frame in dead})
+
+    async def forget(self, node: str) -> None:
+        self._try()
+        self.kept.pop(node, None)
+        for key in [key for key in self.letters if key[0] == node]:
+            del self.letters[key]
+
+    async def dead(self, node: str, most: int) -> Sequence[tuple[Dead, bytes]]:
+        """The oldest first."""
+        found = [pair for key, pair in self.letters.items() if key[0] == node]
+        found.sort(key=lambda pair: (pair[0].address.position, pair[0].address.place))
+        return found[:most]
+
+    async def drop_dead(self, dead: Sequence[Dead]) -> None:
+        self._try()
+        for letter in dead:
+            self.letters.pop((letter.node, letter.address), None)
+
+    async def close(self) -> None:
+        pass
+
+    def _try(self) -> None:
+        if self.problem:
+            raise Unavailable(self.problem)
