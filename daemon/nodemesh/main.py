@@ -69,12 +69,14 @@ async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    logged = await SqliteLog.open(state / "log", state / "aside")
-    index = await SqliteIndex.open(state / "index.db", state / "aside", logged.span.oldest)
+    clock = BootClock()
+    # A consumer whose place is lost begins with what there is, so from the first position.
+    index = await SqliteIndex.open(state / "index.db", state / "aside", 1)
+    logged = await SqliteLog.open(state / "log", state / "aside", clock, index.newest)
     broker: Broker | None = None
     try:
         table = TableFile(state / "table")
-        world = World(logged, index, frames, BootClock())
+        world = World(logged, index, frames, clock)
         cursors = dict(await index.cursors())
         generation = int(time.time())
         broker = Broker(world, table.load(), cursors, generation, (part.log_limit, part.keep))
