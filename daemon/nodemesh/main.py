@@ -72,7 +72,7 @@ async def _run(settings: Settings) -> None:
     clock = BootClock()
     # A consumer whose place is lost begins with what there is, so from the first position.
     index = await SqliteIndex.open(state / "index.db", state / "aside", 1)
-    logged = await SqliteLog.open(state / "log", state / "aside", clock, index.newest)
+    logged = await SqliteLog.open(state / "log", state / "aside", clock)
     broker: Broker | None = None
     try:
         table = TableFile(state / "table")
