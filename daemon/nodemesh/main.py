@@ -73,6 +73,7 @@ async def _run(settings: Settings) -> None:
     # A consumer whose place is lost begins with what there is, so from the first position.
     index = await SqliteIndex.open(state / "index.db", state / "aside", 1)
     logged = await SqliteLog.open(state / "log", state / "aside", clock)
+    logged.begin_above(index.newest)
     broker: Broker | None = None
     try:
         table = TableFile(state / "table")
