@@ -38,7 +38,7 @@ sim: setup ## only the seeded simulation (ARGS passes options to pytest)
 	$(PYTHON) -m pytest tests/sim $(ARGS)
 
 soak: setup ## the long rounds that "make test" leaves out
-	$(PYTHON) -m pytest -m soak $(ARGS)
+	$(PYTHON) -m pytest -o faulthandler_timeout=2400 -m soak $(ARGS)
 
 bench-recovery: setup ## kill to serving beside supervisord and runit, hang to serving (ARGS=--quick; 15 min)
 	$(PYTHON) -m tests.bench.recovery $(ARGS)
