@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.bench.fleet import cpu_seconds
@@ -54,9 +55,12 @@ class Program:
             )
 
     def told(self, within: float = 30.0) -> dict[str, object]:
+        """What it found; then it ends by itself."""
         self.tell("tell")
         found = json.loads(self.line(within))
         assert isinstance(found, dict)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within)
         return found
 
     def line(self, within: float) -> str:
