@@ -155,21 +155,18 @@ async def _serve(
     clock, inbox, answers = BootClock(memory.last_at), Inbox(), PendingAnswers()
     launcher = LauncherSocket(Path(settings.paths.launcher), group)
     processes = LauncherProcesses(launcher, inbox, clock, group)
-    sockets = NodeSockets(places["instances"], places["notify"], inbox, clock)
-    proxy = HaproxyProxy(Path(settings.proxy.socket))
     mesh = GrpcMesh(Path(settings.mesh.control), storage.releases.path)
-    workshop = LauncherWorkshop(_bench(settings), processes, storage.releases, inbox, clock, group)
     world = World(
         clock=clock,
         inbox=inbox,
         alarms=Alarms(clock, inbox),
         answers=answers,
         processes=processes,
-        nodes=sockets,
-        proxy=proxy,
+        nodes=NodeSockets(places["instances"], places["notify"], inbox, clock),
+        proxy=HaproxyProxy(Path(settings.proxy.socket)),
         registry=storage.registry,
         releases=storage.releases,
-        workshop=workshop,
+        workshop=LauncherWorkshop(_bench(settings), processes, storage.releases, inbox, clock, group),
         env=settings.nodes.env,
         mask=masked,
         mesh=mesh,
@@ -180,13 +177,12 @@ async def _serve(
     perform = Perform(world)
     lanes = Lanes(group, perform, perform.dropped)
     reactor = Reactor(memory.state, inbox, Journal(storage.ring, storage.chronicle, build), lanes.submit)
-    outputs = LogFiles(Path(settings.paths.logs), launcher)
-    sizes = LogSizes(lambda: reactor.state, clock, outputs, settings.logs)
+    sizes = LogSizes(world.view, clock, LogFiles(Path(settings.paths.logs), launcher), settings.logs)
     hello = await _found_launcher(processes, stopping)
     observed = await processes.observe()
     inbox.put(await _booted(settings, storage, memory, clock, observed))
     facts = partial(_facts, hello, launcher, processes, policy, storage, sizes, reactor)
-    desk = _desk(settings, policy, storage, reactor, world, answers, facts, processes.hello)
+    desk = _desk(settings, policy, storage, reactor, world, (answers, mesh), facts, processes.hello)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen, facts)
     service = ServiceNotify(os.environ)
     admins = frozenset(settings.control.admins)
@@ -194,7 +190,7 @@ async def _serve(
         for work in (
             reactor.run(),
             policy_file.follow(policy, clock, inbox),
-            *_watches(desk, world, storage, ProcSensors(sockets)),
+            *_watches(desk, world, storage, ProcSensors(world.nodes)),
             sizes.watch(),
             _keep_in_touch(launcher, processes),
             service.keep_alive(),
@@ -260,10 +256,11 @@ def _desk(
     storage: Storage,
     reactor: Reactor,
     world: World,
-    answers: PendingAnswers,
+    who_answers: tuple[PendingAnswers, GrpcMesh],
     facts: Callable[[], Facts],
     hello: Callable[[], Awaitable[Mapping[str, object]]],
 ) -> Desk:
+    answers, mesh = who_answers
     return Desk(
         view=lambda: reactor.state,
         changed=lambda: reactor.changed,
@@ -281,6 +278,7 @@ def _desk(
         launch=partial(_inside, world),
         hello=hello,
         trials=LauncherTrials(_bench(settings), world.processes, storage.releases),
+        mesh=mesh,
         settings=settings,
         policy=policy.path,
         build=build_id(),

@@ -21,6 +21,7 @@ from noded.adapters.audit import Audit
 from noded.adapters.control_desk import Desk
 from noded.adapters.control_server import control_server
 from noded.adapters.control_status import Facts
+from noded.adapters.mesh import GrpcMesh
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.peercred import Caller
 from noded.adapters.releases import FolderReleases
@@ -115,6 +116,7 @@ class Office:
             launch=self.launch,
             hello=self.hello,
             trials=LauncherTrials(self.bench, self.processes, self.releases),
+            mesh=GrpcMesh(self.folder / "control.sock", self.releases.path),
             settings=self.settings,
             policy=self.folder / "policy.toml",
             build="0.1.0-abc",

@@ -10,6 +10,7 @@ from noded.model.incident import Record
 from noded.model.incident import Stage as IncidentStage
 from noded.model.instance import Phase, Role
 from noded.model.liveness import Pressure
+from noded.model.mesh import Mesh, Part
 from noded.model.rollout import Stage, Step
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from nodespec.manifest import Autonomy, Healing, Levels
@@ -77,6 +78,11 @@ CONDITIONS: list[tuple[NodeState, str, str]] = [
         "",
     ),
     (node("catalog", preparing=DIGEST), "starting", "the commands of [node] before are running"),
+    (
+        node("catalog", awaited=7),
+        "starting",
+        "the mesh has not taken its subscriptions yet: systemctl status noded-mesh",
+    ),
     (node("catalog", preparing=NEXT), "starting", "0 of 1 instances are ready"),
     (node("catalog", desired=Desired.STOPPED), "stopped", ""),
     (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instances are on their way out"),
@@ -178,3 +184,15 @@ def test_a_canary_is_shown_with_its_version() -> None:
     assert [(i.role, i.version) for i in found.instances] == [("stable", "1.4.0"), ("canary", "1.5.0")]
     assert isinstance(found, pb.NodeStatus)
     assert found.SerializeToString()
+
+
+def test_a_mesh_is_missed_only_where_there_are_events() -> None:
+    def alarms(state: HostState) -> list[str]:
+        return [text for text in host_status(state, FACTS).alarms if "noded-mesh" in text]
+
+    speaking = node("catalog", part=Part())
+    assert alarms(host(node("catalog"))) == []
+    (away,) = alarms(host(speaking))
+    assert "does not answer" in away and "systemctl status noded-mesh" in away
+    assert alarms(host(speaking, mesh=Mesh("m", 3, 3))) == []
+    assert "too long" in alarms(host(speaking, mesh=Mesh("m", 3, 2, problem="too long")))[0]

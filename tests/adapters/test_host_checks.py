@@ -15,12 +15,15 @@ from nodeapi.v1 import control_pb2 as pb
 from noded.adapters import host_checks
 from noded.adapters.control_desk import Desk
 from noded.adapters.roles import Members
+from noded.model.mesh import Mesh, Part
 from noded.ports import Unavailable
+from nodemesh.adapters.control import control_server
 from nodespec.host import NodesPart, Paths, ProxyPart
 from tests.adapters.looped import looped
 from tests.adapters.office import Office, offices, opened
 from tests.adapters.running_haproxy import running
 from tests.fakes.clock import FakeClock
+from tests.fakes.mesh import FakeDesk
 from tests.runtime.nouns import host, instance, node
 
 NAMES = """launcher proxy kernel pidfd cgroups pressure clock limits sandbox ports""".split()
@@ -170,3 +173,23 @@ async def test_a_real_proxy(office: Office) -> None:
         checks = await found(replace(office.desk, settings=settings(office, proxy=part)))
     assert (checks["proxy"].result, checks["ports"].result) == ("ok", "ok")
     assert re.fullmatch(r"HAProxy \d\S+ answers", checks["proxy"].found)
+
+
+@looped
+async def test_a_mesh_is_asked_for_where_a_node_has_events(office: Office) -> None:
+    check = (await found(office.desk))["mesh"]
+    assert (check.result, check.found) == ("ok", "not there, and no node has events")
+    office.state = host(node("catalog", part=Part()))
+    check = (await found(office.desk))["mesh"]
+    assert (check.result, check.advice) == ("failed", "systemctl start noded-mesh")
+    assert "catalog has events" in check.found
+    server = control_server(FakeDesk())
+    server.add_insecure_port(f"unix:{office.folder / 'control.sock'}")
+    await server.start()
+    desk = office.desk
+    assert (await found(desk))["mesh"].found == "noded-mesh answers and holds table 0"
+    office.state = replace(office.state, mesh=Mesh("mesh.1", 3, 2, problem="too long"))
+    check = (await found(desk))["mesh"]
+    assert (check.result, check.found) == ("failed", "did not take table 3: too long")
+    await desk.mesh.close()
+    await server.stop(0)

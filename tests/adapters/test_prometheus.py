@@ -15,6 +15,7 @@ from noded.adapters.prometheus import StateCollector, serve
 from noded.model.incident import Incident, Record, Tried, Verdict
 from noded.model.instance import Phase, Role
 from noded.model.liveness import Pressure
+from noded.model.mesh import Mesh
 from noded.model.rollout import Stage
 from noded.model.state import GIVEN_UP, Backoff, HostState
 from noded.ports import Refused
@@ -109,7 +110,8 @@ def test_steps_are_counted_by_how_they_ended() -> None:
 
 def test_an_empty_host() -> None:
     found = values(text_of(HostState()))
-    assert (found["noded_proxy_up"], found["noded_paused"]) == (0, 0)
+    assert (found["noded_proxy_up"], found["noded_mesh_up"], found["noded_paused"]) == (0, 0, 0)
+    assert values(text_of(host(mesh=Mesh("m", 1))))["noded_mesh_up"] == 1
     assert values(text_of(host(paused=True)))["noded_paused"] == 1
     assert values(text_of(host(held=True)))["noded_paused"] == 1
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1 import mesh_pb2
+from noded.adapters.mesh_relay import ASKED
 from noded.adapters.peercred import Caller
 from noded.adapters.roles import NEEDED, Known, Members, Role, Roles, known, needed
 from tests.adapters.looped import looped
@@ -19,7 +21,13 @@ NONE = Members((), (), ())
 
 def test_every_call_stands_in_the_table() -> None:
     service = pb.DESCRIPTOR.services_by_name["ControlService"]
-    assert sorted(NEEDED) == sorted(method.name for method in service.methods)
+    of_mesh = [*ASKED, "Tail"]
+    assert sorted(NEEDED) == sorted([*(method.name for method in service.methods), *of_mesh])
+
+
+def test_of_the_meshs_calls_only_the_table_is_noded_own() -> None:
+    service = mesh_pb2.DESCRIPTOR.services_by_name["MeshControl"]
+    assert {method.name for method in service.methods} - {*ASKED, "Tail"} == {"SetTable"}
 
 
 CALLS: list[tuple[str, Any, Role]] = [

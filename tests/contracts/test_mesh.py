@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,9 @@ from noded.adapters.mesh import GrpcMesh, message_of
 from noded.model.mesh import Contract, Part, Speaker, Subscription, Table
 from noded.ports import Held, Mesh, Refused, TimedOut, Unavailable
 from nodemesh.adapters.control import control_server
-from nodemesh.ports import Refused as RefusedByMesh
 from nodespec.manifest import Check
 from tests.adapters.looped import looped
-from tests.fakes.mesh import FakeMesh
+from tests.fakes.mesh import FakeDesk, FakeMesh
 
 DIGEST = f"sha256:{'0' * 64}"
 PART = Part(
@@ -35,28 +34,9 @@ TABLE = Table(7, "here", {"shop": PART, "quiet": Part((), (), (), "2")}, ("till"
 
 
 @dataclass
-class Desk:
-    """As that of noded-mesh answers."""
-
-    starts: int = 1
-    table: mesh_pb2.Table = field(default_factory=mesh_pb2.Table)
-    hangs: bool = False
-
-    async def set_table(self, said: mesh_pb2.Table) -> mesh_pb2.TableSet:
-        if said.number < self.table.number:
-            raise RefusedByMesh(f"table {said.number} is older than the one held, {self.table.number}")
-        self.table = said
-        return mesh_pb2.TableSet(number=said.number)
-
-    async def get_map(self, asked: mesh_pb2.MapRequest) -> mesh_pb2.MapReply:
-        assert asked.brief
-        return mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")
-
-
-@dataclass
 class World:
     mesh: Mesh
-    desk: Desk | FakeMesh
+    desk: FakeDesk | FakeMesh
 
     @property
     def number(self) -> int:
@@ -69,7 +49,7 @@ async def world(kind: str, folder: Path) -> AsyncIterator[World]:
         fake = FakeMesh()
         yield World(fake, fake)
         return
-    desk = Desk()
+    desk = FakeDesk()
     server = control_server(desk)
     server.add_insecure_port(f"unix:{folder / 'control.sock'}")
     await server.start()
@@ -110,7 +90,7 @@ async def test_another_process_is_told_apart_and_the_same_is_not(kind: str, tmp_
     async with world(kind, tmp_path) as there:
         first = await there.mesh.held()
         assert await there.mesh.held() == first
-        if isinstance(there.desk, Desk):
+        if isinstance(there.desk, FakeDesk):
             there.desk.starts += 1
         else:
             there.desk.restart()
@@ -132,7 +112,7 @@ async def test_without_a_mesh_a_person_is_told_where_to_look(tmp_path: Path) -> 
 
 @looped
 async def test_one_that_comes_back_is_found_soon(tmp_path: Path) -> None:
-    desk = Desk()
+    desk = FakeDesk()
     mesh = GrpcMesh(tmp_path / "control.sock", lambda digest: tmp_path)
     for _ in range(2):
         server = control_server(desk)
@@ -178,7 +158,7 @@ async def test_schemas_are_read_from_the_release_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with world("real", tmp_path) as there:
-        assert isinstance(there.desk, Desk)
+        assert isinstance(there.desk, FakeDesk)
         (tmp_path / "c.json").write_text('{"type": "object"}')
         await there.mesh.install(TABLE)
         assert there.desk.table.contracts[0].schema == '{"type": "object"}'
@@ -194,7 +174,7 @@ async def test_a_schema_that_cannot_be_read_holds_nobody_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with world("real", tmp_path) as there:
-        assert isinstance(there.desk, Desk)
+        assert isinstance(there.desk, FakeDesk)
         await there.mesh.install(TABLE)
         assert (there.number, there.desk.table.contracts[0].schema) == (7, "")
         assert "the contract of shop.captured cannot be read" in caplog.text

@@ -1,7 +1,11 @@
 """A mesh without a mesh: it keeps the newest table. It refuses what noded-mesh refuses."""
 
+from dataclasses import dataclass, field
+
+from nodeapi.v1 import mesh_pb2
 from noded.model.mesh import Table
 from noded.ports import Held, Refused, Unavailable
+from nodemesh.ports import Refused as RefusedByMesh
 
 
 class FakeMesh:
@@ -30,3 +34,21 @@ class FakeMesh:
     def _reach(self) -> None:
         if self.is_away:
             raise Unavailable("noded-mesh does not answer")
+
+
+@dataclass
+class FakeDesk:
+    """What stands behind the control socket of noded-mesh."""
+
+    starts: int = 1
+    table: mesh_pb2.Table = field(default_factory=mesh_pb2.Table)
+
+    async def set_table(self, said: mesh_pb2.Table) -> mesh_pb2.TableSet:
+        if said.number < self.table.number:
+            raise RefusedByMesh(f"table {said.number} is older than the one held, {self.table.number}")
+        self.table = said
+        return mesh_pb2.TableSet(number=said.number)
+
+    async def get_map(self, asked: mesh_pb2.MapRequest) -> mesh_pb2.MapReply:
+        assert asked.brief
+        return mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")

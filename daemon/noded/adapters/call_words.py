@@ -25,8 +25,30 @@ def described(name: str, request: Any, whole: bool) -> str:
             return line("describe", request.node)
         case "Explain" if whole:
             return line("explain", request.node or "the host")
+        case "GetTrace" if whole:
+            return line("read the trace", request.id)
+        case "ListDead" if whole:
+            return line("read dead events of", request.node or "all nodes")
         case _:
-            return _of_many(name, request)
+            return _of_events(name, request) or _of_many(name, request)
+
+
+def _of_events(name: str, request: Any) -> str:
+    match name:
+        case "Tail":
+            return line("read events", *(request.types or ("of all types",)))
+        case "Show":
+            return line("read the event", request.id)
+        case "Send":
+            return line("publish", request.type, request.subject)
+        case "Replay":
+            return line("replay events to", request.node, request.id, *request.types)
+        case "RequeueDead" | "DropDead":
+            count = f"{len(request.ids)} of them" if request.ids else "all of them"
+            word = "requeue" if name == "RequeueDead" else "drop"
+            return line(word, "dead events of", request.node, f"({count})")
+        case _:
+            return ""
 
 
 def _of_many(name: str, request: Any) -> str:

@@ -12,6 +12,7 @@ import grpc
 from noded.adapters.answers import PendingAnswers, Reply
 from noded.adapters.audit import Audit
 from noded.adapters.control_status import Facts
+from noded.adapters.mesh import GrpcMesh
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.releases import FolderReleases
 from noded.adapters.roles import Roles
@@ -55,6 +56,7 @@ class Desk:
     hello: Callable[[], Awaitable[Mapping[str, object]]]
     """What the launcher says of itself."""
     trials: LauncherTrials
+    mesh: GrpcMesh
     settings: Settings
     policy: Path
     """Of policy.toml; noded.toml lies beside it."""

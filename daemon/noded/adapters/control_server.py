@@ -8,6 +8,7 @@ from nodeapi.v1 import control_pb2, control_pb2_grpc
 from noded.adapters.call_gate import FIRST_MESSAGE, Gate
 from noded.adapters.control_desk import Desk
 from noded.adapters.control_grpc import ControlService
+from noded.adapters.mesh_relay import relay
 
 LARGEST_MESSAGE = 1024 * 1024
 IDLE = 300.0
@@ -22,6 +23,7 @@ def control_server(desk: Desk, patience: float = FIRST_MESSAGE, idle: float = ID
     ]
     server = grpc.aio.server(interceptors=[gate], options=options)
     control_pb2_grpc.add_ControlServiceServicer_to_server(ControlService(desk), server)
+    server.add_generic_rpc_handlers((relay(desk),))
     state = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
     service = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name

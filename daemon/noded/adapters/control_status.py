@@ -52,6 +52,10 @@ def host_status(state: HostState, facts: Facts) -> pb.HostStatus:
 def _alarms(state: HostState) -> Iterator[str]:
     if not state.proxy:
         yield "the proxy does not answer: no request reaches a node, no share can be changed"
+    if not state.mesh.generation and any(node.part for node in state.nodes.values()):
+        yield "noded-mesh does not answer: events wait where they are published: systemctl status noded-mesh"
+    if state.mesh.problem:
+        yield f"noded-mesh did not take what it was told: {state.mesh.problem}"
 
 
 def _paused_by(state: HostState, facts: Facts) -> str:
@@ -119,6 +123,8 @@ def _condition(node: NodeState) -> tuple[str, str]:
         return "down", f"{node.backoff.last}; autonomy restart is not act: nodectl start {node.name}"
     if node.backoff.failures > 1:
         return "backing off", node.backoff.last
+    if node.awaited:
+        return "starting", "the mesh has not taken its subscriptions yet: systemctl status noded-mesh"
     if node.preparing == node.release.digest:
         return "starting", "the commands of [node] before are running"
     return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"

@@ -92,6 +92,22 @@ async def _proxy(desk: Desk) -> Found:
     return Found("proxy", OK, f"HAProxy {version[1] if version else 'of unknown version'} answers")
 
 
+async def _mesh(desk: Desk) -> Found:
+    """It is missed only where a node has events."""
+    state = desk.view()
+    speaking = next((node.name for node in state.nodes.values() if node.part is not None), "")
+    try:
+        held = await desk.mesh.held()
+    except PortError as error:
+        if not speaking:
+            return Found("mesh", OK, "not there, and no node has events")
+        return Found("mesh", FAILED, f"{error}; {speaking} has events", "systemctl start noded-mesh")
+    if state.mesh.problem:
+        advice = "its log: journalctl -u noded-mesh"
+        return Found("mesh", FAILED, f"did not take table {state.mesh.number}: {state.mesh.problem}", advice)
+    return Found("mesh", OK, f"noded-mesh answers and holds table {held.table}")
+
+
 def _kernel(desk: Desk) -> Iterator[Found]:
     release = platform.release()
     numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
@@ -232,7 +248,11 @@ def _some(ports: list[int]) -> str:
     return ", ".join(map(str, ports[:5])) + (f" and {len(ports) - 5} more" if len(ports) > 5 else "")
 
 
-ASKED: "dict[str, Callable[[Desk], Awaitable[Found]]]" = {"launcher": _launcher, "proxy": _proxy}
+ASKED: "dict[str, Callable[[Desk], Awaitable[Found]]]" = {
+    "launcher": _launcher,
+    "proxy": _proxy,
+    "mesh": _mesh,
+}
 LOOKS: "dict[str, Callable[[Desk], Iterator[Found]]]" = {
     "kernel": _kernel,
     "cgroups": _cgroups,

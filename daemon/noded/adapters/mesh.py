@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -78,7 +78,7 @@ class GrpcMesh:
         ask: Any = self._line().unary_unary(SERVICE + method)
         return cast(bytes, await ask(request, timeout=timeout))
 
-    async def stream(self, method: str, request: bytes) -> AsyncIterator[bytes]:
+    async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
         """Likewise; it goes on until either side ends it."""
         ask: Any = self._line().unary_stream(SERVICE + method)
         call = ask(request)

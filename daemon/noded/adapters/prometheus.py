@@ -47,6 +47,8 @@ class StateCollector(Collector):
         info.add_metric([self._version], 1)
         yield info
         yield GaugeMetricFamily("noded_proxy_up", "1 while the proxy answers.", float(bool(state.proxy)))
+        answers = float(bool(state.mesh.generation))
+        yield GaugeMetricFamily("noded_mesh_up", "1 while noded-mesh answers.", answers)
         held = float(state.paused or state.held)
         yield GaugeMetricFamily("noded_paused", "1 while the whole host is paused.", held)
         yield from _of_host(state, self._facts())
