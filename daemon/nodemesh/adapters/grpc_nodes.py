@@ -31,10 +31,6 @@ OPTIONS = (
     ("grpc.max_concurrent_streams", STREAMS),
     ("grpc.http2.lookahead_bytes", 4 * 1024 * 1024),
     ("grpc.max_connection_idle_ms", 300_000),
-    # Without ping_timeout_ms the others never find a peer that is frozen.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # Clients may ask as often as every second whether the mesh is there.
@@ -45,7 +41,14 @@ _Opened = TypeVar("_Opened", Publisher, Session)
 
 
 def node_server(broker: Broker, patience: Patience) -> grpc.aio.Server:
-    server = grpc.aio.server(options=OPTIONS)
+    third = int(patience.deaf * 1000 / 3)
+    # Without ping_timeout_ms the others never find a client that is frozen.
+    deaf = (
+        ("grpc.keepalive_time_ms", 2 * third),
+        ("grpc.keepalive_timeout_ms", third),
+        ("grpc.http2.ping_timeout_ms", third),
+    )
+    server = grpc.aio.server(options=OPTIONS + deaf)
     nodes = _Nodes(broker, patience)
     methods: dict[str, Any] = {
         "Publish": grpc.stream_stream_rpc_method_handler(nodes.publish),

@@ -16,7 +16,7 @@ class Patience:
     quiet: float = 5.0
     """After which a side of a raw connection that has nothing to say says so."""
     deaf: float = 15.0
-    """Without a word after which the other side of a raw connection is gone."""
+    """Without a word or an answer to a ping, after which the other side is gone."""
     look: float = 1.0
     """Between two looks at all raw connections."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from tests.nodemesh.adapters.mesh_clients import (
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="taking other uids needs root")
 both = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.transport)
 ROOT = Path(__file__).resolve().parents[3]
+PLACES = os.pathsep.join(str(ROOT / each) for each in ("", "daemon", "proto", "nodes"))
+ENVIRONMENT = {"PYTHONPATH": PLACES, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @both
@@ -298,6 +301,39 @@ def test_a_client_that_never_reads_costs_little_and_is_sent_away(client: Any) ->
     run(test())
 
 
+CONSUME = """
+import asyncio, sys
+from pathlib import Path
+from tests.nodemesh.adapters.mesh_clients import CLIENTS, subscribe
+
+async def consume():
+    async with CLIENTS[int(sys.argv[2])](Path(sys.argv[1])) as shop:
+        await shop.consume(subscribe())
+        await asyncio.sleep(60)
+
+asyncio.run(consume())
+"""
+
+
+@both
+def test_a_frozen_client_is_found(client: Any) -> None:
+    async def test() -> None:
+        broker = MeshBroker()
+        async with opened(broker, Patience(deaf=3.0, look=0.1)) as path:
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", CONSUME, str(path), str(CLIENTS.index(client))), env=ENVIRONMENT
+            )
+            await until(lambda: bool(broker.sessions))
+            child.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1.0)
+            assert not broker.sessions[0].closed
+            await until(lambda: broker.sessions[0].closed)
+            child.kill()
+            await child.wait()
+
+    run(test())
+
+
 @both
 def test_stopping_ends_open_streams(client: Any) -> None:
     async def test() -> None:
@@ -336,11 +372,10 @@ def test_the_broker_learns_the_uid_from_the_kernel() -> None:
     async def test() -> None:
         broker = MeshBroker()
         async with opened(broker) as path:
-            roots = (str(ROOT / each) for each in ("", "daemon", "proto", "nodes"))
             child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", SPEAK, str(path)),
                 stdout=subprocess.PIPE,
-                env={"PYTHONPATH": os.pathsep.join(roots), "PYTHONDONTWRITEBYTECODE": "1"},
+                env=ENVIRONMENT,
             )
             out, _ = await asyncio.wait_for(child.communicate(), 30)
             assert out.split() == [b"0", b"0"]
@@ -400,9 +435,8 @@ print(doors._allowed(2000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 def test_the_limit_of_open_files_is_respected_and_told(files: int, says: list[str]) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < files:
         pytest.skip(f"may not open {files} files")
-    path = os.pathsep.join(str(ROOT / each) for each in ("daemon", "proto"))
     words = (sys.executable, "-c", LIMITED, str(files))
-    done = subprocess.run(words, env={"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert all(each in done.stdout + done.stderr for each in says)
 
 
