@@ -26,8 +26,8 @@ class Cursor:
     """`floor`: every frame below this position is settled for good.
 
     `open`: frames from the floor on that are settled in part, with a bit set for each place that is not.
-    `settled`: runs of frames above the floor that are over, by their first and last position. As runs, because
-    one event that waits for a day must not make the cursor grow with every frame behind it.
+    `settled`: runs of frames above the floor that are over, by their first and last position. As runs,
+    because one event that waits for a day must not make the cursor grow with every frame behind it.
     """
 
     floor: int

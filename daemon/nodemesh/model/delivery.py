@@ -41,12 +41,13 @@ class Past:
     """The one that comes next."""
     lost: int = 0
     """Sessions that ended with it in hand."""
-    avoid: str = ""
-    """The release that should not get it again while another can."""
 
     @property
     def suspect(self) -> bool:
         return self.lost >= LOST_TWICE
+
+
+NO_PAST = Past()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Batch:
 
     position: int
     places: Places
-    past: Past = Past()
+    past: Past = NO_PAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Held:
     failed: set[int] = field(default_factory=set)
     """Places that were answered for by themselves."""
     deadline: float = 0.0
-    past: Past = Past()
+    past: Past = NO_PAST
 
     @property
     def left(self) -> Places:
@@ -104,8 +105,9 @@ class Session:
     number: int = 0
     through: int = 0
     held: dict[int, Held] = field(default_factory=dict)
-    wanted_alone: bool = False
-    """It gets nothing more until its hands are empty: a suspect waits for it."""
+    soonest: float = float("inf")
+    """No deadline of what it holds is before."""
+    over: bool = False
 
     @property
     def timeout(self) -> float:
@@ -114,6 +116,13 @@ class Session:
     @property
     def free(self) -> int:
         return self.granted - self.sent
+
+    @property
+    def room(self) -> int:
+        """Events it may get now: nothing beside a suspect, which is sent alone."""
+        if len(self.held) == 1 and next(iter(self.held.values())).past.suspect:
+            return 0
+        return max(0, self.granted - self.sent)
 
 
 @dataclass(slots=True)

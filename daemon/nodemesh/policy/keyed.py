@@ -1,196 +1,276 @@
 """Which events wait for a consumer that asks for their order?
 
 Events of one key go to one session, one after the other. A key changes hands only when nothing of it is under
-way, and one that failed holds up those behind it.
+way, and one that failed holds up those behind it. Key 0 is no key: such events have no order, each goes its
+own way. An event is one number here, its position above its place.
 """
 
-import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
 
-from nodemesh.model.delivery import Batch, Offer, Past, Session
-from nodemesh.model.frame import MOST_EVENTS, Places
-from nodemesh.policy.waiting import Fits
+from nodemesh.model.delivery import NO_PAST, Batch, Offer, Past, Session
+from nodemesh.model.frame import Places
+from nodemesh.policy.shares import Shares
 
-NO_PAST = Past()
-VersionOf = Callable[[int], str]
-"""The release that should handle a key; empty: any."""
+BITS = 16
+MASK = (1 << BITS) - 1
+REST = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Line:
-    """What waits of one key: addresses in the order of the log, as a heap."""
+    """What waits of one key, in the order of the log, as a heap."""
 
     key: int
-    waiting: list[tuple[int, int]] = field(default_factory=list)
-    under_way: set[tuple[int, int]] = field(default_factory=set)
-    held_up: set[tuple[int, int]] = field(default_factory=set)
-    """Failed ones that wait for their time, or for a session of their own."""
+    waiting: list[int]
+    under_way: int = 0
+    held_up: int = 0
+    """Failed ones that wait for their time, or to be kept as dead letters."""
+    last: int = 0
+    """The one that was sent last: earlier ones that came back wait until nothing is under way."""
     session: Session | None = None
+    """Whose hands hold what is under way."""
     home: "deque[Line] | None" = None
-    """The list it stands on. One that it has left may still hold it, and passes it over."""
-    past: dict[tuple[int, int], Past] = field(default_factory=dict)
+    """Where it is listed. A list that it has left may still hold it, and passes it over."""
+
+
+_TRIED: deque[Line] = deque()
+"""Home of lines whose first event was tried before."""
+
+
+class Shelf:
+    """Lines whose first event may be sent, by the position of that."""
+
+    __slots__ = ("_at", "_order")
+
+    def __init__(self) -> None:
+        self._at: dict[int, deque[Line]] = {}
+        self._order: list[int] = []
+
+    def at(self, position: int) -> deque[Line]:
+        lines = self._at.get(position)
+        if lines is None:
+            lines = self._at[position] = deque()
+            heappush(self._order, position)
+        return lines
 
     @property
-    def free(self) -> bool:
-        """Its first event may be sent."""
-        return bool(self.waiting) and not self.held_up
+    def first(self) -> int | None:
+        while self._order:
+            lines = self._at[self._order[0]]
+            while lines and lines[0].home is not lines:
+                lines.popleft()
+            if lines:
+                return self._order[0]
+            del self._at[heappop(self._order)]
+        return None
 
 
 class Keyed:
-    def __init__(self, version_of: VersionOf) -> None:
-        self._version_of = version_of
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
         self._lines: dict[int, Line] = {}
-        self._keys: dict[int, tuple[int, ...]] = {}
-        """Keys of the events of a frame, by position."""
-        self._left: dict[int, int] = {}
-        """Events of a frame that are not settled yet."""
-        self._open: dict[str, deque[Line]] = {}
-        """Lines that nobody holds, by the release that should."""
-        self._own: dict[int, deque[Line]] = {}
-        """Lines that a session holds, by the session's id()."""
+        self._keys: dict[int, Sequence[int]] = {}
+        """Of the events of a frame, by position."""
+        self._open: dict[str, Shelf] = {REST: Shelf()}
+        """Lines that nobody holds, by the release whose they are."""
+        self._own: dict[Session, Shelf] = {}
+        """Lines that a session holds, and of which it may have more."""
+        self._tried: list[tuple[int, int]] = []
+        """First event and key of lines that were tried before, as a heap."""
+        self._past: dict[int, Past] = {}
+        """Of waiting events that were tried before."""
+        self._held_up: set[int] = set()
 
     def add(self, offer: Offer, places: Places, later: frozenset[int] = frozenset()) -> None:
         """`later` are those that wait for their next try, and come by `give_back`."""
-        self._keys[offer.position] = offer.keys
-        self._left[offer.position] = len(places)
+        start, keys, lines = offer.position << BITS, offer.keys, self._lines
+        sure: Sequence[int] = keys
+        if not keys:
+            sure = range(~start, ~start - places[-1] - 1, -1)
+        elif 0 in keys:
+            sure = tuple(key or ~(start + place) for place, key in enumerate(keys))
+        self._keys[offer.position] = sure
+        rest = None if self._shares.parts.live else self._open[REST].at(offer.position)
         for place in places:
-            key = _key(offer.keys, offer.position, place)
-            line = self._lines.get(key)
+            event, key = start + place, sure[place]
+            line = lines.get(key)
             if line is None:
-                line = self._lines[key] = Line(key)
+                line = lines[key] = Line(key, [])
             if place in later:
-                line.held_up.add((offer.position, place))
-            else:
-                heapq.heappush(line.waiting, (offer.position, place))
-            self._list(line)
+                line.held_up += 1
+                self._held_up.add(event)
+                line.home = None
+                continue
+            # The highest of all so far: the heap stays one.
+            line.waiting.append(event)
+            if rest is not None and not line.under_way and not line.held_up and line.home is None:
+                rest.append(line)
+                line.home = rest
+            elif line.home is None:
+                self._list(line)
 
     def give_back(self, batch: Batch) -> None:
+        start, keys, past = batch.position << BITS, self._keys[batch.position], batch.past
         for place in batch.places:
-            line = self._line(batch.position, place)
-            event = batch.position, place
-            line.under_way.discard(event)
-            line.held_up.discard(event)
-            if batch.past != NO_PAST:
-                line.past[event] = batch.past
-            heapq.heappush(line.waiting, event)
-            self._release(line)
+            line, event = self._lines[keys[place]], start + place
+            self._off(line, event)
+            if past is not NO_PAST:
+                self._past[event] = past
+            heappush(line.waiting, event)
+            if line.home is None or not line.under_way or line.waiting[0] == event:
+                line.home = None
+                self._list(line)
 
-    def take(self, session: Session, most: int, fits: Fits) -> Batch | None:
+    def take(self, session: Session) -> Batch | None:
         """Events of one frame, of as many keys as the session may have."""
-        most = session.free
-        position, past = 0, NO_PAST
+        parts = self._shares.parts
+        stable = session.version in parts.rest
+        if stable and (first := self._first_tried()) is not None:
+            if first.suspect and session.held:
+                # Its hands must be empty first.
+                return None
+            return self._take_tried(session, first)
+        shelves = (self._own.get(session), self._open.get(REST if stable else session.version))
+        found = [(shelf.first, shelf) for shelf in shelves if shelf is not None]
+        position = min((first for first, _ in found if first is not None), default=None)
+        if position is None:
+            return None
         places: list[int] = []
-        later: list[Line] = []
-        for line in self._offered(session):
-            if len(places) >= most:
-                later.append(line)
-                break
-            if not self._may_send(line, session):
-                continue
-            first = line.waiting[0]
-            its = line.past.get(first, NO_PAST)
-            if (position and (first[0] != position or its != past)) or not fits(
-                Batch(first[0], first[1:], its)
-            ):
-                later.append(line)
-                continue
-            position, past = first[0], its
-            most = 1 if past.suspect else most
-            self._take_from(line, session, most, places, past)
-            if line.free:
-                later.append(line)
-        for line in later:
-            self._list(line)
-        return Batch(position, tuple(sorted(places)), past) if places else None
+        for first_of_it, shelf in found:
+            if first_of_it == position:
+                self._take_new(session, position, shelf.at(position), places)
+        places.sort()
+        return Batch(position, tuple(places))
 
-    def settled(self, position: int, places: Iterable[int]) -> None:
+    def settled(self, position: int, places: Places, over: bool) -> None:
+        """`over`: these were the last of the frame."""
+        start, keys, lines = position << BITS, self._keys[position], self._lines
         for place in places:
-            line = self._line(position, place)
-            event = position, place
-            line.under_way.discard(event)
-            line.held_up.discard(event)
-            line.past.pop(event, None)
-            self._left[position] -= 1
-            self._release(line)
-        if not self._left[position]:
-            del self._left[position], self._keys[position]
+            key = keys[place]
+            line = lines[key]
+            if self._held_up:
+                self._off(line, start + place)
+            else:
+                line.under_way -= 1
+            if line.under_way:
+                continue
+            line.session = None
+            if line.waiting:
+                line.home = None
+                self._list(line)
+            elif not line.held_up:
+                del lines[key]
+        if over:
+            del self._keys[position]
 
     def leave(self, session: Session) -> None:
-        for line in self._own.pop(id(session), ()):
-            line.home = None
-            self._list(line)
+        self._own.pop(session, None)
 
     def hold_up(self, position: int, place: int) -> None:
         """It failed: what is behind it waits until it comes back by `give_back`, or is settled."""
-        line = self._line(position, place)
-        line.under_way.discard((position, place))
-        line.held_up.add((position, place))
+        line = self._lines[self._keys[position][place]]
+        line.under_way -= 1
+        line.held_up += 1
+        line.home = None
+        self._held_up.add((position << BITS) + place)
         if not line.under_way:
-            line.session = line.home = None
+            line.session = None
 
-    def reroute(self) -> None:
-        """The shares have changed: lines that nobody holds are sorted anew."""
-        listed = [line for lines in self._open.values() for line in lines if line.home is lines]
-        self._open.clear()
-        for line in listed:
-            line.home = None
-            self._list(line)
+    def gather(self) -> None:
+        """The shares are about to change."""
 
-    def _may_send(self, line: Line, session: Session) -> bool:
-        if not line.free:
-            return False
-        if line.under_way and line.session is not session:
-            return False
-        return session.keeps_order or not line.under_way
+    def spread(self) -> None:
+        """The shares have changed: lines are listed anew. One that is under way stays until it is settled."""
+        self._open = {REST: Shelf()}
+        for line in self._lines.values():
+            if line.home is not None and line.home is not _TRIED:
+                line.home = None
+                self._list(line)
 
-    def _take_from(self, line: Line, session: Session, most: int, places: list[int], past: Past) -> None:
-        position = line.waiting[0][0]
-        line.session = session
-        while line.waiting and line.waiting[0][0] == position and len(places) < most:
-            if line.past.get(line.waiting[0], NO_PAST) != past:
-                break
-            event = heapq.heappop(line.waiting)
-            line.under_way.add(event)
-            places.append(event[1])
-            if not session.keeps_order:
-                break
-
-    def _offered(self, session: Session) -> Iterable[Line]:
-        """Lines this session may take from, each taken off its list; the caller lists again what is left."""
-        for lines in (self._own.get(id(session)), self._open.get(session.version), self._open.get("")):
-            for _ in range(len(lines) if lines else 0):
-                assert lines
-                line = lines.popleft()
-                if line.home is lines:
-                    line.home = None
-                    yield line
+    def _off(self, line: Line, event: int) -> None:
+        if event in self._held_up:
+            self._held_up.discard(event)
+            line.held_up -= 1
+        else:
+            line.under_way -= 1
+        if not line.under_way:
+            line.session = None
 
     def _list(self, line: Line) -> None:
-        if line.home is not None or not line.free:
+        """Where those find it who may send its first event; nowhere while nobody may."""
+        if line.home is not None or line.held_up or not line.waiting:
             return
-        if line.under_way and line.session is not None:
-            line.home = self._own.setdefault(id(line.session), deque())
+        event, session = line.waiting[0], line.session
+        parts = self._shares.parts
+        if session is not None:
+            if event < line.last or event in self._past or not session.keeps_order:
+                return
+            wanted = self._shares.version_of(line.key) if parts.live else REST
+            if session.version != wanted if wanted else session.version not in parts.rest:
+                return
+            if session not in self._own:
+                self._own[session] = Shelf()
+            shelf = self._own[session]
+        elif event in self._past:
+            heappush(self._tried, (event, line.key))
+            line.home = _TRIED
+            return
         else:
-            line.session = None
-            line.home = self._open.setdefault(self._version_of(line.key), deque())
+            wanted = self._shares.version_of(line.key) if parts.live else REST
+            if wanted not in self._open:
+                self._open[wanted] = Shelf()
+            shelf = self._open[wanted]
+        line.home = shelf.at(event >> BITS)
         line.home.append(line)
 
-    def _release(self, line: Line) -> None:
-        if not line.under_way:
-            # Anybody may have it now, wherever it stood.
-            line.session = line.home = None
-            if not line.waiting and not line.held_up:
-                self._lines.pop(line.key, None)
-                return
+    def _first_tried(self) -> Past | None:
+        while self._tried:
+            event, key = self._tried[0]
+            line = self._lines.get(key)
+            if line is not None and line.home is _TRIED and line.waiting[0] == event:
+                return self._past[event]
+            heappop(self._tried)
+        return None
+
+    def _take_tried(self, session: Session, past: Past) -> Batch:
+        position = self._tried[0][0] >> BITS
+        most = 1 if past.suspect else session.free
+        places: list[int] = []
+        while len(places) < most and self._first_tried() == past and self._tried[0][0] >> BITS == position:
+            line = self._lines[heappop(self._tried)[1]]
+            self._run(line, session, most, places, past)
+        return Batch(position, tuple(sorted(places)), past)
+
+    def _take_new(self, session: Session, position: int, lines: deque[Line], places: list[int]) -> None:
+        most = session.free
+        while lines and len(places) < most:
+            line = lines.popleft()
+            if line.home is not lines:
+                continue
+            waiting = line.waiting
+            if len(waiting) > 1:
+                self._run(line, session, most, places, NO_PAST)
+                continue
+            line.last = waiting.pop()
+            places.append(line.last & MASK)
+            line.under_way += 1
+            line.session = session
+            line.home = None
+
+    def _run(self, line: Line, session: Session, most: int, places: list[int], past: Past) -> None:
+        """Takes the first of a line, and what may go with it."""
+        waiting, position = line.waiting, line.waiting[0] >> BITS
+        while True:
+            event = heappop(waiting)
+            self._past.pop(event, None)
+            line.under_way += 1
+            places.append(event & MASK)
+            if not session.keeps_order or not waiting or len(places) >= most:
+                break
+            if waiting[0] >> BITS != position or self._past.get(waiting[0], NO_PAST) != past:
+                break
+        line.last, line.session, line.home = event, session, None
         self._list(line)
-
-    def _line(self, position: int, place: int) -> Line:
-        key = _key(self._keys.get(position, ()), position, place)
-        return self._lines.setdefault(key, Line(key))
-
-
-def _key(keys: tuple[int, ...], position: int, place: int) -> int:
-    """An event without a subject has a key of its own: nothing comes before or after it."""
-    return keys[place] if keys and keys[place] else -(position * MOST_EVENTS + place) - 1

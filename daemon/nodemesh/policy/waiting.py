@@ -1,46 +1,49 @@
 """Which events wait for a consumer that does not ask for an order?"""
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
+from itertools import groupby
 
 from nodemesh.model.delivery import Batch, Offer, Session
 from nodemesh.model.frame import Places
+from nodemesh.policy.shares import Shares
 
-Fits = Callable[[Batch], bool]
+FreeOf = Callable[[str], int]
+"""Events that the sessions of a release could take now."""
+REST = ""
 
 
 class Waiting:
     """First what was given back, then what is new, each in the order of the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: Shares, free_of: FreeOf) -> None:
+        self._shares = shares
+        self._free_of = free_of
         self._back: list[Batch] = []
-        self._new: deque[Batch] = deque()
+        self._new: dict[str, deque[Batch]] = {REST: deque()}
+        """By the release whose share they are."""
+        self._events: dict[str, int] = {}
+        """How many these are, of canaries."""
 
     def add(self, offer: Offer, places: Places, later: frozenset[int] = frozenset()) -> None:
         """`later` are those that wait for their next try, and come by `give_back`."""
         now = tuple(place for place in places if place not in later) if later else places
         if now:
-            self._new.append(Batch(offer.position, now))
+            self._lay(Batch(offer.position, now))
 
     def give_back(self, batch: Batch) -> None:
-        self._back.append(batch)
-        self._back.sort(key=_order)
+        insort(self._back, batch, key=_order)
 
-    def take(self, session: Session, most: int, fits: Fits) -> Batch | None:
-        """`most`: of those that were not sent before; what was given back goes up to the session's credit."""
-        for number, batch in enumerate(self._back):
-            if fits(batch):
-                taken, rest = _split(batch, 1 if batch.past.suspect else session.free)
-                self._back[number : number + 1] = [rest] if rest else []
-                return taken
-        if not self._new or most <= 0:
-            return None
-        taken, rest = _split(self._new.popleft(), min(most, session.free))
-        if rest:
-            self._new.appendleft(rest)
-        return taken
+    def take(self, session: Session) -> Batch | None:
+        version, parts = session.version, self._shares.parts
+        if version not in parts.rest:
+            return self._from(version, session.free) if self._events.get(version) else None
+        if self._back:
+            return self._given_back(session)
+        return self._from(REST, session.free) or self._spare(session.free)
 
-    def settled(self, position: int, places: Places) -> None:
+    def settled(self, position: int, places: Places, over: bool) -> None:
         """Nothing waits for them."""
 
     def leave(self, session: Session) -> None:
@@ -49,8 +52,76 @@ class Waiting:
     def hold_up(self, position: int, place: int) -> None:
         """It failed; nothing waits behind it."""
 
-    def reroute(self) -> None:
-        """Nothing was sorted by release."""
+    def gather(self) -> None:
+        """The shares are about to change: what is new is nobody's again."""
+        total = sum(len(batch.places) for batches in self._new.values() for batch in batches)
+        for version, _ in self._shares.parts.live:
+            self._shares.unsplit(version, self._events.get(version, 0), total)
+        batches = sorted((batch for each in self._new.values() for batch in each), key=_order)
+        whole = (_joined(list(same)) for _, same in groupby(batches, key=lambda batch: batch.position))
+        self._new = {REST: deque(whole)}
+        self._events.clear()
+
+    def spread(self) -> None:
+        """The shares have changed."""
+        if self._shares.parts.live:
+            batches = self._new.pop(REST)
+            self._new[REST] = deque()
+            for batch in batches:
+                self._lay(batch)
+
+    def _lay(self, batch: Batch) -> None:
+        rest: Batch | None = batch
+        if self._shares.parts.live:
+            for version, events in self._shares.split(len(batch.places)):
+                assert rest
+                mine, rest = _split(rest, events)
+                self._new.setdefault(version, deque()).append(mine)
+                self._events[version] = self._events.get(version, 0) + events
+        if rest:
+            self._new[REST].append(rest)
+
+    def _from(self, version: str, most: int) -> Batch | None:
+        batches = self._new[version]
+        if not batches:
+            return None
+        taken, rest = _split(batches.popleft(), most)
+        if rest:
+            batches.appendleft(rest)
+        if version:
+            self._events[version] -= len(taken.places)
+        return taken
+
+    def _spare(self, most: int) -> Batch | None:
+        """What canaries have no hands for."""
+        if self._shares.left_over:
+            for version, _ in self._shares.parts.live:
+                spare = self._events.get(version, 0) - self._free_of(version)
+                if spare > 0:
+                    batch = self._from(version, min(spare, most))
+                    self._shares.missed(version, len(batch.places) if batch else 0)
+                    return batch
+        return None
+
+    def _given_back(self, session: Session) -> Batch | None:
+        """As many as belong together: they often came back one by one."""
+        first = self._back[0]
+        if first.past.suspect:
+            if session.held:
+                # Its hands must be empty first.
+                return None
+            taken, rest = _split(first, 1)
+            self._back[:1] = [rest] if rest else []
+            return taken
+        end, events = 1, len(first.places)
+        while end < len(self._back) and events < session.free:
+            batch = self._back[end]
+            if batch.position != first.position or batch.past != first.past:
+                break
+            end, events = end + 1, events + len(batch.places)
+        taken, rest = _split(_joined(self._back[:end]), session.free)
+        self._back[:end] = [rest] if rest else []
+        return taken
 
 
 def _split(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
@@ -59,6 +130,16 @@ def _split(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
         return batch, None
     first, rest = places[:most], places[most:]
     return Batch(batch.position, first, batch.past), Batch(batch.position, rest, batch.past)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    """Batches of one frame with one past, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    places: Places = sorted(place for batch in batches for place in batch.places)
+    run = range(places[0], places[-1] + 1)
+    places = run if len(run) == len(places) else tuple(places)
+    return Batch(batches[0].position, places, batches[0].past)
 
 
 def _order(batch: Batch) -> tuple[int, int]:
