@@ -3,11 +3,11 @@
 import asyncio
 import sys
 import time
-from collections import deque
+from typing import Any
 
 from nodekit import BufferFull, Context, Node, Receipt
 from tests.bench.load import talk
-from tests.bench.load.events import HEAD, Job, Pace, Tally, made, order, packed
+from tests.bench.load.events import HEAD, TRACEPARENT, Job, Pace, Tally, made, order, packed
 
 BYTES = "application/octet-stream"
 
@@ -15,19 +15,14 @@ BYTES = "application/octet-stream"
 def publish(node: Node, job: Job) -> None:
     as_json = job.format == "json"
     source = made(job, order if as_json else packed)
-    receipts: deque[Receipt] = deque()
+    receipts: list[Receipt] = []
 
-    async def one() -> None:
-        kind, data, _ = next(source)
-        while True:
-            try:
-                if as_json:
-                    receipts.append(node.publish_nowait(data, type=kind))
-                else:
-                    receipts.append(node.publish_nowait(data, type=kind, content=BYTES))
-                return
-            except BufferFull:
-                await receipts.popleft()
+    def put(kind: str, data: Any, traced: bool) -> Receipt:
+        if as_json:
+            return node.publish_nowait(data, type=kind)
+        if traced:
+            return node.publish_nowait(data, type=kind, content=BYTES, traceparent=TRACEPARENT)
+        return node.publish_nowait(data, type=kind, content=BYTES)
 
     @node.task
     async def load() -> None:
@@ -36,12 +31,15 @@ def publish(node: Node, job: Job) -> None:
         began, pace = time.monotonic_ns(), Pace(job.rate, job.total)
         while pace.left:
             for _ in range(pace.due()):
-                await one()
-            while receipts and receipts[0].done():
-                receipts.popleft()
+                event = next(source)
+                try:
+                    receipts.append(put(*event))
+                except BufferFull:
+                    await node.room()
+                    receipts.append(put(*event))
             await asyncio.sleep(pace.wait())
-        while receipts:
-            await receipts.popleft()
+        for receipt in receipts:
+            await receipt
         await asyncio.to_thread(talk.tell, {"began": began})
         node.stop()
 

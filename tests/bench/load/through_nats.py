@@ -25,7 +25,7 @@ from tests.bench.load.events import (
 )
 
 ACKS_PENDING = 20_000
-"""Publishes without their ack, and deliveries without theirs; the defaults, 4,000 and 1,000, are no faster."""
+"""Publishes and deliveries that wait for their ack; the defaults, 4,000 and 1,000, are no faster."""
 TRACED = {"traceparent": TRACEPARENT}
 
 
