@@ -355,7 +355,7 @@ class PeerState(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., connected: _Optional[bool] = ..., sent: _Optional[int] = ..., received: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("id", "source", "type", "subject", "time", "content", "data", "trace", "cause", "version", "position", "index", "attributes", "outcomes")
+    __slots__ = ("id", "source", "type", "subject", "time", "content", "data", "trace", "cause", "version", "position", "index", "attributes", "outcomes", "size")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -377,6 +377,7 @@ class Event(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     type: str
@@ -391,7 +392,8 @@ class Event(_message.Message):
     index: int
     attributes: _containers.ScalarMap[str, str]
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., subject: _Optional[str] = ..., time: _Optional[float] = ..., content: _Optional[str] = ..., data: _Optional[bytes] = ..., trace: _Optional[str] = ..., cause: _Optional[str] = ..., version: _Optional[str] = ..., position: _Optional[int] = ..., index: _Optional[int] = ..., attributes: _Optional[_Mapping[str, str]] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...
+    size: int
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., subject: _Optional[str] = ..., time: _Optional[float] = ..., content: _Optional[str] = ..., data: _Optional[bytes] = ..., trace: _Optional[str] = ..., cause: _Optional[str] = ..., version: _Optional[str] = ..., position: _Optional[int] = ..., index: _Optional[int] = ..., attributes: _Optional[_Mapping[str, str]] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("consumer", "state", "attempts", "at", "reason", "instance")
@@ -410,20 +412,22 @@ class Outcome(_message.Message):
     def __init__(self, consumer: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., at: _Optional[float] = ..., reason: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class TailRequest(_message.Message):
-    __slots__ = ("types", "source", "subject", "since", "stop_at_end", "limit")
+    __slots__ = ("types", "source", "subject", "since", "stop_at_end", "limit", "after")
     TYPES_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     STOP_AT_END_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     types: _containers.RepeatedScalarFieldContainer[str]
     source: str
     subject: str
     since: float
     stop_at_end: bool
     limit: int
-    def __init__(self, types: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., subject: _Optional[str] = ..., since: _Optional[float] = ..., stop_at_end: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
+    after: int
+    def __init__(self, types: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., subject: _Optional[str] = ..., since: _Optional[float] = ..., stop_at_end: _Optional[bool] = ..., limit: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
 class ShowRequest(_message.Message):
     __slots__ = ("id",)
@@ -519,9 +523,11 @@ class TraceRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class TraceReply(_message.Message):
-    __slots__ = ("trace", "events")
+    __slots__ = ("trace", "events", "unsearched")
     TRACE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    UNSEARCHED_FIELD_NUMBER: _ClassVar[int]
     trace: str
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, trace: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    unsearched: str
+    def __init__(self, trace: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., unsearched: _Optional[str] = ...) -> None: ...
