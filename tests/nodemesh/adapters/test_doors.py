@@ -21,6 +21,7 @@ from tests.fakes.mesh_broker import MeshBroker
 from tests.nodemesh.adapters.mesh_clients import (
     CLIENTS,
     Ended,
+    GrpcClient,
     frame,
     hello,
     opened,
@@ -177,6 +178,28 @@ def test_settling_goes_on_while_the_log_is_full(client: Any) -> None:
             broker.full.clear()
             while (await shop.published()).through < 8 * 448:
                 pass
+
+    run(test())
+
+
+def test_who_has_said_all_over_grpc_still_gets_its_answers() -> None:
+    async def test() -> None:
+        broker = MeshBroker()
+        async with opened(broker) as path, GrpcClient(path) as shop:
+            await shop.publish(hello())
+            await shop.published()
+            broker.full.set()
+            await shop.publish(frame(1, 100))
+            await shop.publish(frame(101, 100))
+            await shop.publishing.done_writing()
+            await asyncio.sleep(0.1)
+            broker.full.clear()
+            while (await shop.published()).through < 200:
+                pass
+            with pytest.raises(Ended) as ended:
+                await shop.published()
+            assert str(ended.value) == ""
+            await until(lambda: broker.publishers[0].closed)
 
     run(test())
 

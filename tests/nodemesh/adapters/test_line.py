@@ -218,6 +218,23 @@ def test_half_a_message_waits_only_so_long() -> None:
     run(test())
 
 
+def test_the_time_of_a_message_begins_with_it() -> None:
+    async def test() -> None:
+        async with opened(MeshBroker(), SHORT) as path, RawClient(path) as shop:
+            await shop.publish(hello())
+            for _ in range(8):
+                shop.writer.write(message(BEAT, b""))
+                await asyncio.sleep(0.1)
+            said = message(FRAME, frame(1))
+            shop.writer.write(said[:100])
+            await asyncio.sleep(0.2)
+            shop.writer.write(said[100:])
+            while (await shop.published()).through < 1:
+                pass
+
+    run(test())
+
+
 def test_many_halves_cost_what_was_sent() -> None:
     async def test() -> None:
         async with opened(MeshBroker(), Patience(look=0.05)) as path:
