@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .payload import plain
+from .payload import Unreadable, plain, unpack
 
 LARGEST_MANIFEST = 256 * 1024
 LARGEST_SCHEMA = 256 * 1024
@@ -47,6 +47,14 @@ class Contracts:
             logger.warning("event %s breaks its contract: %s", type, wrong)
         else:
             raise ContractBroken(f"event {type} breaks its contract: {wrong}")
+
+    def check_bytes(self, type: str, data: bytes) -> None:
+        """Raises ContractBroken."""
+        try:
+            value = unpack(data)
+        except Unreadable as error:
+            raise ContractBroken(f"event {type} breaks its contract: {error}") from None
+        self.check(type, value)
 
 
 def read_contracts(release: Path) -> Contracts:

@@ -76,13 +76,12 @@ class MeshLink:
         self._connection: Connection | None = None
         self._heard = self._closed = False
         self._told = ("", 0.0)
+        self._wanted = asyncio.Event()
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "MeshLink | None":
-        """None when noded gave no mesh. Raises ValueError."""
-        address, transport = environ.get("NODED_MESH", ""), environ.get("NODED_MESH_TRANSPORT", "auto")
-        if not address:
-            return None
+    def from_environ(cls, environ: Mapping[str, str]) -> "MeshLink":
+        """Raises ValueError."""
+        address, transport = environ.get("NODED_MESH", ""), environ.get("NODED_MESH_TRANSPORT") or "auto"
         if not address.startswith("unix:/"):
             raise ValueError(f'NODED_MESH: expected "unix:/path", got {address!r}')
         if transport not in TRANSPORTS:
@@ -95,6 +94,7 @@ class MeshLink:
 
     def hello(self, frame: bytes) -> None:
         before, self._hello = self._hello, frame
+        self._wanted.set()
         if self._connection and before:
             self._task_again(self._connection)
         elif self._connection:
@@ -106,6 +106,7 @@ class MeshLink:
 
     def subscribe(self, subscribe: Subscribe) -> None:
         self._subscribe = subscribe.encode()
+        self._wanted.set()
         if self._connection:
             self._connection.write(REQUEST, self._subscribe)
 
@@ -127,6 +128,8 @@ class MeshLink:
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE
+        # The mesh has no patience with those who come and say nothing.
+        await self._wanted.wait()
         while True:
             self._heard = False
             why = await self._live()

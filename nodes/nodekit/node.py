@@ -23,14 +23,18 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, NoReturn, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, Unpack
 
 from . import memory
 from .caches import Cache, Caches
+from .events import Events, More
 from .http import Limits
 from .listen import Listen
 from .orders import Orders, Refused, Result
 from .profile import Profile
+from .publishing import Receipt
 from .pulse import Pulse
 from .routes import Routes
 from .server import Server
@@ -66,6 +70,9 @@ class Node:
         self._profile = Profile(os.getcwd())
         self._pulse = Pulse()
         self._progress = 0
+        self.events = Events(self.name, self.instance, self.version, environ)
+        # A canary is there to be tried, a spare to wait.
+        self._waits = environ.get("NODED_ACTIVE") == "0" and environ.get("NODED_ROLE") != "canary"
         self._active, self._stopping = asyncio.Event(), asyncio.Event()
         if environ.get("NODED_ACTIVE") != "0":
             self._active.set()
@@ -91,6 +98,16 @@ class Node:
 
     def post(self, path: str) -> Callable[[F], F]:
         return self.route("POST", path)
+
+    def on(
+        self, event: type | str, *, attempts: int = 5, timeout: float = 10.0, concurrency: int = 16
+    ) -> Callable[[F], F]:
+        """Handles events of that type, or of the class's TYPE: the function gets the event and its context.
+
+        After `attempts` tries an event is set aside. An `async def` may run `concurrency` times at once, a
+        `def` in as many threads. Retry and Reject say what becomes of an event; any other error means retry.
+        """
+        return self.events.on(event, attempts=attempts, timeout=timeout, concurrency=concurrency)
 
     def on_start(self, hook: F) -> F:
         """Runs before the node listens and says that it is ready."""
@@ -119,6 +136,25 @@ class Node:
         return cache
 
     # What the running node asks and says
+
+    async def publish(self, event: object, **more: Unpack[More]) -> str:
+        """Returns the event's id when it is on disk; waits while there is no mesh or no room.
+
+        Raises ContractBroken, PublishRefused, NoMesh; TypeError and ValueError for data that JSON cannot say.
+        """
+        return await self.events.publish(event, **more)
+
+    def publish_nowait(self, event: object, **more: Unpack[More]) -> Receipt:
+        """The same without waiting: await the receipt, or not. Any thread may ask. Raises BufferFull, too."""
+        return self.events.publish_nowait(event, **more)
+
+    async def room(self) -> None:
+        """Waits until no more than half of what may wait for the mesh does."""
+        await self.events.room()
+
+    def outbox(self, db: Any) -> None:
+        """Publishes what an earlier life left in that database: call it in on_start."""
+        self.events.outboxes.outbox(db)
 
     @property
     def is_active(self) -> bool:
@@ -165,6 +201,7 @@ class Node:
             self._session = Session(*self._sockets, self._report, orders.obey, self._period)
             self._pulse.on_late = self._session.beat_soon
         try:
+            self.events.open(Path.cwd())
             for hook in self._starts:
                 await called(hook)
             works = list(self._works)
@@ -174,6 +211,10 @@ class Node:
             elif self._routes:
                 await self._serve()
             async with asyncio.TaskGroup() as group:
+                if self._waits:
+                    works.append(partial(self._consume_in_turn, group))
+                else:
+                    self.events.consume(group)
                 working = [group.create_task(work()) for work in works]
                 if self._session:
                     self._session.say_ready()
@@ -188,6 +229,10 @@ class Node:
         await self.active()
         await self._serve()
 
+    async def _consume_in_turn(self, group: asyncio.TaskGroup) -> None:
+        await self.active()
+        self.events.consume(group)
+
     async def _serve(self) -> None:
         if self.listen is None:
             raise ValueError("NODED_LISTEN is not set: start the node with noded or with `nodekit run`")
@@ -197,10 +242,15 @@ class Node:
     async def _finish(self, works: list[asyncio.Task[None]]) -> int:
         deadline = time.monotonic() + self.stop_timeout
         self._say("STOPPING=1")
-        kept_for_hooks = HOOKS_PART * self.stop_timeout if self._stops else 0.0
-        cut = await self._server.drain(deadline - kept_for_hooks) if self._server else 0
+        before_hooks = deadline - (HOOKS_PART * self.stop_timeout if self._stops else 0.0)
+        async with asyncio.TaskGroup() as both:
+            events = both.create_task(self.events.stop_consuming(before_hooks))
+            cut = await self._server.drain(before_hooks) if self._server else 0
         if cut:
             logger.warning("requests cut off at the stop timeout of %g s: %d", self.stop_timeout, cut)
+        if events.result():
+            late = "events cut off at the stop timeout of %g s, to come again: %d"
+            logger.warning(late, self.stop_timeout, events.result())
         for work in works:
             work.cancel()
         if works:
@@ -211,8 +261,11 @@ class Node:
                     await called(hook)
         except TimeoutError:
             logger.warning("on_stop did not end within the stop timeout of %g s", self.stop_timeout)
-            return 1
-        return 1 if cut else 0
+            cut += 1
+        lost = await self.events.close(deadline)
+        if lost:
+            logger.error("events published and not yet on disk when the stop timeout ended: %d", lost)
+        return 1 if cut or lost else 0
 
     # What the session's thread asks for
 
@@ -234,7 +287,7 @@ class Node:
         }
 
     def _work_done(self) -> int:
-        return self._progress + (self._server.answered if self._server else 0)
+        return self._progress + self.events.done + (self._server.answered if self._server else 0)
 
     def _activate(self) -> None:
         assert self._loop

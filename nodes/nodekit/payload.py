@@ -5,9 +5,11 @@ import json
 import json.encoder
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 JSON = "application/json"
+Kind: TypeAlias = type
+"""The class of a handler's events."""
 
 
 class Unreadable(ValueError):
@@ -83,7 +85,7 @@ def is_json(content: str) -> bool:
     return not kind or kind == JSON or kind.endswith("+json")
 
 
-def reader(kind: type | None) -> Callable[[bytes], Any]:
+def reader(kind: Kind | None) -> Callable[[bytes], Any]:
     """How a handler's events are made from JSON: instances of its class, else what JSON said."""
     if kind is None:
         return unpack

@@ -1,8 +1,8 @@
 """How do events get to the mesh, and how does their publisher learn that they are on disk?
 
 Events gather in a parcel. It leaves as one frame when nothing is under way or when it is full, so an event of
-a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said that
-they are on disk, and sent again on every new connection: the mesh passes over what it has.
+a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said
+that they are on disk, and sent again on every new connection: the mesh passes over what it has.
 """
 
 import asyncio
@@ -14,27 +14,21 @@ from collections import deque
 from collections.abc import Generator
 from zlib import crc32
 
-from .fields import chunk
-from .frames import DATA, LONGEST_EVENT, MOST_BYTES, MOST_EVENTS, Extra, Head, encode_columns
+from .bounds import LONGEST_TYPE, PublishRefused, check_text, weight
+from .fields import chunk, number
+from .frames import DATA, LONGEST_EVENT, MOST_BYTES, MOST_EVENTS, Head, encode_columns
 from .link import Link
 from .wire import Published, Refusal
 
 MOST_KEPT_BYTES = 8 * 1024 * 1024
 MOST_KEPT_EVENTS = 100_000
-LONGEST_SUBJECT = 1024
-LONGEST_TYPE = 256
 # `after` is a uint32 of microseconds.
 LONGEST_OPEN = 2**32 - 1
-CONTROL = bytes((*range(32), 127))
 logger = logging.getLogger("nodekit")
 
 
-class PublishRefused(Exception):
-    """The mesh will not take this event; the text says why. It was not published."""
-
-
 class BufferFull(Exception):
-    """Too much waits for the mesh. Nothing was published: await an earlier receipt or node.room(), then again."""
+    """Too much waits for the mesh; nothing was published. Await a receipt or node.room(), then try again."""
 
 
 class Parcel:
@@ -49,7 +43,7 @@ class Parcel:
         self.types: dict[str, int] = {}
         self.type: list[int] = []
         self.subjects: list[str] = []
-        self.extras: list[Extra] = []
+        self.extras: list[bytes] = []
         self.count = 0
         """Set when it is sealed."""
         self.body = b""
@@ -66,25 +60,25 @@ class Parcel:
             and time.time_ns() // 1000 - self.at < LONGEST_OPEN
         )
 
-    def add(self, data: bytes, type: str, subject: str, extra: Extra | None) -> int:
+    def add(self, data: bytes, type: str, subject: str, extra: bytes) -> int:
         place = len(self.data)
         self.data.append(data)
         after = time.time_ns() // 1000 - self.at
         # The clock may have been set back.
         self.after.append(after if 0 < after < LONGEST_OPEN else 0)
-        number = self.types.get(type)
-        if number is None:
-            number = self.types[type] = len(self.types)
-            if number == 1:
+        kind = self.types.get(type)
+        if kind is None:
+            kind = self.types[type] = len(self.types)
+            if kind == 1:
                 self.type = [0] * place
         if len(self.types) > 1:
-            self.type.append(number)
+            self.type.append(kind)
         if subject and not self.subjects:
             self.subjects = [""] * place
         if subject or self.subjects:
             self.subjects.append(subject)
-        if extra is not None:
-            self.extras.append(extra)
+        if extra:
+            self.extras.append(number(1, place) + extra)
         return place
 
     def seal(self) -> None:
@@ -95,7 +89,7 @@ class Parcel:
         columns = encode_columns(self.type, after, self.subjects, keys)
         parts = [chunk(2, columns)] if columns else []
         parts += [part for each in self.data for part in (DATA[len(each)], each)]
-        parts += [chunk(4, each.encode()) for each in self.extras]
+        parts += [chunk(4, each) for each in self.extras]
         self.body = b"".join(parts)
         self.data, self.after, self.type, self.subjects, self.extras = [], [], [], [], []
 
@@ -214,11 +208,12 @@ class Publisher:
 
     # What the node wants
 
-    def put(self, data: bytes, type: str, subject: str, content: str, extra: Extra | None) -> Receipt:
-        """Raises BufferFull, and PublishRefused for what no mesh would take."""
+    def put(self, data: bytes, type: str, subject: str, content: str, extra: bytes) -> Receipt:
+        """`extra` is an Extra, encoded. Raises BufferFull, and PublishRefused for what no mesh would take."""
         size = len(data)
-        if subject or extra is not None or size > LONGEST_EVENT:
-            size += weight(data, subject, extra)
+        if subject or size > LONGEST_EVENT:
+            size += weight(data, subject, None)
+        size += len(extra)
         if type not in self.known_types:
             self.check_type(type)
         if self.bytes + size > MOST_KEPT_BYTES or self.events >= MOST_KEPT_EVENTS:
@@ -317,7 +312,7 @@ class Publisher:
                     waiting.set_result(None)
 
     def begin_again(self, through: int) -> None:
-        """The mesh has lost its log or forgotten the stream: a sequence without a beginning would be refused."""
+        """The mesh has lost its log or forgotten the stream: sequences from the middle would be refused."""
         logger.warning(
             "the mesh knows stream %s up to %d only, not %d: going on in a new one",
             self.stream,
@@ -348,19 +343,3 @@ class Publisher:
             self.sent.append(parcel)
             self.under_way += size
             self.link.send(parcel.frame(self.source, self.version))
-
-
-def weight(data: bytes, subject: str, extra: Extra | None) -> int:
-    """What the rest of an event adds to its frame, about. Raises PublishRefused."""
-    if len(data) > LONGEST_EVENT:
-        raise PublishRefused(f"data: expected at most {LONGEST_EVENT} bytes, found {len(data)}")
-    check_text("subject", subject, LONGEST_SUBJECT)
-    return len(subject.encode()) + (len(extra.encode()) if extra else 0)
-
-
-def check_text(where: str, text: str, most: int, least: int = 0) -> None:
-    said = text.encode("utf-8", "replace")
-    if not least <= len(said) <= most:
-        raise PublishRefused(f"{where}: expected {least} to {most} bytes, found {len(said)}")
-    if len(said.translate(None, CONTROL)) != len(said) or said.decode() != text:
-        raise PublishRefused(f"{where}: expected no control characters, found {text[:64]!r}")

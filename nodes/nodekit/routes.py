@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .http import HttpError, Request, Response, decode, respond
+from .tracing import current, read_traceparent
 
 Answer = Callable[..., Any]
 logger = logging.getLogger("nodekit")
@@ -44,6 +45,9 @@ class Routes:
         self._routes.append(Route(method.upper(), re.compile(pattern), answer))
 
     async def __call__(self, request: Request) -> Response:
+        # Events that are published meanwhile belong to the request's trace.
+        parent = request.headers.get("traceparent")
+        current.set(read_traceparent(parent, request.headers.get("tracestate", "")) if parent else None)
         try:
             async with asyncio.timeout(self.timeout):
                 return await self.dispatch(request)

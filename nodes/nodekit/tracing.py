@@ -20,12 +20,12 @@ class Cause:
     """Id of the event, if it was one."""
     state: str = ""
 
-    def cause(self) -> "Cause":
+    def as_cause(self) -> "Cause":
         return self
 
 
 class Causes(Protocol):
-    def cause(self) -> Cause: ...
+    def as_cause(self) -> Cause: ...
 
 
 current: ContextVar[Causes | None] = ContextVar("nodekit_cause", default=None)

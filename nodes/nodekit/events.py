@@ -1,0 +1,294 @@
+"""What does a node do with events? It publishes and consumes them over one link to the mesh."""
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+
+from .bounds import check_attributes
+from .consuming import Consumer
+from .context import Context
+from .contracts import Contracts, read_contracts
+from .frames import Extra
+from .handling import Handler
+from .link import Link, MeshLink
+from .payload import is_json, pack
+from .publishing import BufferFull, Publisher, Receipt
+from .tracing import Causes, current, read_traceparent
+from .wire import Published
+
+if TYPE_CHECKING:
+    from .outbox import Relay
+    from .transaction import Outboxes, Transaction, Written
+
+logger = logging.getLogger("nodekit")
+F = TypeVar("F", bound=Callable[..., Any])
+MOST_CONCURRENT = 1000
+LONGEST_TIMEOUT = 86400.0
+
+
+class NoMesh(RuntimeError):
+    """There is no mesh, or the node does not run."""
+
+
+class More(TypedDict, total=False):
+    """What may be said of an event besides its data."""
+
+    type: str
+    """CloudEvents `type`; not needed for a class with TYPE."""
+    subject: str | None
+    content: str
+    """CloudEvents `datacontenttype` of bytes."""
+    traceparent: str
+    """Of W3C Trace Context, when neither a request nor a handled event says it."""
+    attributes: Mapping[str, str]
+    """CloudEvents extension attributes."""
+    cause: Causes
+
+
+class Events:
+    """`connect` makes a link: to the mesh of this host, or to one that a test holds in memory."""
+
+    def __init__(self, name: str, instance: str, version: str, environ: Mapping[str, str]) -> None:
+        """Raises ValueError for an address that noded would not have set."""
+        self.name, self.instance, self.version = name, instance, version
+        self.connect: Callable[[], Link] | None = None
+        if environ.get("NODED_MESH"):
+            MeshLink.from_environ(environ)
+            kept = dict(environ)
+            self.connect = lambda: MeshLink.from_environ(kept)
+        self.handlers: dict[str, Handler] = {}
+        self.contracts = Contracts()
+        self.publisher: Publisher | None = None
+        self.consumer: Consumer | None = None
+        self._link: Link | None = None
+        self._outboxes: Outboxes | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._thread = 0
+        self._relays: list[asyncio.Task[None]] = []
+
+    @property
+    def done(self) -> int:
+        """Events handled so far."""
+        return self.consumer.done if self.consumer else 0
+
+    # What the author declares
+
+    def on(
+        self, event: type | str, *, attempts: int = 5, timeout: float = 10.0, concurrency: int = 16
+    ) -> Callable[[F], F]:
+        kind = None if isinstance(event, str) else event
+        name = event if isinstance(event, str) else getattr(event, "TYPE", None)
+        if not name or not isinstance(name, str):
+            raise ValueError(f'on: expected an event\'s type or a class with TYPE = "...", got {event!r}')
+        if name in self.handlers:
+            raise ValueError(f"on: {name} has a handler already")
+        for key, value, most in (
+            ("attempts", attempts, 2**31),
+            ("timeout", timeout, LONGEST_TIMEOUT),
+            ("concurrency", concurrency, MOST_CONCURRENT),
+        ):
+            if not 0 < value <= most or (key != "timeout" and not isinstance(value, int)):
+                raise ValueError(f"on: {name}: {key}: expected up to {most:g}, got {value!r}")
+
+        def add(call: F) -> F:
+            self.handlers[name] = Handler(name, call, kind, attempts, timeout, concurrency)
+            return call
+
+        return add
+
+    # Its life
+
+    def open(self, release: Path) -> None:
+        """From now on events can be published. Raises ValueError, OSError."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        if self.handlers and self.connect is None:
+            logger.warning(missing(f"events of {', '.join(sorted(self.handlers))} will not come"))
+        self.contracts = read_contracts(release)
+
+    def consume(self, group: asyncio.TaskGroup) -> None:
+        """From now on events come."""
+        self._group = group
+        if self._outboxes:
+            self._outboxes.start(self._run_relay)
+        if not self.handlers or self.connect is None:
+            return
+        handlers = list(self.handlers.values())
+        self.consumer = Consumer(self, self.instance, handlers, self.contracts.ordered)
+        self.consumer.start(self._linked(), group)
+
+    async def stop_consuming(self, deadline: float) -> int:
+        """Returns how many events were cut off: they come again."""
+        if self.consumer is None:
+            return 0
+        return await self.consumer.finish(deadline)
+
+    async def close(self, deadline: float) -> int:
+        """Waits for what was published. Returns how many events nobody has: they are lost."""
+        left = await self.publisher.drain(deadline) if self.publisher else 0
+        for relay in self._relays:
+            relay.cancel()
+        if self._link:
+            await self._link.close()
+        self._loop = None
+        return left
+
+    # What is published
+
+    def publish_nowait(self, event: object, **more: Unpack[More]) -> Receipt:
+        given = self._given(event, more)
+        if threading.get_ident() != self._thread:
+            return self._on_loop(lambda: self._publisher().put(*given))
+        return (self.publisher or self._publisher()).put(*given)
+
+    async def publish(self, event: object, **more: Unpack[More]) -> str:
+        publisher = self.publisher or self._publisher()
+        given = self._given(event, more)
+        while True:
+            try:
+                receipt = publisher.put(*given)
+            except BufferFull:
+                await publisher.room()
+            else:
+                return await receipt
+
+    async def room(self) -> None:
+        await self._publisher().room()
+
+    def transaction(self, context: Context, db: Any, part: str = "") -> "Transaction":
+        from .transaction import Handled
+
+        return self.outboxes.transaction(db, Handled(context.id, extra_of(context)), part)
+
+    @property
+    def outboxes(self) -> "Outboxes":
+        if self._outboxes is None:
+            # sqlite3 is loaded only by nodes that use a database.
+            from .outbox import Sender
+            from .transaction import Outboxes
+
+            sender = Sender(self.name, self.instance, self.version, self._connected, self.contracts.known)
+            self._outboxes = Outboxes(sender, self._as_written)
+            if self._group:
+                self._outboxes.start(self._run_relay)
+        return self._outboxes
+
+    # How it is done
+
+    def _given(self, event: object, more: "More") -> tuple[bytes, str, str, str, bytes]:
+        data, type, content = self._written(event, more.get("type", ""), more.get("content", ""))
+        cause = more.get("cause") or current.get()
+        extra = b""
+        if cause or "traceparent" in more or "attributes" in more:
+            extra = encoded_extra(cause, more.get("traceparent", ""), more.get("attributes"))
+        return data, type, more.get("subject") or "", content, extra
+
+    def _written(self, event: object, type: str, content: str) -> tuple[bytes, str, str]:
+        name = type or getattr(event, "TYPE", "")
+        if not name or not isinstance(name, str):
+            raise TypeError('publish: expected type="..." or an event of a class with TYPE')
+        if isinstance(event, bytes):
+            if name in self.contracts.judges and is_json(content):
+                self.contracts.check_bytes(name, event)
+            return event, name, content
+        if not is_json(content):
+            raise TypeError(
+                f"publish: expected bytes, as {content} is no JSON; got {event.__class__.__name__}"
+            )
+        data = pack(event)
+        if name in self.contracts.judges:
+            self.contracts.check(name, event)
+        return data, name, content
+
+    def _as_written(self, event: object, type: str, content: str) -> "Written":
+        from .transaction import Written
+
+        data, type, content = self._written(event, type, content)
+        return Written(type, content, data)
+
+    def _publisher(self) -> Publisher:
+        if self.publisher is None:
+            link = self._linked()
+            self.publisher = Publisher(f"/{self.name}", self.instance, self.version, self.contracts.known)
+            self.publisher.use(link)
+        return self.publisher
+
+    def _connected(self) -> Link:
+        if self.connect is None:
+            raise NoMesh(missing("nothing can be published"))
+        return self.connect()
+
+    def _linked(self) -> Link:
+        if self._loop is None:
+            raise NoMesh("publish: the node does not run: publish in on_start, a task, a route or a handler")
+        if self._link is None:
+            self._link = self._connected()
+            self._link.open(self)
+        return self._link
+
+    def _on_loop(self, call: Callable[[], Receipt]) -> Receipt:
+        """From the thread of a `def` handler."""
+        if self._loop is None:
+            raise NoMesh("publish: the node does not run")
+        made: concurrent.futures.Future[Receipt] = concurrent.futures.Future()
+
+        def visit() -> None:
+            try:
+                made.set_result(call())
+            except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
+                made.set_exception(error)
+
+        self._loop.call_soon_threadsafe(visit)
+        return made.result()
+
+    def _run_relay(self, relay: "Relay") -> None:
+        assert self._loop and self._group
+        group = self._group
+        self._loop.call_soon_threadsafe(lambda: self._relays.append(group.create_task(relay.run())))
+
+    # What the mesh says
+
+    def on_open(self) -> None:
+        if self.publisher:
+            self.publisher.on_open()
+        if self.consumer:
+            self.consumer.on_open()
+
+    def on_lost(self, why: str) -> None:
+        if self.publisher:
+            self.publisher.on_lost(why)
+        if self.consumer:
+            self.consumer.on_lost()
+
+    def on_published(self, published: Published) -> None:
+        if self.publisher:
+            self.publisher.on_published(published)
+
+    def on_frame(self, frame: bytes) -> None:
+        if self.consumer:
+            self.consumer.on_frame(frame)
+
+
+def extra_of(cause: Causes | None, attributes: Mapping[str, str] | None = None) -> Extra:
+    """What is said of an event that answers this."""
+    more = check_attributes(attributes) if attributes else {}
+    if cause is None:
+        return Extra(attributes=more)
+    found = cause.as_cause()
+    return Extra(0, found.trace, found.span, found.event, found.state, "", more)
+
+
+def encoded_extra(cause: Causes | None, traceparent: str, attributes: Mapping[str, str] | None) -> bytes:
+    if traceparent:
+        cause = read_traceparent(traceparent)
+        if cause is None:
+            raise ValueError(f"traceparent: expected it as W3C Trace Context says, got {traceparent[:80]!r}")
+    return extra_of(cause, attributes).encode() if cause or attributes else b""
+
+
+def missing(what: str) -> str:
+    return f"{what}: NODED_MESH is not set. Start the node with noded, or at the desk with `nodekit run`"

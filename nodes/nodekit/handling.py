@@ -1,0 +1,264 @@
+"""How does one handler get through its events? Up to `concurrency` at a time, and cheaply.
+
+A few long-lived tasks take events in turn. While handlers end without waiting for anything, one of them
+does all the work and no task is made for an event; when a handler waits, the next task goes on with the next.
+"""
+
+import asyncio
+import concurrent.futures
+import inspect
+import logging
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextvars import copy_context
+from dataclasses import dataclass
+from time import monotonic
+from types import coroutine
+from typing import Any, Protocol
+
+from .context import Context, Reject, Retry
+from .payload import Kind, is_json, reader
+from .settling import LONGEST_REASON, Delivery
+from .tracing import current
+from .wire import REJECT, RETRY
+
+# A busy handler lets others have the event loop after so long.
+SLICE = 0.005
+Entry = tuple[Delivery, int]
+SECRET = re.compile(
+    r"(?i)((?:pass(?:word|wd)?|secret|token|api[-_]?key|authorization|credential)s?[\"']?\s*[=:]\s*[\"']?)"
+    r"(?:(?:bearer|basic)\s+)?[^\s\"',;&]+|(://[^\s/:@]*:)[^\s/@]+(?=@)"
+)
+logger = logging.getLogger("nodekit")
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What `node.on` was told."""
+
+    type: str
+    call: Callable[[Any, Context], Any]
+    kind: Kind | None = None
+    attempts: int = 5
+    timeout: float = 10.0
+    concurrency: int = 16
+
+    @property
+    def in_threads(self) -> bool:
+        return not (
+            inspect.iscoroutinefunction(self.call) or inspect.iscoroutinefunction(type(self.call).__call__)
+        )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Why an event was not handled."""
+
+    how: int
+    after: float
+    reason: str
+
+
+class Results(Protocol):
+    """Who is told what became of an event."""
+
+    def context(self, delivery: Delivery, place: int, type: str) -> Context: ...
+    def handled(self, delivery: Delivery, place: int) -> None: ...
+    def failed(self, delivery: Delivery, place: int, outcome: Outcome) -> None: ...
+
+
+class Worker:
+    """One of the tasks. `delivery` is None while it has nothing in hand."""
+
+    __slots__ = ("began", "delivery", "place", "wake")
+
+    def __init__(self) -> None:
+        self.delivery: Delivery | None = None
+        self.place = 0
+        self.began = 0.0
+        self.wake: asyncio.Future[None] | None = None
+
+
+class Handling:
+    """The events that wait for one handler, and those who work on them."""
+
+    def __init__(self, handler: Handler, results: Results, group: asyncio.TaskGroup) -> None:
+        self.handler, self.results, self.group = handler, results, group
+        self.loop = asyncio.get_running_loop()
+        self.ready: deque[Iterator[Entry]] = deque()
+        self.workers: list[Worker] = []
+        self.idle: list[Worker] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.read = reader(handler.kind)
+        self.threads: concurrent.futures.ThreadPoolExecutor | None = None
+        if handler.in_threads:
+            self.threads = concurrent.futures.ThreadPoolExecutor(handler.concurrency, f"on {handler.type}")
+
+    def wake(self) -> None:
+        """Somebody goes on with what is ready, if there is somebody."""
+        if not self.ready:
+            return
+        if self.idle:
+            worker = self.idle.pop()
+            if worker.wake and not worker.wake.done():
+                worker.wake.set_result(None)
+        elif len(self.workers) < self.handler.concurrency:
+            worker = Worker()
+            self.workers.append(worker)
+            self.tasks.append(self.group.create_task(self.work(worker), name=f"on {self.handler.type}"))
+
+    def take(self) -> Entry | None:
+        ready = self.ready
+        while ready:
+            for entry in ready[0]:
+                return entry
+            ready.popleft()
+        return None
+
+    def in_hand(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.delivery is not None]
+
+    def close(self) -> None:
+        """Cuts off what is still at work."""
+        for task in self.tasks:
+            task.cancel()
+        if self.threads:
+            self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def work(self, worker: Worker) -> None:
+        one = self.in_loop if self.threads is None else self.in_thread
+        until = monotonic() + SLICE
+        while True:
+            entry = self.take()
+            if entry is None:
+                worker.wake = self.loop.create_future()
+                self.idle.append(worker)
+                await worker.wake
+                until = monotonic() + SLICE
+                continue
+            worker.delivery, worker.place = entry
+            worker.began = monotonic()
+            if worker.began > until:
+                # Whoever is woken meanwhile may take the next ones.
+                self.wake()
+                await asyncio.sleep(0)
+                until = monotonic() + SLICE
+            try:
+                outcome = await one(worker)
+            except asyncio.CancelledError:
+                self.told(worker, Outcome(RETRY, 0.0, "cut off when the node stopped"))
+                raise
+            self.told(worker, outcome)
+
+    def told(self, worker: Worker, outcome: Outcome | None) -> None:
+        # Not what was taken: after a new connection the event may have come again, in another delivery.
+        delivery, worker.delivery = worker.delivery, None
+        if delivery is None:
+            return
+        if outcome is None:
+            self.results.handled(delivery, worker.place)
+        else:
+            self.results.failed(delivery, worker.place, outcome)
+
+    async def in_loop(self, worker: Worker) -> Outcome | None:
+        assert worker.delivery
+        context = self.results.context(worker.delivery, worker.place, self.handler.type)
+        token = current.set(context)
+        limit: asyncio.Timeout | None = None
+        try:
+            begun = self.handler.call(self.event(context), context)
+            try:
+                waited = begun.send(None)
+            except StopIteration:
+                return None
+            self.wake()
+            async with asyncio.timeout_at(self.loop.time() + self.handler.timeout) as limit:
+                await carry_on(begun, waited)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            return outcome_of(error, context)
+        except TimeoutError as error:
+            return self.late(context) if limit and limit.expired() else outcome_of(error, context)
+        # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
+        except Exception as error:  # noqa: BLE001
+            return outcome_of(error, context)
+        finally:
+            current.reset(token)
+        return None
+
+    async def in_thread(self, worker: Worker) -> Outcome | None:
+        assert worker.delivery and self.threads
+        context = self.results.context(worker.delivery, worker.place, self.handler.type)
+        self.wake()
+        around = copy_context()
+        around.run(current.set, context)
+        running = self.loop.run_in_executor(self.threads, around.run, self.call, context)
+        await asyncio.wait([running], timeout=self.handler.timeout)
+        if not running.done():
+            self.told(worker, self.late(context))
+            # A thread cannot be stopped: its place is not free before it ends.
+            await asyncio.wait([running])
+        error = running.exception()
+        return outcome_of(error, context) if error else None
+
+    def call(self, context: Context) -> None:
+        result = self.handler.call(self.event(context), context)
+        if inspect.isawaitable(result):
+            raise TypeError("a `def` handler returned something to await: make it `async def`")
+
+    def late(self, context: Context) -> Outcome:
+        reason = f"not handled within {self.handler.timeout:g} s"
+        logger.warning("event %s of %s: %s", context.id, context.type, reason)
+        return Outcome(RETRY, 0.0, reason)
+
+    def event(self, context: Context) -> Any:
+        return self.read(context.data) if is_json(context.content) else context.data
+
+
+def is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@coroutine
+def carry_on(begun: Coroutine[Any, Any, Any], waited: Any) -> Generator[Any, Any, Any]:
+    """Goes on with a coroutine that has begun and waits for something, in the task that awaits this."""
+    sent = None
+    while True:
+        try:
+            sent = yield waited
+        except BaseException as error:  # noqa: BLE001 - the coroutine's own, to catch or not
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            waited = begun.send(sent) if thrown is None else begun.throw(thrown)
+        except StopIteration as end:
+            return end.value
+
+
+def outcome_of(error: BaseException, context: Context) -> Outcome | None:
+    """None when it means that all is well."""
+    if isinstance(error, Retry):
+        return Outcome(RETRY, error.after, reason_of(error))
+    if isinstance(error, Reject):
+        return Outcome(REJECT, 0.0, masked(str(error)))
+    # Imported only by nodes that use a database.
+    transaction = sys.modules.get(f"{__package__}.transaction")
+    if transaction and isinstance(error, transaction.Repeated):
+        return None
+    logger.warning("event %s of %s was not handled", context.id, context.type, exc_info=error)
+    return Outcome(RETRY, 0.0, reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    return masked(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def masked(text: str) -> str:
+    """Reasons leave the node and are shown to people: nothing that looks like a secret goes with them."""
+    short = " ".join(text[: 4 * LONGEST_REASON].split())
+    return SECRET.sub(lambda found: f"{found[1] or found[2]}***", short)[:LONGEST_REASON]
