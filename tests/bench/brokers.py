@@ -33,8 +33,18 @@ class Broker:
         self.profiles = profiles
         self.address = ""
         self.daemon = self._begin()
+        try:
+            wait_for(lambda: self._is_up() or not self.daemon.running(), self.load, step=0.02)
+            if not self.daemon.running():
+                raise RuntimeError(f"the daemon of {self.load} has ended\n{self.daemon.complaints()}")
+        except BaseException:
+            self.close()
+            raise
 
     def _begin(self) -> Program:
+        raise NotImplementedError
+
+    def _is_up(self) -> bool:
         raise NotImplementedError
 
     def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:
@@ -73,24 +83,23 @@ class JetStream(Broker):
     def _begin(self) -> Program:
         port = free_ports(1)
         self.address = f"nats://127.0.0.1:{port}"
-        conf, ready = self.state / "nats.conf", self.sockets / "nats.log"
+        conf, self._log = self.state / "nats.conf", self.sockets / "nats.log"
         conf.write_text(NATS_CONF.format(port=port, state=self.state / "store"))
-        argv = [str(provide.NATS), "-c", str(conf), "-l", str(ready)]
-        daemon = Program(argv, self.state, os.environ, self.state / "nats.err")
-        wait_for(
-            lambda: ready.exists() and b"Server is ready" in ready.read_bytes(), "nats-server", step=0.02
-        )
-        return daemon
+        argv = [str(provide.NATS), "-c", str(conf), "-l", str(self._log)]
+        return Program(argv, self.state, os.environ, self.state / "nats.err")
+
+    def _is_up(self) -> bool:
+        return self._log.exists() and b"Server is ready" in self._log.read_bytes()
 
 
 class RedisStreams(Broker):
     load = "tests.bench.load.through_redis"
 
     def _begin(self) -> Program:
-        socket = self.sockets / "redis.sock"
-        self.address = str(socket)
+        self.address = str(self.sockets / "redis.sock")
         argv = [str(provide.REDIS), "--dir", str(self.state), "--unixsocket", self.address, *REDIS_OPTIONS]
         argv += ["--logfile", str(self.sockets / "redis.log")]
-        daemon = Program(argv, self.state, provide.environment(), self.state / "redis.err")
-        wait_for(lambda: connects(socket), "redis-server", step=0.02)
-        return daemon
+        return Program(argv, self.state, provide.environment(), self.state / "redis.err")
+
+    def _is_up(self) -> bool:
+        return connects(Path(self.address))

@@ -37,15 +37,10 @@ class Mesh(Broker):
         profile = self.profiles / "mesh.prof" if self.profiles else None
         argv = module("nodemesh", "--config", str(conf), profile=profile)
         env = {**os.environ, "PYTHONPATH": f"{ROOT}/daemon:{ROOT}/proto:{ROOT}/nodes"}
-        daemon = Program(argv, self.state, env, self.state / "mesh.err")
-        sockets = (self.sockets / "mesh.sock", self._control)
-        try:
-            wait_for(lambda: all(map(connects, sockets)) or not daemon.running(), "noded-mesh", step=0.02)
-        except TimeoutError as late:
-            raise TimeoutError(f"{late}\n{daemon.complaints()}") from late
-        if not daemon.running():
-            raise RuntimeError(f"noded-mesh has ended\n{daemon.complaints()}")
-        return daemon
+        return Program(argv, self.state, env, self.state / "mesh.err")
+
+    def _is_up(self) -> bool:
+        return all(map(connects, (self.sockets / "mesh.sock", self._control)))
 
     def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:
         self._tables += 1
