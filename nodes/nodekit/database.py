@@ -5,6 +5,7 @@ psycopg is not imported here: its connections are known by what they can do. Sta
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
@@ -24,6 +25,10 @@ Steps = Generator[tuple[str, Sequence[object]], Answer, T]
 # Between two looks at a database that another writer holds: SQLite's own waiting would stop the event loop.
 PAUSE = 0.002
 BUSY_FOR = 10.0
+logger = logging.getLogger("nodekit")
+ENDED = "the transaction was ended inside its own block: leave commit to `ctx.transaction`"
+# What libpq says about a connection's transaction.
+IDLE, OPEN, IN_ERROR = 0, 2, 3
 
 
 class Busy(Exception):
@@ -101,15 +106,20 @@ class Database:
         try:
             if good:
                 self.commit()
-            else:
-                self.rollback()
         except BaseException:
             # A commit that failed leaves the transaction open.
-            if good:
-                self.rollback()
+            good = False
             raise
         finally:
-            self.thread_lock.release()
+            try:
+                if not good:
+                    self.rollback()
+            # The error that led here is the one to be seen; what is closed is rolled back, too.
+            except Exception as error:  # noqa: BLE001
+                logger.warning("cannot roll back, the connection is closed: %s", error)
+                self.close()
+            finally:
+                self.thread_lock.release()
 
     def perform(self, steps: "Work[T]") -> T:
         """One transaction."""
@@ -147,13 +157,21 @@ class Database:
 
     async def leave_async(self, good: bool) -> None:
         try:
-            await awaited(self.commit() if good else self.rollback())
-        except BaseException:
             if good:
-                await awaited(self.rollback())
+                await awaited(self.commit())
+        except BaseException:
+            good = False
             raise
         finally:
-            self.lock.release()
+            try:
+                if not good:
+                    await awaited(self.rollback())
+            # As in leave; psycopg cannot roll back while a statement that was cancelled is under way.
+            except Exception as error:  # noqa: BLE001
+                logger.warning("cannot roll back, the connection is closed: %s", error)
+                await awaited(self.close())
+            finally:
+                self.lock.release()
 
     async def perform_async(self, steps: "Work[T]") -> T:
         await self.enter_async()
@@ -201,7 +219,7 @@ class Sqlite(Database):
 
     def execute(self, statement: str, values: Sequence[object]) -> Answer:
         if not self.connection.in_transaction and not self.always_open:
-            raise Misused("the transaction was ended inside its own block: leave commit to `ctx.transaction`")
+            raise Misused(ENDED)
         cursor = self.connection.execute(statement, values)
         # The author's row_factory may make anything of a row.
         cursor.row_factory = None
@@ -212,7 +230,7 @@ class Sqlite(Database):
             self.connection.commit()
             return
         if not self.connection.in_transaction:
-            raise Misused("the transaction was ended inside its own block: leave commit to `ctx.transaction`")
+            raise Misused(ENDED)
         self.connection.execute("COMMIT")
 
     def rollback(self) -> None:
@@ -237,26 +255,35 @@ class Psycopg(Database):
         return str(self.connection.info.dsn)
 
     def check_idle(self) -> None:
-        if self.connection.info.transaction_status != 0:
+        if self.connection.info.transaction_status != IDLE:
             raise Misused("a transaction is open already on this connection: commit or roll back first")
+
+    def check_open(self) -> None:
+        """After a statement that failed COMMIT would say that all is well, and roll back."""
+        status = self.connection.info.transaction_status
+        if status == IN_ERROR:
+            raise Misused("a statement failed inside the block: let its error leave the block")
+        if status != OPEN:
+            raise Misused(ENDED)
 
     def begin(self, patient: bool) -> bool:
         self.check_idle()
-        # psycopg's own block: within it the author's commit() and rollback() are refused.
-        self.block = self.connection.transaction()
-        self.block.__enter__()
+        # Without autocommit psycopg begins by itself, with the first statement.
+        self.connection.execute("BEGIN" if self.connection.autocommit else "SELECT 1")
         return True
 
     def execute(self, statement: str, values: Sequence[object]) -> Answer:
+        self.check_open()
         with self.connection.cursor(row_factory=plain_rows) as cursor:
             cursor.execute(statement.replace("?", "%s"), values)
             return (cursor.fetchall() if cursor.description else []), cursor.rowcount
 
     def commit(self) -> None:
-        self.block.__exit__(None, None, None)
+        self.check_open()
+        self.connection.commit()
 
     def rollback(self) -> None:
-        self.block.__exit__(Undone, Undone(), None)
+        self.connection.rollback()
 
     def opener(self) -> Callable[[], Any]:
         connect, info = type(self.connection).connect, self.connection.info
@@ -269,24 +296,21 @@ class AsyncPsycopg(Psycopg):
 
     async def begin(self, patient: bool) -> bool:  # type: ignore[override]
         self.check_idle()
-        self.block = self.connection.transaction()
-        await self.block.__aenter__()
+        await self.connection.execute("BEGIN" if self.connection.autocommit else "SELECT 1")
         return True
 
     async def execute(self, statement: str, values: Sequence[object]) -> Answer:  # type: ignore[override]
+        self.check_open()
         async with self.connection.cursor(row_factory=plain_rows) as cursor:
             await cursor.execute(statement.replace("?", "%s"), values)
             return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
 
     async def commit(self) -> None:  # type: ignore[override]
-        await self.block.__aexit__(None, None, None)
+        self.check_open()
+        await self.connection.commit()
 
     async def rollback(self) -> None:  # type: ignore[override]
-        await self.block.__aexit__(Undone, Undone(), None)
-
-
-class Undone(Exception):
-    """Tells psycopg's block to roll back; nobody sees it."""
+        await self.connection.rollback()
 
 
 def plain_rows(cursor: Any) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from . import tables
+from .bounds import LONGEST_SUBJECT, LONGEST_TYPE, PublishRefused, check_text
 from .database import Database, database
-from .frames import Extra
+from .frames import LONGEST_EVENT, Extra
 from .outbox import INBOX_AGE, Relay, Sender
-from .publishing import LONGEST_TYPE, check_text, weight
 from .tables import Waiting
 
 logger = logging.getLogger("nodekit")
@@ -164,7 +164,9 @@ def checked(written: Written, subject: str, extra: Extra) -> Waiting:
     """Raises PublishRefused: what the mesh would not take must not stand before all others."""
     check_text("type", written.type, LONGEST_TYPE, least=1)
     check_text("content", written.content, LONGEST_TYPE)
-    weight(written.data, subject, None)
+    check_text("subject", subject, LONGEST_SUBJECT)
+    if len(written.data) > LONGEST_EVENT:
+        raise PublishRefused(f"data: expected at most {LONGEST_EVENT} bytes, found {len(written.data)}")
     at = time.time_ns() // 1000
     return Waiting(written.type, subject, written.content, written.data, extra.encode(), at)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from nodekit.bounds import PublishRefused
 from nodekit.database import BUSY_FOR, Busy, Misused, database
 from nodekit.frames import Extra
 from nodekit.outbox import Relay, Sender
-from nodekit.publishing import PublishRefused
 from nodekit.standin import StandIn, Wire
 from nodekit.transaction import Handled, Outboxes, Repeated, Written
 from tests.nodekit.noded_side import DEADLINE
