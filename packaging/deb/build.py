@@ -26,6 +26,7 @@ from debian import Failed, run, say  # noqa: E402
 UNITS = (
     "noded.service",
     "noded-launcher.service",
+    "noded-mesh.service",
     "noded-nodes.service",
     "noded-proxy.service",
     "noded.slice",

@@ -32,6 +32,7 @@ from tests.e2e.ground import (
 
 NODED_UID = 64101
 PROXY_UID = 64102
+MESH_UID = 64103
 DYNAMIC = (64200, 64999)
 PORTS = 16
 
@@ -58,9 +59,16 @@ class Host:
     def state(self) -> Path:
         return self.folder / "state"
 
-    def start(self) -> None:
+    @property
+    def events(self) -> Path:
+        """Where nodes publish and consume."""
+        return self.folder / "mesh/mesh.sock"
+
+    def start(self, mesh: bool = False) -> None:
         self.start_launcher()
         self.start_proxy()
+        if mesh:
+            self.start_mesh()
         self.start_noded()
 
     def start_launcher(self) -> None:
@@ -88,6 +96,16 @@ class Host:
         haproxy = str(program("haproxy", self.programs))
         self._spawn("proxy", [haproxy, "-db", "-f", str(config)], uid=PROXY_UID)
         wait_for(lambda: connects(self.folder / "proxy/admin.sock"), "the proxy's socket")
+
+    def start_mesh(self) -> None:
+        """Most hosts have no events, so it is started where a test asks for it."""
+        config = str(self.folder / "etc/noded.toml")
+        self._spawn("mesh", [self.python, "-m", "nodemesh", "--config", config], uid=MESH_UID)
+        wait_for(lambda: self._listens("mesh", self.events), "the mesh's socket")
+
+    def _listens(self, name: str, place: Path) -> bool:
+        self.check(name)
+        return connects(place)
 
     def begin_noded(self) -> None:
         """Start it and do not wait until it answers."""
@@ -189,7 +207,7 @@ class Host:
         """End everything of this host; `keep` leaves its folder for a look."""
         with contextlib.suppress(Exception):
             self._end_nodes()
-        for name in ("noded", "proxy", "launcher"):
+        for name in ("noded", "proxy", "mesh", "launcher"):
             self.stop(name)
         self._kill_leftovers()
         if not keep:
@@ -281,7 +299,7 @@ def make(prefix: str = "nd") -> Host:
     python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
     first = free_ports(PORTS + 1)
     host = Host(folder, first, first + PORTS, python, programs, node_python())
-    for name in ("etc", "run", "run/i", "state", "state/data", "logs", "proxy", "proxy/maps", "out"):
+    for name in ("etc", "run", "run/i", "state", "state/data", "logs", "proxy", "proxy/maps", "out", "mesh", "events"):
         (folder / name).mkdir()
         if os.geteuid() == 0:
             os.chown(folder / name, NODED_UID, NODED_UID)
@@ -289,6 +307,9 @@ def make(prefix: str = "nd") -> Host:
         if os.geteuid() == 0:
             os.chown(folder / name, 0, NODED_UID)
             (folder / name).chmod(0o751)
+    for name in ("mesh", "events"):
+        if os.geteuid() == 0:
+            os.chown(folder / name, MESH_UID, NODED_UID)
     for name in ("proxy", "proxy/maps"):
         if os.geteuid() == 0:
             os.chown(folder / name, PROXY_UID, NODED_UID)
@@ -336,6 +357,7 @@ def _noded_toml(host: Host) -> str:
         f'ports = ["{host.first_port}-{host.first_port + PORTS - 1}"]\n\n'
         f"[nodes]\nenv = {inline(node_env)}\n\n"
         f'[metrics]\nlisten = "127.0.0.1:{host.metrics_port}"\n\n'
+        f'[mesh]\nsocket = "{host.events}"\nstate = "{folder}/events"\nlisten = "off"\n\n'
         f"[control]\nadmins = [{os.geteuid()}]\n\n"
         f"[regenerate]\ncommand = {json.dumps([host.python, '-m', 'regenerator'])}\n"
         f'python = "{host.node_python}"\nenv = {inline(host.env())}\n'.replace("NODED_TEST_HOST", "TEST_HOST")

@@ -34,7 +34,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     made = getattr(item, "funcargs", {}).get("host")
     if report.failed and isinstance(made, Host):
-        for name in ("noded", "launcher", "proxy"):
+        for name in ("noded", "launcher", "proxy", "mesh"):
             text = made.log(name) if (made.folder / f"out/{name}.log").exists() else ""
             report.sections.append((f"{name} of {made.folder.name}", text[-4000:]))
     return report

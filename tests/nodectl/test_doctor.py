@@ -93,8 +93,9 @@ def test_noded_is_down_and_the_rest_is_well(down: Host, tmp_path: Path) -> None:
             "ok       noded-nodes.service     active",
             "ok       noded-launcher.service  active",
             "ok       noded-proxy.service     active",
+            "ok       noded-mesh.service      active",
             "failed   noded.service           inactive",
-            "2 failed, 0 warnings, 7 checks in all",
+            "2 failed, 0 warnings, 8 checks in all",
         ]
 
 
@@ -117,7 +118,7 @@ def test_a_launcher_that_does_not_answer(down: Host) -> None:
 
 @pytest.mark.parametrize("word", ["unknown", "offline", ""])
 def test_without_systemd_units_are_no_matter(down: Host, word: str) -> None:
-    names = ("noded", "noded_nodes", "noded_launcher", "noded_proxy")
+    names = ("noded", "noded_nodes", "noded_launcher", "noded_proxy", "noded_mesh")
     down.says(**dict.fromkeys(names, word))
     assert not [line for line in down.doctor() if ".service" in line]
 

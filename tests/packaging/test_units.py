@@ -81,6 +81,7 @@ def test_stopping_any_of_ours_but_the_holder_ends_no_node() -> None:
         ("noded-nodes.service", "noded-launcher.service"),
         ("noded-launcher.service", "noded-proxy.service"),
         ("noded-proxy.service", "noded.service"),
+        ("noded-mesh.service", "noded.service"),
         ("noded-nodes.service", "noded.service"),
     ],
 )
@@ -101,6 +102,13 @@ def test_runs_without_rights(name: str) -> None:
     assert found["Service.User"] != ["root"]
     assert found["Service.CapabilityBoundingSet"] == [""]
     assert found["Service.NoNewPrivileges"] == ["yes"]
+
+
+def test_nodes_reach_the_mesh_and_noded_its_orders() -> None:
+    mesh, noded = units.settings("noded-mesh.service"), units.settings("noded.service")
+    assert mesh["Service.RuntimeDirectoryMode"] == ["0755"]
+    assert mesh["Service.StateDirectoryMode"] == ["0700"]
+    assert mesh["Service.Group"] == noded["Service.SupplementaryGroups"]
 
 
 # Each check notices an offence.

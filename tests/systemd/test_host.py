@@ -35,6 +35,7 @@ from tests.systemd.nspawn import Host
 pytestmark = pytest.mark.systemd
 
 SERVICES = ("noded-launcher.service", "noded-proxy.service", "noded.service")
+MESH = "noded-mesh.service"
 ORDERS = list(itertools.permutations(SERVICES))
 NODES = ("catalog", "ticker", "hog", "brood")
 INSTANCES = 5
@@ -58,7 +59,7 @@ def host(machine: Host) -> Host:
 def test_installs_and_starts(machine: Host) -> None:
     debs = sorted(f"/srv/debs/{path.name}" for path in machine.path("/srv/debs").iterdir())
     machine.run("dpkg", "--install", *debs)
-    for unit in (HOLDER, *SERVICES):
+    for unit in (HOLDER, *SERVICES, MESH):
         assert is_active(machine, unit), machine.ask("systemctl", "status", "--no-pager", unit)
         assert machine.ask("systemctl", "is-enabled", unit) == "enabled"
     assert machine.ask("systemctl", "--failed", "--plain", "--no-legend") == ""
@@ -336,6 +337,7 @@ def test_purging_leaves_nothing(machine: Host) -> None:
     for place in (
         "/etc/noded",
         "/var/lib/noded",
+        "/var/lib/noded-mesh",
         "/var/log/noded",
         "/usr/lib/noded",
         "/run/noded",

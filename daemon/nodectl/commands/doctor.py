@@ -26,7 +26,10 @@ from nodespec.tables import ManifestError, decode, read
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 LARGEST = 1024 * 1024
 PATIENCE = 5.0
-UNITS = ("noded-nodes.service", "noded-launcher.service", "noded-proxy.service", "noded.service")
+UNITS = (
+    *("noded-nodes.service", "noded-launcher.service", "noded-proxy.service", "noded-mesh.service"),
+    "noded.service",
+)
 
 
 @dataclass(frozen=True, slots=True)
