@@ -11,7 +11,10 @@ WINDOW = 1024 * 1024
 
 
 class MeshBroker:
-    """Refuses instances whose name begins with "stranger"; `full` holds publishers back while it is set."""
+    """Refuses instances whose name begins with "stranger"; `full` holds publishers back while it is set.
+
+    Nothing is answered while `disk` is not set, and nobody let in while `known` is not.
+    """
 
     def __init__(self) -> None:
         self.uids: dict[str, int] = {}
@@ -20,6 +23,8 @@ class MeshBroker:
         self.full = asyncio.Event()
         self.known = asyncio.Event()
         self.known.set()
+        self.disk = asyncio.Event()
+        self.disk.set()
 
     async def publisher(self, uid: int, hello: bytes) -> "MeshPublisher":
         head, instance, _ = frames.hello(hello)
@@ -67,6 +72,7 @@ class MeshPublisher:
         while self.told == self.through:
             self.news.clear()
             await self.news.wait()
+        await self.broker.disk.wait()
         self.told = self.through
         return Published(through=self.through, window=WINDOW).SerializeToString()
 

@@ -188,12 +188,13 @@ def test_who_has_said_all_over_grpc_still_gets_its_answers() -> None:
         async with opened(broker) as path, GrpcClient(path) as shop:
             await shop.publish(hello())
             await shop.published()
-            broker.full.set()
+            broker.disk.clear()
             await shop.publish(frame(1, 100))
             await shop.publish(frame(101, 100))
             await shop.publishing.done_writing()
+            await until(lambda: broker.publishers[0].through == 200)
             await asyncio.sleep(0.1)
-            broker.full.clear()
+            broker.disk.set()
             while (await shop.published()).through < 200:
                 pass
             with pytest.raises(Ended) as ended:
