@@ -9,7 +9,7 @@ from typing import Protocol
 
 from nodeapi.v1.mesh_pb2 import Delivery
 from nodemesh.model.cursor import Cursor, Dead
-from nodemesh.model.frame import Columns, Head, Places, Stored
+from nodemesh.model.frame import BEFORE_ALL, Address, Columns, Head, Places, Stored
 
 
 class Unavailable(Exception):
@@ -60,7 +60,11 @@ class Log(Protocol):
         ...
 
     async def find(self, stream: str, sequence: int) -> Stored:
-        """The frame with that event. Raises NotFound."""
+        """The frame with that event, as it was published. Raises NotFound."""
+        ...
+
+    async def copies(self, stream: str, sequence: int) -> Sequence[Stored]:
+        """Frames with that event that were sent again, to one node each; of many the newest."""
         ...
 
     async def drop(self, below: int) -> int:
@@ -83,7 +87,15 @@ class Index(Protocol):
         """Its cursor and its dead letters."""
         ...
 
-    async def dead(self, node: str, most: int) -> Sequence[tuple[Dead, bytes]]: ...
+    async def dead(self, node: str, most: int, after: Address = BEFORE_ALL) -> Sequence[tuple[Dead, bytes]]:
+        """In the order of the log, from behind that event on."""
+        ...
+
+    async def letter(self, node: str, address: Address) -> tuple[Dead, bytes] | None: ...
+
+    async def count_dead(self) -> Mapping[str, int]:
+        """By node; those that have none are left out."""
+        ...
 
     async def drop_dead(self, dead: Sequence[Dead]) -> None: ...
 

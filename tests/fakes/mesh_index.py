@@ -1,9 +1,10 @@
 """The index of the mesh in memory. It passes the same contract suite as `SqliteIndex`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nodemesh.model.cursor import Cursor, Dead
-from nodemesh.model.frame import Address
+from nodemesh.model.frame import BEFORE_ALL, Address
 from nodemesh.ports import Unavailable
 
 
@@ -28,11 +29,17 @@ class FakeIndex:
         for key in [key for key in self.letters if key[0] == node]:
             del self.letters[key]
 
-    async def dead(self, node: str, most: int) -> Sequence[tuple[Dead, bytes]]:
+    async def dead(self, node: str, most: int, after: Address = BEFORE_ALL) -> Sequence[tuple[Dead, bytes]]:
         """The oldest first."""
-        found = [pair for key, pair in self.letters.items() if key[0] == node]
-        found.sort(key=lambda pair: (pair[0].address.position, pair[0].address.place))
+        its = (pair for key, pair in self.letters.items() if key[0] == node)
+        found = sorted((pair for pair in its if _place(pair) > (after.position, after.place)), key=_place)
         return found[:most]
+
+    async def letter(self, node: str, address: Address) -> tuple[Dead, bytes] | None:
+        return self.letters.get((node, address))
+
+    async def count_dead(self) -> Mapping[str, int]:
+        return Counter(node for node, _ in self.letters)
 
     async def drop_dead(self, dead: Sequence[Dead]) -> None:
         self._try()
@@ -45,3 +52,7 @@ class FakeIndex:
     def _try(self) -> None:
         if self.problem:
             raise Unavailable(self.problem)
+
+
+def _place(pair: tuple[Dead, bytes]) -> tuple[int, int]:
+    return pair[0].address.position, pair[0].address.place

@@ -42,7 +42,8 @@ class FakeLog:
             raise Unavailable(self.problem)
         for frame in frames:
             self.frames[frame.position] = frame
-            self._streams[frame.head.stream] = frame.head.last
+            if not frame.to:
+                self._streams[frame.head.stream] = frame.head.last
         self._newest += len(frames)
 
     async def read(self, start: int, types: frozenset[str], most: int) -> tuple[Sequence[Stored], int]:
@@ -58,9 +59,17 @@ class FakeLog:
                 return found, position + 1
         return found, max(start, self._newest + 1)
 
+    async def copies(self, stream: str, sequence: int) -> Sequence[Stored]:
+        frames = (frame for frame in self.frames.values() if frame.to and frame.head.stream == stream)
+        return [frame for frame in frames if frame.head.first <= sequence <= frame.head.last]
+
     async def find(self, stream: str, sequence: int) -> Stored:
         for frame in self.frames.values():
-            if frame.head.stream == stream and frame.head.first <= sequence <= frame.head.last:
+            if (
+                not frame.to
+                and frame.head.stream == stream
+                and frame.head.first <= sequence <= frame.head.last
+            ):
                 return frame
         raise NotFound(f"the log does not hold {stream}.{sequence}: it never came, or is not kept any more")
 

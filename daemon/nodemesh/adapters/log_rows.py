@@ -21,10 +21,11 @@ CREATE TABLE stream (name TEXT PRIMARY KEY, last INTEGER NOT NULL, taken REAL NO
 CREATE TABLE frame (
     position INTEGER PRIMARY KEY, stream TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
     at REAL NOT NULL, source TEXT NOT NULL, types TEXT NOT NULL, version TEXT NOT NULL, content TEXT NOT NULL,
-    columns BLOB NOT NULL, taken REAL NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);
+    columns BLOB NOT NULL, taken REAL NOT NULL, receiver TEXT NOT NULL, crc INTEGER NOT NULL,
+    data BLOB NOT NULL);
 CREATE INDEX frame_stream ON frame (stream, first);
 """
-INSERT = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COUNTS = struct.Struct("<II")
 
 
@@ -44,6 +45,7 @@ def row_of(frame: Stored, taken: float) -> Row:
         head.content.encode(),
         _packed(frame.columns),
         taken,
+        frame.to.encode(),
     )
     texts = (
         head.stream,
@@ -53,7 +55,7 @@ def row_of(frame: Stored, taken: float) -> Row:
         head.version,
         head.content,
     )
-    return (frame.position, *texts, *values[9:], _sum(values, frame.data), frame.data)
+    return (frame.position, *texts, *values[9:11], frame.to, _sum(values, frame.data), frame.data)
 
 
 def stored(row: Row) -> Stored:
@@ -61,7 +63,7 @@ def stored(row: Row) -> Stored:
     *values, crc, data = row
     if type(data) is not bytes or _sum(tuple(values), data) != crc:
         raise Damaged(f"frame {row[0]!r} is not what was written")
-    position, stream, first, count, at, source, types, version, content, columns, _ = values
+    position, stream, first, count, at, source, types, version, content, columns, _, to = values
     return Stored(
         position,
         Head(
@@ -76,6 +78,7 @@ def stored(row: Row) -> Stored:
         ),
         data,
         _unpacked(columns) if columns else Columns(),
+        to.decode(),
     )
 
 

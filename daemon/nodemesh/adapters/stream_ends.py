@@ -22,6 +22,8 @@ class StreamEnds:
     def take(self, frames: Sequence[Stored]) -> None:
         now = self._clock.now()
         for frame in frames:
+            if frame.to:
+                continue  # sent again: its stream is further on
             self.last[frame.head.stream] = frame.head.last
             self._seen[frame.head.stream] = now
         if len(self.last) >= self._forget_at:

@@ -60,3 +60,6 @@ class Address:
 
     position: int
     place: int
+
+
+BEFORE_ALL = Address(0, 0)
