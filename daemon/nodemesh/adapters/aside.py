@@ -1,5 +1,6 @@
 """Where does a file go that cannot be read? Into a folder of its own, with a note that says why."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -20,7 +21,9 @@ def put_aside(path: Path, folder: Path, why: str) -> Path:
         beside = path.with_name(path.name + side)
         if beside.exists():
             beside.rename(kept.with_name(kept.name + side))
-    kept.with_name(kept.name + WHY).write_text(f"{path}: {why}\n")
+    # A full disk must not keep it from moving.
+    with contextlib.suppress(OSError):
+        kept.with_name(kept.name + WHY).write_text(f"{path}: {why}\n", encoding="utf-8", errors="replace")
     _drop_oldest(folder)
     sync_folder(path.parent)
     return kept
@@ -36,7 +39,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _drop_oldest(folder: Path) -> None:
-    for note in sorted(folder.glob(f"*{WHY}"))[:-KEPT]:
-        name = note.name.removesuffix(WHY)
-        for gone in (name, *(name + side for side in SIDES), note.name):
-            note.with_name(gone).unlink(missing_ok=True)
+    names = sorted(path.name for path in folder.iterdir() if not path.name.endswith((*SIDES, WHY)))
+    for name in names[:-KEPT]:
+        for gone in (name, *(name + side for side in (*SIDES, WHY))):
+            (folder / gone).unlink(missing_ok=True)

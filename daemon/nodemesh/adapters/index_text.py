@@ -13,12 +13,13 @@ from nodemesh.model.cursor import Cursor, Trial
 from nodemesh.model.frame import Address
 
 
-def text_of(cursor: Cursor, now: float, wall: float) -> tuple[bytes, int]:
+def text_of(node: str, cursor: Cursor, now: float, wall: float) -> tuple[bytes, int]:
     trials = [
         (at.position, at.place, t.attempt, t.due - now, t.reason, t.version, t.suspect)
         for at, t in cursor.trials.items()
     ]
     whole = {
+        "node": node,
         "floor": cursor.floor,
         "open": list(cursor.open.items()),
         "settled": cursor.settled,
@@ -29,11 +30,13 @@ def text_of(cursor: Cursor, now: float, wall: float) -> tuple[bytes, int]:
     return text, crc32(text)
 
 
-def cursor_of(text: Any, crc: Any, now: float, wall: float) -> Cursor:
+def cursor_of(node: str, text: Any, crc: Any, now: float, wall: float) -> Cursor:
     """A wait never becomes longer than it was, whatever somebody did to the date. Raises Damaged."""
     if type(text) is not bytes or crc32(text) != crc:
-        raise Damaged("a cursor is not what was written")
+        raise Damaged(f"the cursor of {node!r} is not what was written")
     whole = json.loads(text)
+    if whole["node"] != node:
+        raise Damaged(f"the cursor of {whole['node']} is said to be of {node!r}")
     passed = max(0.0, wall - whole["at"])
     trials = {
         Address(position, place): Trial(attempt, now + max(0.0, left - passed), reason, version, suspect)

@@ -13,9 +13,9 @@ from zlib import crc32
 
 from nodemesh.adapters.aside import sync_folder
 from nodemesh.adapters.log_note import End, note_of, read_end, write_end
-from nodemesh.adapters.log_rows import INSERT, SCHEMA, row_of, stored, stream_of, stream_row, wanted
+from nodemesh.adapters.log_rows import INSERT, SCHEMA, Row, stored, stream_of, stream_row, wanted
 from nodemesh.adapters.sqlite_errors import Damaged
-from nodemesh.model.frame import Stored
+from nodemesh.model.frame import LONGEST_FRAME, MOST_EVENTS, Stored
 from nodemesh.ports import Refused
 
 FORMAT = 1
@@ -24,11 +24,15 @@ SIDES = ("-wal", "-shm", "-journal")
 PAGE = 8192
 WAL = 64 * 2**20
 """Bytes after which it is written back between two commits; most files are sealed before."""
+COPIES = 100
+"""Of what was sent again of one event, the newest are told."""
 CHECKED = 16
 """Rows at the end that are read when an unsealed file is opened."""
-_APPLICATION = 0x4E4D4C47
+_APPLICATION = 0x4E4D4C00
+"""With the format added: a number that stands at one place only is damage, not a later format."""
 _MAGIC = b"SQLite format 3\0"
 _CHUNK = 2**20
+_BY_STREAM = "SELECT * FROM frame WHERE stream = ? AND first <= ? AND position <= ?"
 _ROW = 256
 """Bytes of a row without its texts and its frame, and of its place in the index, at most."""
 
@@ -46,11 +50,14 @@ class LogFile:
         self.lock = Lock()
         self.bytes = 0
         self._is_verified = is_verified
-        self._is_writable = False
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._pages = 0
         self.measure()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.last < self.first
 
     @property
     def is_open(self) -> bool:
@@ -58,16 +65,16 @@ class LogFile:
 
     def fits(self, frames: Sequence[Stored], limit: int) -> bool:
         """Any commit fits into an empty file."""
-        return self.last < self.first or (self._pages + _pages_for(frames)) * PAGE <= limit
+        return self.is_empty or (self._pages + _pages_for(frames)) * PAGE <= limit
 
-    def append(self, frames: Sequence[Stored], taken: float) -> None:
+    def append(self, rows: Sequence[Row]) -> None:
         """All or nothing. After an error it is never to be called again."""
         base = self._writing
         assert base is not None
         base.execute("BEGIN IMMEDIATE")
-        base.executemany(INSERT, [row_of(frame, taken) for frame in frames])
+        base.executemany(INSERT, rows)
         base.execute("COMMIT")
-        self.last = frames[-1].position
+        self.last = rows[-1][0]
         (self._pages,) = base.execute("PRAGMA page_count").fetchone()
         self.measure()
 
@@ -117,23 +124,29 @@ class LogFile:
         return found, last + 1
 
     def find(self, stream: str, sequence: int) -> Stored | None:
-        query = (
-            "SELECT * FROM frame WHERE stream = ? AND first <= ? AND position <= ?"
-            " ORDER BY first DESC LIMIT 1"
-        )
+        """As it was published, not one sent again."""
+        query = f"{_BY_STREAM} AND receiver = '' ORDER BY first DESC LIMIT 1"
         row = self._reader().execute(query, (stream, sequence, self.last)).fetchone()
         frame = stored(row) if row else None
         return frame if frame and frame.head.stream == stream and sequence <= frame.head.last else None
 
+    def copies(self, stream: str, sequence: int) -> list[Stored]:
+        query = f"{_BY_STREAM} AND first > ? AND receiver != '' ORDER BY position DESC LIMIT {COPIES}"
+        given = (stream, sequence, self.last, sequence - MOST_EVENTS)
+        found = [stored(row) for row in self._reader().execute(query, given)]
+        return [each for each in reversed(found) if sequence <= each.head.last]
+
     def streams(self) -> list[tuple[str, int, float]]:
         """Each with its last sequence and when that was taken; also those of earlier files, first."""
-        newest = "SELECT stream, max(first) FROM frame WHERE position <= ? GROUP BY stream"
+        newest = (
+            "SELECT stream, max(first) FROM frame WHERE position <= ? AND receiver = '' GROUP BY stream"
+        )
         base = _reader(self.path, self.is_sealed)
         try:
             found = [stream_of(row) for row in base.execute("SELECT * FROM stream")]
             for key in base.execute(newest, (self.last,)).fetchall():
                 row = base.execute(
-                    "SELECT * FROM frame WHERE stream = CAST(? AS TEXT) AND first = ?", key
+                    "SELECT * FROM frame WHERE stream = CAST(? AS TEXT) AND first = ? AND receiver = ''", key
                 ).fetchone()
                 if row is None:
                     raise Damaged(f"stream {key[0]!r} leads nowhere")
@@ -222,7 +235,7 @@ def create(folder: Path, first: int, streams: Iterable[tuple[str, int, float]], 
         base = sqlite3.connect(half, isolation_level=None)
         try:
             base.execute(f"PRAGMA page_size = {PAGE}")
-            base.execute(f"PRAGMA application_id = {_APPLICATION}")
+            base.execute(f"PRAGMA application_id = {_APPLICATION + FORMAT}")
             base.execute("PRAGMA synchronous = OFF")
             base.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT};")
             base.executemany(
@@ -249,7 +262,7 @@ def create(folder: Path, first: int, streams: Iterable[tuple[str, int, float]], 
     return made
 
 
-def opened(path: Path, most: int) -> LogFile:
+def opened(path: Path, most: int, wal: int = WAL) -> LogFile:
     """A file of an earlier life. `most`: its positions cannot be higher, for there the next one begins.
 
     Raises Damaged, Refused (a later version wrote it), sqlite3.Error, OSError.
@@ -260,7 +273,7 @@ def opened(path: Path, most: int) -> LogFile:
         if end.size and path.stat().st_size != end.size:
             raise Damaged(f"it has {path.stat().st_size} bytes, not {end.size}")
         return LogFile(path, min(end.last, most), is_sealed=end.size > 0, is_verified=False)
-    base = _writer(path)
+    base = _writer(path, wal)
     try:
         first = int(path.stem)
         count, newest = base.execute("SELECT count(*), max(position) FROM frame").fetchone()
@@ -273,6 +286,7 @@ def opened(path: Path, most: int) -> LogFile:
         raise
     found = LogFile(path, last, is_sealed=False, is_verified=False)
     found._writing = base
+    (found._pages,) = base.execute("PRAGMA page_count").fetchone()
     return found
 
 
@@ -291,16 +305,14 @@ def _check_rows(base: sqlite3.Connection, first: int, last: int) -> None:
 def _check_header(path: Path) -> None:
     with open(path, "rb") as file:
         header = file.read(100)
-    if header[:16] != _MAGIC or int.from_bytes(header[68:72], "big") != _APPLICATION:
-        raise Damaged("it is no file of this log")
     found = int.from_bytes(header[60:64], "big")
-    if FORMAT < found < 1000:
+    if header[:16] != _MAGIC or int.from_bytes(header[68:72], "big") != _APPLICATION + found:
+        raise Damaged("it is no file of this log")
+    if found != FORMAT:
         raise Refused(
             f"cannot open {path}: format {found}, this noded-mesh knows {FORMAT};"
             " start the noded-mesh that wrote it, or move the log away: what it holds is then not delivered"
         )
-    if found != FORMAT:
-        raise Damaged(f"format {found} never was")
 
 
 def _writer(path: Path, wal: int = WAL) -> sqlite3.Connection:
@@ -322,6 +334,8 @@ def _reader(path: Path, is_sealed: bool) -> sqlite3.Connection:
     base = sqlite3.connect(uri, timeout=5.0, isolation_level=None, check_same_thread=False, uri=True)
     try:
         base.text_factory = bytes
+        # A damaged length must not take a gigabyte of memory.
+        base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_FRAME + 2**20)
         base.execute("PRAGMA cache_size = -512")
         base.execute("PRAGMA schema_version").fetchone()
     except BaseException:

@@ -11,12 +11,27 @@ class Damaged(Exception):
     """A file does not hold what was written to it."""
 
 
+TROUBLE = (Damaged, sqlite3.Error, UnicodeDecodeError, OSError)
+"""All that a damaged file can make of a call; Python fails to decode even what SQLite says of damage."""
+_DAMAGE = (
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_TOOBIG,
+)
+_CANNOT_BE_READ = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
+
+
 def is_damage(error: Exception) -> bool:
-    """A lock or rights are none; a missing table and a page that cannot be read are."""
-    if isinstance(error, Damaged) or type(error) is sqlite3.DatabaseError:
+    """A lock, rights or a full disk are none; a missing table and a page that cannot be read are."""
+    if isinstance(error, Damaged | UnicodeDecodeError) or type(error) is sqlite3.DatabaseError:
         return True
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in _DAMAGE or code in _CANNOT_BE_READ
 
 
 def unavailable(verb: str, path: Path, error: Exception) -> Unavailable:

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
@@ -16,9 +17,9 @@ from zlib import crc32
 from nodemesh.adapters.aside import put_aside
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.index_text import cursor_of, newest_of, text_of
-from nodemesh.adapters.sqlite_errors import Damaged, is_damage, unavailable
+from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
 from nodemesh.model.cursor import Cursor, Dead
-from nodemesh.model.frame import Address
+from nodemesh.model.frame import BEFORE_ALL, Address
 from nodemesh.ports import Clock, Refused
 
 log = logging.getLogger("nodemesh")
@@ -26,8 +27,8 @@ Result = TypeVar("Result")
 
 CLOCK = BootClock()
 FORMAT = 1
-_LAST_FORMAT = 1000
-"""A larger number was never a format: it is damage."""
+_APPLICATION = 0x4E4D4900
+"""With the format added: a number that stands at one place only is damage, not a later format."""
 _SCHEMA = f"""
 CREATE TABLE cursor (node TEXT PRIMARY KEY, text BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dead (
@@ -35,6 +36,7 @@ CREATE TABLE dead (
     reason TEXT NOT NULL, at REAL NOT NULL, version TEXT NOT NULL, crc INTEGER NOT NULL, frame BLOB NOT NULL,
     PRIMARY KEY (node, position, place));
 PRAGMA user_version = {FORMAT};
+PRAGMA application_id = {_APPLICATION + FORMAT};
 """
 
 
@@ -92,9 +94,22 @@ class SqliteIndex:
         await self._do("write", lambda: self._transact(write))
         self._known.pop(node, None)
 
-    async def dead(self, node: str, most: int) -> Sequence[tuple[Dead, bytes]]:
+    async def dead(
+        self, node: str, most: int, after: Address = BEFORE_ALL
+    ) -> Sequence[tuple[Dead, bytes]]:
         """The oldest first."""
-        return await self._do("read", lambda: self._dead(node, most))
+        behind = "(position, place) > (?, ?) ORDER BY position, place LIMIT ?"
+        given = (after.position, after.place, most)
+        return await self._do("read", lambda: self._dead(node, behind, given))
+
+    async def letter(self, node: str, address: Address) -> tuple[Dead, bytes] | None:
+        given = (address.position, address.place)
+        found = await self._do("read", lambda: self._dead(node, "(position, place) = (?, ?)", given))
+        return found[0] if found else None
+
+    async def count_dead(self) -> Mapping[str, int]:
+        query = "SELECT node, count(*) FROM dead GROUP BY node"
+        return await self._do("read", lambda: dict(self._opened().execute(query).fetchall()))
 
     async def drop_dead(self, dead: Sequence[Dead]) -> None:
         keys = [(letter.node, letter.address.position, letter.address.place) for letter in dead]
@@ -120,12 +135,12 @@ class SqliteIndex:
         try:
             try:
                 return work()
-            except (sqlite3.Error, Damaged) as error:
+            except TROUBLE as error:
                 if not is_damage(error):
                     raise
                 self._begin_anew(error)
                 return work()
-        except (sqlite3.Error, Damaged, OSError) as error:
+        except TROUBLE as error:
             raise unavailable(verb, self._path, error) from error
 
     def _begin_anew(self, damage: Exception) -> None:
@@ -144,6 +159,8 @@ class SqliteIndex:
         if self._base is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             base = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            # A damaged text is no exception; its CRC says that it is damaged.
+            base.text_factory = partial(str, encoding="utf-8", errors="replace")
             try:
                 self._prepare(base)
                 if not self._known:
@@ -160,8 +177,8 @@ class SqliteIndex:
         (found,) = base.execute("PRAGMA user_version").fetchone()
         if found == 0 and base.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
             base.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif not 0 < found < _LAST_FORMAT:
-            raise Damaged(f"format {found} never was")
+        elif base.execute("PRAGMA application_id").fetchone() != (_APPLICATION + found,):
+            raise Damaged("it is no index of this mesh")
         elif found != FORMAT:
             raise Refused(
                 f"cannot open {self._path}: format {found}, this noded-mesh knows {FORMAT};"
@@ -174,11 +191,11 @@ class SqliteIndex:
     def _read(self, base: sqlite3.Connection) -> dict[str, Cursor]:
         now, wall = self._clock.now(), self._clock.wall()
         rows = base.execute("SELECT node, text, crc FROM cursor")
-        return {node: cursor_of(text, crc, now, wall) for node, text, crc in rows}
+        return {node: cursor_of(node, text, crc, now, wall) for node, text, crc in rows}
 
     def _write_cursors(self, base: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
         now, wall = self._clock.now(), self._clock.wall()
-        rows = [(node, *text_of(cursor, now, wall)) for node, cursor in cursors.items()]
+        rows = [(node, *text_of(node, cursor, now, wall)) for node, cursor in cursors.items()]
         base.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", rows)
 
     def _transact(self, write: Callable[[sqlite3.Connection], object]) -> None:
@@ -192,11 +209,11 @@ class SqliteIndex:
                 base.execute("ROLLBACK")
             raise
 
-    def _dead(self, node: str, most: int) -> list[tuple[Dead, bytes]]:
-        query = "SELECT * FROM dead WHERE node = ? ORDER BY position, place LIMIT ?"
+    def _dead(self, node: str, which: str, given: tuple[int, ...]) -> list[tuple[Dead, bytes]]:
+        query = f"SELECT * FROM dead WHERE node = ? AND {which}"
         found: list[tuple[Dead, bytes]] = []
         for name, position, place, attempts, reason, at, version, crc, frame in self._opened().execute(
-            query, (node, most)
+            query, (node, *given)
         ):
             letter = Dead(name, Address(position, place), attempts, reason, at, version)
             if type(frame) is not bytes or _sum(letter, frame) != crc:

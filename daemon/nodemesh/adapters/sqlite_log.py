@@ -21,7 +21,8 @@ from nodemesh.adapters.aside import put_aside, sync_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.log_file import LogFile
 from nodemesh.adapters.log_note import End, note_of, write_end
-from nodemesh.adapters.sqlite_errors import Damaged, is_damage, unavailable
+from nodemesh.adapters.log_rows import row_of
+from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
 from nodemesh.adapters.stream_ends import StreamEnds
 from nodemesh.model.frame import Stored
 from nodemesh.ports import Clock, NotFound, Span, Unavailable
@@ -126,6 +127,12 @@ class SqliteLog:
                 return found
         raise NotFound(f"the log does not hold {stream}.{sequence}: it never came, or is not kept any more")
 
+    async def copies(self, stream: str, sequence: int) -> Sequence[Stored]:
+        found: list[Stored] = []
+        for file in self._files:
+            found += await self._ask(file, partial(file.copies, stream, sequence)) or ()
+        return found
+
     async def drop(self, below: int) -> int:
         return await self._on(self._cares, lambda: self._drop(below))
 
@@ -164,10 +171,12 @@ class SqliteLog:
                 try:
                     self._let_others_go(file)
                     return ask()
-                except (Damaged, sqlite3.Error, OSError) as error:
+                except TROUBLE as error:
                     file.let_go()
+                    if is_last and is_damage(error):
+                        raise Damaged(str(error)) from error
                     if is_last:
-                        raise self._told("read", file, error) from error
+                        raise unavailable("read", file.path, error) from error
         return None
 
     def _let_others_go(self, file: LogFile) -> None:
@@ -185,15 +194,12 @@ class SqliteLog:
         if any(frame.position != position for frame, position in zip(frames, expected, strict=True)):
             raise ValueError(f"positions are to be {expected.start} to {expected.stop - 1}")
         self._write_note()
-        if self._current is not None and not self._current.fits(frames, self._limit):
-            self._end_current()
-        if self._current is None:
-            self._begin()
-        file = self._current
-        assert file is not None
+        taken = self._clock.wall()
+        rows = [row_of(frame, taken) for frame in frames]
+        file = self._with_room(frames)
         try:
-            file.append(frames, self._clock.wall())
-        except BaseException as error:
+            file.append(rows)
+        except (sqlite3.Error, OSError) as error:
             self._current = None
             self._to_note = file
             file.abandon()
@@ -201,13 +207,20 @@ class SqliteLog:
                 self._write_note()
             except Unavailable as again:
                 log.error("%s", again)
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise self._told("write", file, error) from error
-            raise
+            raise unavailable("write", file.path, error) from error
         self._newest = frames[-1].position
         self._ends.take(frames)
 
-    def _begin(self) -> None:
+    def _with_room(self, frames: Sequence[Stored]) -> LogFile:
+        file = self._current
+        if file is not None and file.is_empty and file.first != frames[0].position:
+            self._current = None
+            self._remove(file)
+        elif file is not None and not file.fits(frames, self._limit):
+            self._end_current()
+        return self._current or self._begin()
+
+    def _begin(self) -> LogFile:
         first = self._newest + 1
         try:
             file = log_file.create(self._folder, first, self._ends.rows(), self._limit)
@@ -216,10 +229,12 @@ class SqliteLog:
         self._current = file
         with self._lock:
             self._files = (*self._files, file)
+        return file
 
     def _end_current(self) -> None:
+        """An empty one is left for the next life."""
         file, self._current = self._current, None
-        if file is not None:
+        if file is not None and not file.is_empty:
             self._cares.submit(self._seal, file)
 
     def _write_note(self) -> None:
@@ -227,16 +242,24 @@ class SqliteLog:
         file = self._to_note
         if file is None:
             return
-        try:
-            if file.last < file.first:
-                self._forget(file)
-                file.unlink()
-                sync_folder(self._folder)
-            else:
+        if file.is_empty:
+            self._remove(file)
+        else:
+            try:
                 write_end(file.path, End(file.last))
-        except OSError as error:
-            raise unavailable("write", self._folder, error) from error
+            except OSError as error:
+                raise unavailable("write", self._folder, error) from error
         self._to_note = None
+
+    def _remove(self, empty: LogFile) -> None:
+        """What is before it stays: it says how far positions and streams have come."""
+        self._forget(empty)
+        try:
+            empty.close()
+            empty.unlink()
+            sync_folder(self._folder)
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable("write", self._folder, error) from error
 
     def _lose(self, file: LogFile, why: str) -> None:
         """Raises Unavailable when it cannot be put aside: it may be the disk, not the file."""
@@ -278,7 +301,8 @@ class SqliteLog:
 
     def _drop(self, below: int) -> int:
         freed = 0
-        for file in self._files[:-1]:
+        whole = [file for file in self._files if not file.is_empty]
+        for file in whole[:-1]:
             if file.last >= below:
                 break
             self._forget(file)
@@ -302,17 +326,22 @@ class SqliteLog:
                 most = int(path.stem) - 1
         except (sqlite3.Error, OSError) as error:
             raise unavailable("open", self._folder, error) from error
-        held = [file.last for file in self._files]
-        self._newest = max([0, *held, *(lost.last for lost in self._lost)])
+        held = max((file.last for file in self._files), default=0)
+        self._newest = max([held, *(lost.last for lost in self._lost)])
         self._read_streams()
+        if self._files and self._files[-1].is_empty:
+            self._current = self._files[-1]
+        if self._newest > held:
+            # No position of a lost file may be given again, also not by the next life.
+            self._current = self._begin()
         for file in self._files:
-            if not file.is_sealed and not note_of(file.path).exists():
+            if not file.is_sealed and not file.is_empty and not note_of(file.path).exists():
                 self._cares.submit(self._seal, file)
 
     def _open_one(self, path: Path, most: int) -> None:
         try:
-            file = log_file.opened(path, most)
-        except (Damaged, sqlite3.DatabaseError) as error:
+            file = log_file.opened(path, most, self._limit)
+        except TROUBLE as error:
             if not is_damage(error):
                 raise
             size = path.stat().st_size
@@ -330,7 +359,7 @@ class SqliteLog:
         for file in reversed(self._files):
             try:
                 self._ends.restore(file.streams())
-            except (Damaged, sqlite3.Error) as error:
+            except TROUBLE as error:
                 if not is_damage(error):
                     raise unavailable("read", file.path, error) from error
                 self._lose(file, str(error))
@@ -341,14 +370,5 @@ class SqliteLog:
         """What a sudden end left: files half made, and what belongs to none."""
         for path in self._folder.iterdir():
             owner = path.name.split(".")[0] + log_file.SUFFIX
-            if (
-                ".new" in path.suffixes
-                or path.name.partition(".new")[1]
-                or not (self._folder / owner).exists()
-            ):
+            if ".new" in path.name or not (self._folder / owner).exists():
                 path.unlink()
-
-    def _told(self, verb: str, file: LogFile, error: Exception) -> Exception:
-        if verb == "read" and is_damage(error):
-            return error if isinstance(error, Damaged) else Damaged(str(error))
-        return unavailable(verb, file.path, error)
