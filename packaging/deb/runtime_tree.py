@@ -1,7 +1,7 @@
 """What lies in /usr/lib/noded?
 
-A virtual environment of Debian's python3.11 with the locked wheels and our programs; `sdk`, which only nodes
-import; and `bin`. Compiled, because nobody who runs them may write there, and without a trace of the builder.
+A virtual environment of Debian's python3.11 with the locked wheels and our programs; `sdk`, the only part that
+nodes import; and `bin`. Compiled, because nobody who runs them may write there, and without a trace of the builder.
 """
 
 import compileall
@@ -46,10 +46,11 @@ def lay_out(checkout: Path, tree: Path) -> None:
     site.mkdir(parents=True)
     _install_wheels(checkout, site)
     for name, source in _packages(checkout).items():
-        place = tree / SDK if name in SDK_PACKAGES else site
-        shutil.copytree(
-            checkout / source, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.proto")
-        )
+        # The mesh judges events by nodekit's schema, which must not make nodes see the libraries.
+        for place in (site, tree / SDK) if name in SDK_PACKAGES else (site,):
+            shutil.copytree(
+                checkout / source, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.proto")
+            )
     (tree / PREFIX / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     _write_programs(checkout, tree)
     _compile(tree)
