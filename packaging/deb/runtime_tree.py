@@ -1,7 +1,8 @@
 """What lies in /usr/lib/noded?
 
-A virtual environment of Debian's python3.11 with the locked wheels and our programs; `sdk`, the only part that
-nodes import; and `bin`. Compiled, because nobody who runs them may write there, and without a trace of the builder.
+A virtual environment of Debian's python3.11 with the locked wheels and our programs; `sdk`, which is all that
+nodes import; and `bin`. Compiled, because nobody who runs them may write there, and without a trace of the
+builder.
 """
 
 import compileall
