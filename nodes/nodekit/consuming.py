@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from time import monotonic
 
-from .context import Context, Side
+from .context import Side
 from .fields import WireError
 from .frames import decode_frame
 from .handling import Entry, Handler, Handling, Outcome, Worker
@@ -36,7 +36,7 @@ class Consumer:
     """All handlers of one node. On the event loop only."""
 
     def __init__(self, side: Side, instance: str, handlers: Sequence[Handler], ordered: bool) -> None:
-        self.side, self.instance, self.handlers, self.ordered = side, instance, handlers, ordered
+        self._side, self.instance, self.handlers, self.ordered = side, instance, handlers, ordered
         self.least = 2 * sum(handler.concurrency for handler in handlers)
         self.patience = min((handler.timeout for handler in handlers), default=30.0) / 3
         self.done = 0
@@ -49,6 +49,10 @@ class Consumer:
         self.lately = Lately()
         self.adrift: dict[tuple[str, int], tuple[Worker, Delivery, int]] = {}
         """What is at work still, of connections that are lost."""
+
+    @property
+    def side(self) -> Side:
+        return self._side
 
     def start(self, link: Link, group: asyncio.TaskGroup) -> None:
         self.link, self.loop = link, asyncio.get_running_loop()
@@ -176,9 +180,6 @@ class Consumer:
         return True
 
     # What became of events
-
-    def context(self, delivery: Delivery, place: int, type: str) -> Context:
-        return Context(self.side, delivery, place, type)
 
     def handled(self, delivery: Delivery, place: int) -> None:
         self.done += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from struct import error as StructError
 from struct import pack, unpack_from
 
-_KEPT = 4096
+_KEPT = 8192
 
 
 class WireError(ValueError):
@@ -26,14 +26,14 @@ def varint(value: int) -> bytes:
 
 
 class Prefixes(dict[int, bytes]):
-    """Numbers as varints, behind a tag if there is one; the small ones are kept."""
+    """Numbers as varints, behind a tag if there is one; so many are kept as there is room for."""
 
     def __init__(self, tag: bytes = b"") -> None:
         self.tag = tag
 
     def __missing__(self, value: int) -> bytes:
         written = self.tag + varint(value)
-        if value < _KEPT:
+        if len(self) < _KEPT:
             self[value] = written
         return written
 

@@ -11,15 +11,15 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
 from types import coroutine
 from typing import Any, Protocol
 
-from .context import Context, Reject, Retry
-from .payload import Kind, is_json, reader
+from .context import Context, Reject, Retry, Side
+from .payload import Kind, reader
 from .settling import LONGEST_REASON, Delivery
 from .tracing import current
 from .wire import REJECT, RETRY
@@ -64,7 +64,8 @@ class Outcome:
 class Results(Protocol):
     """Who is told what became of an event."""
 
-    def context(self, delivery: Delivery, place: int, type: str) -> Context: ...
+    @property
+    def side(self) -> Side: ...
     def handled(self, delivery: Delivery, place: int) -> None: ...
     def failed(self, delivery: Delivery, place: int, outcome: Outcome) -> None: ...
 
@@ -138,74 +139,92 @@ class Handling:
                 await worker.wake
                 until = monotonic() + SLICE
                 continue
-            worker.delivery, worker.place = entry
-            worker.began = monotonic()
-            if worker.began > until:
+            waiting = one(worker, *entry)
+            if waiting is not None:
+                await waiting
+            if monotonic() > until:
                 # Whoever is woken meanwhile may take the next ones.
                 self.wake()
                 await asyncio.sleep(0)
                 until = monotonic() + SLICE
-            try:
-                outcome = await one(worker)
-            except asyncio.CancelledError:
+
+    def in_loop(self, worker: Worker, delivery: Delivery, place: int) -> Coroutine[Any, Any, None] | None:
+        """None when the handler has ended without waiting for anything."""
+        context = Context(self.results.side, delivery, place, self.handler.type)
+        try:
+            begun = self.handler.call(self.read(context.data) if delivery.json else context.data, context)
+        # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
+        except Exception as error:  # noqa: BLE001
+            self.ended(delivery, place, outcome_of(error, context))
+            return None
+        token = current.set(context)
+        try:
+            waited = begun.send(None)
+        except StopIteration:
+            self.results.handled(delivery, place)
+            return None
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            self.ended(delivery, place, outcome_of(error, context))
+            return None
+        finally:
+            current.reset(token)
+        worker.delivery, worker.place, worker.began = delivery, place, monotonic()
+        self.wake()
+        return self.go_on(worker, context, carry_on(begun, waited))
+
+    async def go_on(self, worker: Worker, context: Context, going: Awaitable[None]) -> None:
+        token = current.set(context)
+        limit = asyncio.timeout(self.handler.timeout)
+        outcome: Outcome | None = None
+        try:
+            async with limit:
+                await going
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task and task.cancelling():
                 self.told(worker, Outcome(RETRY, 0.0, "cut off when the node stopped"))
                 raise
-            self.told(worker, outcome)
+            outcome = outcome_of(error, context)
+        except Exception as error:  # noqa: BLE001
+            outcome = self.late(context) if limit.expired() else outcome_of(error, context)
+        finally:
+            current.reset(token)
+        self.told(worker, outcome)
+
+    async def in_thread(self, worker: Worker, delivery: Delivery, place: int) -> None:
+        assert self.threads
+        worker.delivery, worker.place, worker.began = delivery, place, monotonic()
+        context = Context(self.results.side, delivery, place, self.handler.type)
+        self.wake()
+        around = copy_context()
+        around.run(current.set, context)
+        running = self.loop.run_in_executor(self.threads, around.run, self.call, context, delivery.json)
+        try:
+            await asyncio.wait([running], timeout=self.handler.timeout)
+            if not running.done():
+                self.told(worker, self.late(context))
+                # A thread cannot be stopped: its place is not free before it ends.
+                await asyncio.wait([running])
+        except asyncio.CancelledError:
+            self.told(worker, Outcome(RETRY, 0.0, "cut off when the node stopped"))
+            raise
+        error = running.exception()
+        self.told(worker, outcome_of(error, context) if error else None)
 
     def told(self, worker: Worker, outcome: Outcome | None) -> None:
         # Not what was taken: after a new connection the event may have come again, in another delivery.
         delivery, worker.delivery = worker.delivery, None
-        if delivery is None:
-            return
+        if delivery is not None:
+            self.ended(delivery, worker.place, outcome)
+
+    def ended(self, delivery: Delivery, place: int, outcome: Outcome | None) -> None:
         if outcome is None:
-            self.results.handled(delivery, worker.place)
+            self.results.handled(delivery, place)
         else:
-            self.results.failed(delivery, worker.place, outcome)
+            self.results.failed(delivery, place, outcome)
 
-    async def in_loop(self, worker: Worker) -> Outcome | None:
-        assert worker.delivery
-        context = self.results.context(worker.delivery, worker.place, self.handler.type)
-        token = current.set(context)
-        limit: asyncio.Timeout | None = None
-        try:
-            begun = self.handler.call(self.event(context), context)
-            try:
-                waited = begun.send(None)
-            except StopIteration:
-                return None
-            self.wake()
-            async with asyncio.timeout_at(self.loop.time() + self.handler.timeout) as limit:
-                await carry_on(begun, waited)
-        except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            return outcome_of(error, context)
-        except TimeoutError as error:
-            return self.late(context) if limit and limit.expired() else outcome_of(error, context)
-        # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
-        except Exception as error:  # noqa: BLE001
-            return outcome_of(error, context)
-        finally:
-            current.reset(token)
-        return None
-
-    async def in_thread(self, worker: Worker) -> Outcome | None:
-        assert worker.delivery and self.threads
-        context = self.results.context(worker.delivery, worker.place, self.handler.type)
-        self.wake()
-        around = copy_context()
-        around.run(current.set, context)
-        running = self.loop.run_in_executor(self.threads, around.run, self.call, context)
-        await asyncio.wait([running], timeout=self.handler.timeout)
-        if not running.done():
-            self.told(worker, self.late(context))
-            # A thread cannot be stopped: its place is not free before it ends.
-            await asyncio.wait([running])
-        error = running.exception()
-        return outcome_of(error, context) if error else None
-
-    def call(self, context: Context) -> None:
-        result = self.handler.call(self.event(context), context)
+    def call(self, context: Context, json: bool) -> None:
+        result = self.handler.call(self.read(context.data) if json else context.data, context)
         if inspect.isawaitable(result):
             raise TypeError("a `def` handler returned something to await: make it `async def`")
 
@@ -213,14 +232,6 @@ class Handling:
         reason = f"not handled within {self.handler.timeout:g} s"
         logger.warning("event %s of %s: %s", context.id, context.type, reason)
         return Outcome(RETRY, 0.0, reason)
-
-    def event(self, context: Context) -> Any:
-        return self.read(context.data) if is_json(context.content) else context.data
-
-
-def is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 @coroutine

@@ -23,7 +23,8 @@ from .wire import Published, Refusal
 MOST_KEPT_BYTES = 8 * 1024 * 1024
 MOST_KEPT_EVENTS = 100_000
 # `after` is a uint32 of microseconds.
-LONGEST_OPEN = 2**32 - 1
+LONGEST_OPEN = 2**32
+FINE, COARSE = 4096, ~63
 logger = logging.getLogger("nodekit")
 
 
@@ -34,13 +35,15 @@ class BufferFull(Exception):
 class Parcel:
     """Events that travel in one frame."""
 
-    def __init__(self, stream: str, first: int, content: str) -> None:
-        self.stream, self.first, self.content = stream, first, content
-        self.at = time.time_ns() // 1000
+    def __init__(self, stream: str, first: int, type: str, content: str, at: int) -> None:
+        self.stream, self.first, self.content, self.at = stream, first, content, at
+        self.only = type
+        self.plain = True
+        """All events are of the type `only`, and none has a subject."""
         self.size = 0
         self.data: list[bytes] = []
         self.after: list[int] = []
-        self.types: dict[str, int] = {}
+        self.types: dict[str, int] = {type: 0}
         self.type: list[int] = []
         self.subjects: list[str] = []
         self.extras: list[bytes] = []
@@ -52,20 +55,9 @@ class Parcel:
         self.refused: list[Refusal] = []
         self.waiting: list[asyncio.Future[None]] = []
 
-    def fits(self, size: int, content: str) -> bool:
-        return (
-            len(self.data) < MOST_EVENTS
-            and self.size + size <= MOST_BYTES
-            and self.content == content
-            and time.time_ns() // 1000 - self.at < LONGEST_OPEN
-        )
-
-    def add(self, data: bytes, type: str, subject: str, extra: bytes) -> int:
-        place = len(self.data)
-        self.data.append(data)
-        after = time.time_ns() // 1000 - self.at
-        # The clock may have been set back.
-        self.after.append(after if 0 < after < LONGEST_OPEN else 0)
+    def mix(self, place: int, type: str, subject: str) -> None:
+        """For a parcel with several types, or with subjects: the columns that others do without."""
+        self.plain = False
         kind = self.types.get(type)
         if kind is None:
             kind = self.types[type] = len(self.types)
@@ -77,9 +69,6 @@ class Parcel:
             self.subjects = [""] * place
         if subject or self.subjects:
             self.subjects.append(subject)
-        if extra:
-            self.extras.append(number(1, place) + extra)
-        return place
 
     def seal(self) -> None:
         """From now on it is only bytes."""
@@ -218,9 +207,25 @@ class Publisher:
             self.check_type(type)
         if self.bytes + size > MOST_KEPT_BYTES or self.events >= MOST_KEPT_EVENTS:
             raise BufferFull(f"{self.events} events of {self.bytes} bytes wait for the mesh: {self.why_not}")
+        now = time.time_ns() // 1000
         parcel = self.open
-        if parcel is None or not parcel.fits(size, content):
-            parcel = self.begin_parcel(content)
+        if (
+            parcel is None
+            or parcel.size + size > MOST_BYTES
+            or len(parcel.data) >= MOST_EVENTS
+            or parcel.content != content
+            or not 0 <= now - parcel.at < LONGEST_OPEN
+        ):
+            parcel = self.begin_parcel(type, content, now)
+        place = len(parcel.data)
+        parcel.data.append(data)
+        after = now - parcel.at
+        # Coarser for what waits long anyway: few numbers are written faster than many.
+        parcel.after.append(after if after < FINE else after & COARSE)
+        if subject or type != parcel.only or not parcel.plain:
+            parcel.mix(place, type, subject)
+        if extra:
+            parcel.extras.append(number(1, place) + extra)
         self.events += 1
         self.bytes += size
         parcel.size += size
@@ -228,7 +233,7 @@ class Publisher:
             # After this turn of the loop, so that what is published in one go travels together.
             self.pushing = True
             self.loop.call_soon(self.push)
-        return Receipt(parcel, parcel.add(data, type, subject, extra))
+        return Receipt(parcel, place)
 
     def check_type(self, type: str) -> None:
         """A frame that the mesh cannot take would be sent again for ever."""
@@ -236,10 +241,10 @@ class Publisher:
         if len(self.known_types) < MOST_EVENTS:
             self.known_types.add(type)
 
-    def begin_parcel(self, content: str) -> Parcel:
+    def begin_parcel(self, type: str, content: str, at: int) -> Parcel:
         check_text("content", content, LONGEST_TYPE)
         self.seal()
-        self.open = Parcel(self.stream, self.next, content)
+        self.open = Parcel(self.stream, self.next, type, content, at)
         return self.open
 
     def seal(self) -> None:

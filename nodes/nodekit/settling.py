@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from .frames import Frame
+from .payload import is_json
 from .wire import RETRY, Failed, Settle
 
 MOST_GRANTED = 8192
@@ -21,13 +22,14 @@ MOST_RECENT = 64
 class Delivery:
     """Events that came together. `marks`: what became of each so far."""
 
-    __slots__ = ("frame", "left", "marks", "number", "session")
+    __slots__ = ("frame", "json", "left", "marks", "number", "session")
 
     def __init__(self, session: "Session", frame: Frame) -> None:
         self.session, self.frame = session, frame
         self.number = frame.delivery.number
         self.left = len(frame.data)
         self.marks = bytearray(self.left)
+        self.json = is_json(frame.head.content)
 
     def identity(self, place: int) -> tuple[str, int]:
         """Stream and sequence: the same whenever the event comes again."""
