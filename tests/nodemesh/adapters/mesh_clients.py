@@ -1,6 +1,7 @@
 """Clients of the mesh that say only what a test lets them say: one for each transport, the same words."""
 
 import asyncio
+import os
 import shutil
 import struct
 import tempfile
@@ -22,6 +23,9 @@ GREETING = b"NODED-MESH/1\n"
 FRAME, PUBLISHED, REQUEST, DELIVERED, REASON, BEAT = range(1, 7)
 HEADER = struct.Struct("<IB")
 SECONDS = 10.0
+ROOT = Path(__file__).resolve().parents[3]
+PLACES = os.pathsep.join(str(ROOT / each) for each in ("", "daemon", "proto", "nodes"))
+ENVIRONMENT = {"PYTHONPATH": PLACES, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def hello(instance: str = "shop.1", stream: str = "") -> bytes:
