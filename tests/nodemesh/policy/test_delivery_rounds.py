@@ -1,0 +1,420 @@
+"""Whatever happens, in any order: no event is lost, held twice, out of order, or held up for no reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from nodemesh.model.cursor import Cursor
+from nodemesh.model.delivery import How, Offer, Session, SetAside, Wish
+from nodemesh.model.frame import Address
+from nodemesh.model.table import Consumer, Share
+from nodemesh.policy.delivery import Delivery
+
+TYPES = ("placed", "paid")
+WISHES = {"placed": Wish(3, 30.0), "paid": Wish(2, 5.0)}
+Event = tuple[int, int]
+
+
+@dataclass
+class Known:
+    """What is known of one event from outside."""
+
+    key: int
+    attempts: int
+    """That its type wishes."""
+    failed: int = 0
+    lost: int = 0
+    """Sessions that ended with it in hand."""
+    epoch: int = 0
+    hand: Session | None = None
+    settled: bool = False
+    aside: bool = False
+
+
+@dataclass
+class Delivered:
+    """What a consumer would remember of a delivery."""
+
+    events: tuple[Event, ...]
+    answered: set[int] = field(default_factory=set)
+
+
+class Rounds(RuleBasedStateMachine):
+    ordered = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.wall = 100.0, 1000.0
+        self.consumer = Consumer("payment", dict.fromkeys(TYPES, self.ordered), "1")
+        self.machine = Delivery(self.consumer, Cursor(1), 1)
+        self.generation = 1
+        self.log: list[Offer] = []
+        self.events: dict[Event, Known] = {}
+        self.hands: dict[Session, dict[int, Delivered]] = {}
+        self.letters: list[SetAside] = []
+        self.numbered = 0
+
+    # ---- what the world does
+
+    @rule(
+        types=st.sampled_from((("placed",), ("paid",), TYPES)),
+        keys=st.lists(st.integers(0, 4), min_size=1, max_size=5),
+        gaps=st.sets(st.integers(0, 4), max_size=3),
+        skip=st.integers(0, 2),
+    )
+    def offer(self, types: tuple[str, ...], keys: list[int], gaps: set[int], skip: int) -> None:
+        places = tuple(place for place in range(len(keys)) if place not in gaps)
+        position = (self.log[-1].position if self.log else 0) + 1 + skip
+        if not places or self.machine.offered >= position:
+            return
+        column = tuple(place % 2 for place in range(len(keys))) if len(types) > 1 else ()
+        offer = Offer(position, places, types, column, tuple(keys) if any(keys) else ())
+        kept_up = not self.log or self.machine.offered >= self.log[-1].position
+        self.log.append(offer)
+        for place in places:
+            attempts = WISHES[offer.type_of(place)].attempts
+            self.events[(position, place)] = Known(keys[place], attempts)
+        if kept_up:
+            self.machine.offer(offer)
+
+    @rule()
+    def read_on(self) -> None:
+        """After a restart the log is read again, bit by bit."""
+        behind = [offer for offer in self.log if offer.position > self.machine.offered]
+        for offer in behind[:2]:
+            self.machine.offer(offer)
+
+    @rule(
+        version=st.sampled_from(("1", "1", "2")),
+        granted=st.sampled_from((1, 2, 7, 100)),
+        keeps_order=st.booleans(),
+    )
+    def join(self, version: str, granted: int, keeps_order: bool) -> None:
+        if len(self.hands) < 4:
+            self.numbered += 1
+            made = Session(f"payment.{self.numbered}", version, WISHES, granted, keeps_order)
+            self.machine.join(made)
+            self.hands[made] = {}
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        who = self._who(data)
+        alone = [d for d in self.hands[who].values() if len(d.answered) < len(d.events)]
+        self.machine.leave(who, self.now)
+        del self.hands[who]
+        for delivered in alone:
+            for place, event in enumerate(delivered.events):
+                if place not in delivered.answered and self.events[event].hand is who:
+                    self.events[event].hand = None
+                    self.events[event].lost += 1
+        self._hear_of_letters()
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), events=st.integers(1, 20))
+    def grant(self, data: st.DataObject, events: int) -> None:
+        self._who(data).granted += events
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), most=st.sampled_from((1, 100)))
+    def take(self, data: st.DataObject, most: int) -> None:
+        self._take(self._who(data), most)
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(data=st.data())
+    def settle_through(self, data: st.DataObject) -> None:
+        """Cumulative; some events of these deliveries failed."""
+        who = self._busy(data)
+        through = data.draw(st.sampled_from(sorted(self.hands[who])))
+        failed = self._failures(data, who, [n for n in self.hands[who] if n <= through])
+        self.machine.settle(who, through, (), failed, self.now)
+        self._answered(who, failed)
+        for number in [n for n in self.hands[who] if n <= through]:
+            self._handled(who, number)
+        self._hear_of_letters()
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(data=st.data())
+    def settle_some(self, data: st.DataObject) -> None:
+        """Out of order, some only in part."""
+        who = self._busy(data)
+        numbers = data.draw(st.sets(st.sampled_from(sorted(self.hands[who])), min_size=1))
+        done = data.draw(st.sets(st.sampled_from(sorted(numbers))))
+        failed = self._failures(data, who, sorted(numbers))
+        self.machine.settle(who, 0, tuple(done), failed, self.now)
+        self._answered(who, failed)
+        for number in done:
+            self._handled(who, number)
+        self._hear_of_letters()
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(data=st.data())
+    def work(self, data: st.DataObject) -> None:
+        who = self._busy(data)
+        self.machine.working(who, tuple(self.hands[who]), self.now)
+
+    @rule(seconds=st.sampled_from((0.0, 0.1, 1.0, 29.0, 31.0, 90_000.0)), step=st.sampled_from((0, 0, -900)))
+    def pass_time(self, seconds: float, step: int) -> None:
+        self.now += seconds
+        self.wall += seconds + step
+        held = {who: dict(who.held) for who in self.hands}
+        soonest = self.machine.tick(self.now, self.wall)
+        assert soonest > self.now
+        for who, before in held.items():
+            for number in before.keys() - who.held.keys():
+                self._failed_whole(who, number)
+        self._hear_of_letters()
+
+    @rule(
+        share=st.sampled_from((0.0, 0.1, 0.5, 1.0)),
+        valid=st.sampled_from((-1.0, 20.0, 1e9)),
+        stable=st.sampled_from(("1", "1", "1", "2", "")),
+    )
+    def route(self, share: float, valid: float, stable: str) -> None:
+        shares = (Share("2", share, self.wall + valid),) if stable != "2" else ()
+        self.consumer = Consumer("payment", self.consumer.types, stable, shares)
+        self.machine.route(self.consumer)
+
+    @rule()
+    def keep(self) -> None:
+        letters, self.letters = self.letters, []
+        self.machine.kept(letters)
+        for letter in letters:
+            known = self.events[(letter.address.position, letter.address.place)]
+            if known.aside:
+                known.settled, known.aside = True, False
+
+    @rule()
+    def restart(self) -> None:
+        cursor = self.machine.cursor
+        self._as_the_cursor_says(cursor)
+        self.generation += 1
+        self.machine = Delivery(self.consumer, cursor, self.generation)
+        self.hands.clear()
+        for known in self.events.values():
+            # Set aside and not kept: all begins again, and letters that come late are of no use.
+            known.aside, known.hand = False, None
+        self.log = [offer for offer in self.log if offer.position >= cursor.floor]
+
+    # ---- what holds at all times
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        offered = [e for e, known in self.events.items() if e[0] <= self.machine.offered]
+        assert self.machine.waiting == sum(not self.events[event].settled for event in offered)
+        open_ones = [event[0] for event, known in self.events.items() if not known.settled]
+        floor = self.machine.floor
+        assert all(position >= floor for position in open_ones)
+        still = [position for position in open_ones if position <= self.machine.offered]
+        assert floor == min(still, default=self.machine.offered + 1)
+
+    @invariant()
+    def a_key_is_in_one_hand(self) -> None:
+        if not self.ordered:
+            return
+        hands: dict[int, set[int]] = {}
+        for known in self.events.values():
+            if known.hand is not None and known.key:
+                hands.setdefault(known.key, set()).add(id(known.hand))
+        assert all(len(held) == 1 for held in hands.values()), hands
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def nothing_waits_for_no_reason(self, data: st.DataObject) -> None:
+        """All are asked once, in any order; then what waits has a reason."""
+        for who in data.draw(st.permutations(list(self.hands))):
+            self._take(who, 1000)
+        canary_there = self._live().keys() & {who.version for who in self.hands}
+        for who in self.hands:
+            if who.version in self._rest() and who.room > 0:
+                waiting = [event for event in self.events if not self._has_a_reason(event, bool(who.held))]
+                if not canary_there:
+                    assert not waiting, f"{who} could have {waiting}"
+                elif not self.ordered and self._live()["2"] < 1.0:
+                    assert not waiting, f"{who} could have {waiting}, beside a canary"
+
+    def _has_a_reason(self, event: Event, busy: bool) -> bool:
+        known, cursor = self.events[event], self.machine.cursor
+        if known.settled or known.aside or known.hand is not None or event[0] > self.machine.offered:
+            return True
+        trial = cursor.trials.get(Address(*event))
+        if trial is not None and trial.due > self.now:
+            return True
+        if busy and any(other.lost >= 2 and other.hand is None for other in self.events.values()):
+            return True
+        same = ((e, o) for e, o in self.events.items() if o.key == known.key and not o.settled and e != event)
+        return (
+            self.ordered
+            and bool(known.key)
+            and any(other < event or its.hand is not None for other, its in same)
+        )
+
+    def _rest(self) -> set[str]:
+        """Releases that take what is nobody's share."""
+        there = {who.version for who in self.hands}
+        canaries = {s.version for s in self.consumer.shares}
+        stable = {self.consumer.stable} if self.consumer.stable else {"1", "2"} - canaries
+        return stable & there or self._live().keys() & there
+
+    def _live(self) -> dict[str, float]:
+        return {
+            s.version: s.share
+            for s in self.consumer.shares
+            if s.valid_until > self.wall and s.share > 0.0 and s.version != self.consumer.stable
+        }
+
+    def teardown(self) -> None:
+        """Given a stable session, time and good will, everything is handled and nothing is left behind."""
+        self.consumer = Consumer("payment", self.consumer.types, "1")
+        self.machine.route(self.consumer)
+        self.read_on_to_the_end()
+        for who in list(self.hands):
+            self.machine.leave(who, self.now)
+        self.hands.clear()
+        for known in self.events.values():
+            known.hand = None
+        self._hear_of_letters()
+        last = Session("payment.0", "1", WISHES, 10_000, self.numbered % 2 == 0)
+        self.machine.join(last)
+        self.hands[last] = {}
+        for _ in range(400):
+            self.keep()
+            if not self.machine.waiting:
+                break
+            self._take(last, 1)
+            for number in list(self.hands[last]):
+                self.machine.settle(last, number)
+                self._handled(last, number)
+            self.now += 30.0
+            self.machine.tick(self.now, self.wall)
+        assert not self.machine.waiting
+        assert all(known.settled for known in self.events.values())
+        assert self.machine.cursor == Cursor(self.machine.offered + 1)
+
+    def read_on_to_the_end(self) -> None:
+        for offer in self.log:
+            if offer.position > self.machine.offered:
+                self.machine.offer(offer)
+
+    # ---- how the world keeps its books
+
+    def _take(self, who: Session, most: int) -> None:
+        for _ in range(most):
+            free, busy = who.free, bool(who.held)
+            sending = self.machine.next(who, self.now, self.wall)
+            if sending is None:
+                return
+            places = tuple(sending.places)
+            assert 0 < len(places) <= free
+            assert list(places) == sorted(set(places))
+            assert who.sent <= who.granted
+            assert who.version in self._allowed(), "an expired share gets nothing"
+            assert not (who.held[sending.number].past.suspect and (busy or len(places) > 1))
+            for place in places:
+                self._given(who, (sending.position, place), sending.attempt, sending.epoch)
+            events = tuple((sending.position, place) for place in places)
+            self.hands[who][sending.number] = Delivered(events)
+
+    def _given(self, who: Session, event: Event, attempt: int, epoch: int) -> None:
+        known = self.events[event]
+        assert not known.settled and not known.aside and known.hand is None, event
+        assert epoch > known.epoch
+        assert attempt <= known.attempts or known.failed >= known.attempts
+        if self.ordered and known.key:
+            for other, its in self.events.items():
+                if its.key == known.key and not its.settled and other < event:
+                    assert who.keeps_order and its.hand is who, f"{event} before {other}"
+                if its.key == known.key and other > event:
+                    assert its.hand is None, f"{event} behind {other}, which is under way"
+        known.hand, known.epoch = who, epoch
+
+    def _allowed(self) -> set[str]:
+        live = {s.version for s in self.consumer.shares if s.valid_until > self.wall and s.share > 0.0}
+        canaries = {s.version for s in self.consumer.shares}
+        stable = {self.consumer.stable} if self.consumer.stable else {"1", "2"} - canaries
+        return live | stable
+
+    def _failures(
+        self, data: st.DataObject, who: Session, numbers: Sequence[int]
+    ) -> list[tuple[int, int, How, float, str]]:
+        failed: list[tuple[int, int, How, float, str]] = []
+        keys: set[int] = set()
+        # As a consumer that keeps order does it: what is behind a failed event of its key is given back.
+        everything = sorted(
+            (event, number, place)
+            for number, delivered in self.hands[who].items()
+            for place, event in enumerate(delivered.events)
+            if place not in delivered.answered
+        )
+        for event, number, place in everything:
+            key = self.events[event].key if self.ordered else 0
+            if key in keys:
+                failed.append((number, place, How.RELEASE, 0.0, ""))
+            elif number in numbers and data.draw(st.booleans()):
+                how = data.draw(st.sampled_from(How))
+                failed.append((number, place, how, data.draw(st.sampled_from((0.0, 5.0))), "no"))
+                if key:
+                    keys.add(key)
+        return failed
+
+    def _answered(self, who: Session, failed: Sequence[tuple[int, int, How, float, str]]) -> None:
+        for number, place, how, _, _ in failed:
+            delivered = self.hands[who][number]
+            delivered.answered.add(place)
+            known = self.events[delivered.events[place]]
+            known.hand = None
+            known.failed += how is How.RETRY
+        self._forget_answered(who)
+
+    def _handled(self, who: Session, number: int) -> None:
+        delivered = self.hands[who].pop(number, None)
+        for place, event in enumerate(delivered.events if delivered else ()):
+            if delivered and place not in delivered.answered:
+                self.events[event].settled, self.events[event].hand = True, None
+
+    def _failed_whole(self, who: Session, number: int) -> None:
+        delivered = self.hands[who].pop(number)
+        for place, event in enumerate(delivered.events):
+            if place not in delivered.answered:
+                self.events[event].hand = None
+                self.events[event].failed += 1
+
+    def _forget_answered(self, who: Session) -> None:
+        for number, delivered in list(self.hands[who].items()):
+            if len(delivered.answered) == len(delivered.events):
+                del self.hands[who][number]
+
+    def _hear_of_letters(self) -> None:
+        for letter in self.machine.take_aside():
+            known = self.events[(letter.address.position, letter.address.place)]
+            assert not known.settled and not known.aside and known.hand is None
+            known.aside = True
+            self.letters.append(letter)
+
+    def _as_the_cursor_says(self, cursor: Cursor) -> None:
+        for (position, place), known in self.events.items():
+            over = position < cursor.floor or any(a <= position <= b for a, b in cursor.settled)
+            over = over or not cursor.open.get(position, ~0) >> place & 1
+            assert known.settled == over, (position, place)
+        assert all(not self.events[(a.position, a.place)].settled for a in cursor.trials)
+
+    def _who(self, data: st.DataObject) -> Session:
+        return data.draw(st.sampled_from(list(self.hands)), label="who")
+
+    def _busy(self, data: st.DataObject) -> Session:
+        return data.draw(st.sampled_from([who for who, held in self.hands.items() if held]), label="who")
+
+
+class OrderedRounds(Rounds):
+    ordered = True
+
+
+@pytest.mark.parametrize("rounds", [Rounds, OrderedRounds])
+def test_whatever_happens(rounds: type[Rounds]) -> None:
+    case = rounds.TestCase
+    case.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+    case().runTest()
