@@ -299,7 +299,19 @@ def make(prefix: str = "nd") -> Host:
     python = str(ROOT / ".venv/bin/python") if programs == ROOT else node_python()
     first = free_ports(PORTS + 1)
     host = Host(folder, first, first + PORTS, python, programs, node_python())
-    for name in ("etc", "run", "run/i", "state", "state/data", "logs", "proxy", "proxy/maps", "out", "mesh", "events"):
+    for name in (
+        "etc",
+        "run",
+        "run/i",
+        "state",
+        "state/data",
+        "logs",
+        "proxy",
+        "proxy/maps",
+        "out",
+        "mesh",
+        "events",
+    ):
         (folder / name).mkdir()
         if os.geteuid() == 0:
             os.chown(folder / name, NODED_UID, NODED_UID)
