@@ -138,9 +138,7 @@ class LogFile:
 
     def streams(self) -> list[tuple[str, int, float]]:
         """Each with its last sequence and when that was taken; also those of earlier files, first."""
-        newest = (
-            "SELECT stream, max(first) FROM frame WHERE position <= ? AND receiver = '' GROUP BY stream"
-        )
+        newest = "SELECT stream, max(first) FROM frame WHERE position <= ? AND receiver = '' GROUP BY stream"
         base = _reader(self.path, self.is_sealed)
         try:
             found = [stream_of(row) for row in base.execute("SELECT * FROM stream")]

@@ -94,9 +94,7 @@ class SqliteIndex:
         await self._do("write", lambda: self._transact(write))
         self._known.pop(node, None)
 
-    async def dead(
-        self, node: str, most: int, after: Address = BEFORE_ALL
-    ) -> Sequence[tuple[Dead, bytes]]:
+    async def dead(self, node: str, most: int, after: Address = BEFORE_ALL) -> Sequence[tuple[Dead, bytes]]:
         """The oldest first."""
         behind = "(position, place) > (?, ?) ORDER BY position, place LIMIT ?"
         given = (after.position, after.place, most)

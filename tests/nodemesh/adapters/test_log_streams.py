@@ -1,0 +1,84 @@
+"""How long is the end of a stream remembered, over files and lives?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodemesh.adapters.sqlite_log import SqliteLog
+from nodemesh.adapters.stream_ends import SILENT, StreamEnds
+from tests.adapters.looped import looped
+from tests.nodemesh.adapters.stored_frames import frame
+
+
+@dataclass(slots=True)
+class Times:
+    up: float = 1000.0
+    date: float = 1_000_000.0
+
+    def now(self) -> float:
+        return self.up
+
+    def wall(self) -> float:
+        return self.date
+
+    def pass_by(self, seconds: float) -> None:
+        self.up += seconds
+        self.date += seconds
+
+
+async def opened(state: Path, times: Times) -> SqliteLog:
+    return await SqliteLog.open(state / "log", state / "aside", times, limit=100_000)
+
+
+@looped
+async def test_it_outlives_the_file_that_held_its_frames(tmp_path: Path) -> None:
+    times = Times()
+    log = await opened(tmp_path, times)
+    await log.append([frame(1, "shop.1", 1, 40), frame(2, "bank.1", 1, 2)])
+    for position in range(3, 30):
+        await log.append([frame(position, "shop.2", position - 2, size=20_000)])
+    assert await log.drop(20) > 0
+    assert log.span.oldest > 2
+    for _ in range(2):
+        assert dict(log.streams) == {"shop.1": 40, "bank.1": 2, "shop.2": 27}
+        await log.close()
+        times.up = 5.0
+        log = await opened(tmp_path, times)
+    await log.close()
+
+
+@looped
+async def test_it_is_forgotten_after_a_silent_day(tmp_path: Path) -> None:
+    times = Times()
+    log = await opened(tmp_path, times)
+    await log.append([frame(1, "shop.1", 1, 40)])
+    times.pass_by(SILENT - 10.0)
+    await log.append([frame(2, "shop.2", 1)])
+    await log.close()
+    log = await opened(tmp_path, times)
+    assert dict(log.streams) == {"shop.1": 40, "shop.2": 1}
+    await log.close()
+    times.pass_by(20.0)
+    log = await opened(tmp_path, times)
+    assert dict(log.streams) == {"shop.2": 1}
+    await log.close()
+
+
+def test_many_silent_ones_do_not_stay_in_memory() -> None:
+    times = Times()
+    ends = StreamEnds(times)
+    for day in range(3):
+        ends.take([frame(n, f"shop.{day}-{n}") for n in range(1, 10_001)])
+        times.pass_by(SILENT + 1.0)
+    assert len(ends.last) <= 20_000
+    assert set(ends.last) >= {f"shop.2-{n}" for n in range(1, 10_001)}
+
+
+def test_a_date_that_is_set_forward_forgets_nobody_who_spoke_just_now() -> None:
+    times = Times()
+    ends = StreamEnds(times)
+    ends.take([frame(1, "shop.1")])
+    times.date += 30 * SILENT
+    assert [row[:2] for row in ends.rows()] == [("shop.1", 1)]
+    again = StreamEnds(times)
+    again.restore(ends.rows())
+    assert again.last == {"shop.1": 1}
