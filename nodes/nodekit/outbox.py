@@ -30,6 +30,7 @@ LOOK = 15.0
 # While another instance sends, or the database is in trouble.
 PAUSE = 0.05
 LONGEST_PAUSE = 5.0
+LEAVE_TIME = 1.0
 INBOX_AGE = 30 * 86400.0
 PRUNE_EVERY = 60.0
 logger = logging.getLogger("nodekit")
@@ -83,7 +84,9 @@ class Relay:
         self.owner = f"{sender.instance}-{os.urandom(4).hex()}"
         self.link: Link | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.stream = ""
+        self.on_empty: Callable[[], object] = bool
+        """Told on the event loop when nothing is left to send."""
+        self.stream, self.holds = "", False
         self.through: int | None = None
         self.refused: list[tuple[int, int, str]] = []
         self.news, self.work, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -112,8 +115,19 @@ class Relay:
                     await asyncio.sleep(pause)
         finally:
             self.loop = None
-            if self.link:
-                await self.link.close()
+            await self.leave()
+
+    async def leave(self) -> None:
+        if self.link:
+            await self.link.close()
+        try:
+            if self.holds:
+                async with asyncio.timeout(LEAVE_TIME):
+                    await self.beside.perform(lambda _: tables.leave(self.owner))
+        # Without it the others wait until the lease is over.
+        except Exception as error:  # noqa: BLE001
+            logger.info("outbox: %s: %s", type(error).__name__, error)
+        finally:
             await self.beside.close()
 
     async def work_on(self) -> NoReturn:
@@ -126,6 +140,7 @@ class Relay:
             batch = await self.send_all()
             if batch.mine and not self.work.is_set():
                 self.empty.set()
+                self.on_empty()
             if time.monotonic() - pruned > PRUNE_EVERY:
                 pruned = time.monotonic()
                 await self.prune()
@@ -141,9 +156,12 @@ class Relay:
         sent = 0
         while True:
             refused, self.refused = tuple(self.refused), []
+            # Cut off in the middle it may hold all the same: a thread goes on.
+            self.holds = True
             batch = await self.beside.perform(
                 partial(tables.take, owner=self.owner, through=sent, refused=refused, most=MOST)
             )
+            self.holds = bool(batch.rows)
             if not batch.rows:
                 return batch
             sent = await self.deliver(batch)
@@ -183,7 +201,8 @@ class Relay:
         age, pruned = self.inbox_age, tables.PRUNED
         while pruned == tables.PRUNED:
             pruned = await self.beside.perform(lambda db: tables.prune(db, age))
-            await asyncio.sleep(PAUSE)
+            # Others who write come in between.
+            await asyncio.sleep(PAUSE if pruned == tables.PRUNED else 0)
 
     def say_hello(self, stream: str) -> None:
         if self.link is None:

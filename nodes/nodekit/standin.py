@@ -79,6 +79,8 @@ class Wire:
         self.first_granted = self.granted = self.sent = self.number = 0
         self.hand: dict[int, list[Item | None]] = {}
         self.life = 0
+        self.gone = False
+        """The node was cut off: nobody hears what it says."""
 
     def open(self, ears: Ears) -> None:
         self.ears = ears
@@ -90,6 +92,8 @@ class Wire:
         self.answer()
 
     def send(self, frame: bytes) -> None:
+        if self.gone:
+            return
         self.mesh.take(frame)
         self.answer()
 
@@ -100,9 +104,11 @@ class Wire:
     def subscribe(self, subscribe: Subscribe) -> None:
         self.wishes = {wish.type: wish.attempts or ATTEMPTS for wish in subscribe.wishes}
         self.first_granted = self.granted = subscribe.granted
-        self.mesh.changed.set()
+        self.mesh.notice()
 
     def settle(self, settle: Settle) -> None:
+        if self.gone:
+            return
         self.granted = max(self.granted, settle.granted)
         for failed in settle.failed:
             hand = self.hand.get(failed.delivery, [])
@@ -114,7 +120,7 @@ class Wire:
             for item in self.hand.pop(number):
                 if item:
                     self.mesh.settled(item, self)
-        self.mesh.changed.set()
+        self.mesh.notice()
 
     async def close(self) -> None:
         self.life += 1
@@ -163,6 +169,7 @@ class StandIn:
     def __init__(self, seed: int = 0, ordered: bool = True) -> None:
         self.random = random.Random(seed)
         self.ordered = ordered
+        self.deliveries = 0
         self.wires: list[Wire] = []
         self.streams: dict[str, int] = {}
         self.queue: list[Item] = []
@@ -172,12 +179,14 @@ class StandIn:
         self.handled: list[Event] = []
         """In the order in which the node said so."""
         self.dead: list[Dead] = []
-        self.changed = asyncio.Event()
         self.shuffled = False
         self.stream = f"test-{self.random.randbytes(4).hex()}"
 
     def now(self) -> float:
         return time.monotonic()
+
+    def notice(self) -> None:
+        """Something can be delivered, perhaps."""
 
     def connect(self) -> Wire:
         return Wire(self)
@@ -217,13 +226,14 @@ class StandIn:
     def enqueue(self, event: Event) -> None:
         self.count += 1
         self.queue.append(Item(event, self.count))
-        self.changed.set()
+        self.notice()
 
     # What is delivered
 
     def pump(self) -> None:
         for wire in list(self.wires):
             while wire.wishes and (items := self.choose(wire)):
+                self.deliveries += 1
                 wire.deliver(items)
 
     def choose(self, wire: Wire) -> list[Item]:
@@ -281,7 +291,7 @@ class StandIn:
                 self.failed(item, 0, 0.0, "the node went while it had this event", wire.wishes)
             else:
                 self.queue.append(item)
-        self.changed.set()
+        self.notice()
 
 
 def alike(one: Item, other: Item) -> bool:

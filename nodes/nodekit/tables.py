@@ -160,6 +160,11 @@ def waiting(rows: Rows) -> tuple[Waiting, ...]:
     )
 
 
+def leave(owner: str) -> Steps[None]:
+    """Somebody else may send at once."""
+    yield "UPDATE noded_outbox_stream SET owner = '' WHERE owner = ?", (owner,)
+
+
 def begin_stream(owner: str, name: str) -> Steps[None]:
     """The mesh knows more of the stream than the database (which came from a backup), or nothing any more."""
     _, changed = yield (
