@@ -49,6 +49,17 @@ class Commit:
         self._add(None, stored, done)
         return await done
 
+    async def keep_all(self, frames: Sequence[Stored]) -> None:
+        """Returns when the end of each is known. Raises Unavailable when one could not be kept."""
+        loop = asyncio.get_running_loop()
+        done = [loop.create_future() for _ in frames]
+        for stored, each in zip(frames, done, strict=True):
+            self._add(None, stored, each)
+        if done:
+            await asyncio.wait(done)
+        for failed in [error for each in done if (error := each.exception()) is not None]:
+            raise failed
+
     async def idle(self, publisher: Publisher) -> None:
         """Returns when nothing that this publisher handed in is on its way any more."""
         while any(each is publisher for each, _, _ in (*self._queue, *self._group)):

@@ -1,11 +1,18 @@
 """What do noded and administrators ask of the mesh, and what is the answer?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.table import Consumer, Table
+from nodemesh.ports import Unavailable
 from nodemesh.runtime.broker import Broker
 from nodemesh.runtime.consumer import ConsumingNode, World
+from nodemesh.runtime.letters import Letters
+from nodemesh.runtime.outcomes import Show
+from nodemesh.runtime.person import Person
+from nodemesh.runtime.tail import Tail
+from nodemesh.runtime.traces import Traces
 
 Keep = Callable[[mesh_pb2.Table], None]
 """Write it down. Raises Unavailable."""
@@ -20,6 +27,11 @@ class Desk:
         """`name` is another one after each start of the mesh."""
         self._broker, self._world, self._name, self._limit = broker, world, name, log_limit
         self._read, self._keep = table
+        self.tail = Tail(broker, world)
+        self.show = Show(broker, world)
+        self.person = Person(broker, world)
+        self.letters = Letters(broker, world, self.person)
+        self.traces = Traces(broker, world, self.show)
 
     async def set_table(self, said: mesh_pb2.Table) -> mesh_pb2.TableSet:
         await self._broker.set_table(self._read(said))
@@ -32,7 +44,7 @@ class Desk:
             return mesh_pb2.MapReply(table=number, generation=self._name)
         span = self._world.log.span
         return mesh_pb2.MapReply(
-            flows=self._flows(),
+            flows=self._flows(await self._waits(), await self._world.index.count_dead()),
             log_bytes=span.bytes,
             log_limit=self._limit,
             newest=span.newest,
@@ -41,7 +53,20 @@ class Desk:
             generation=self._name,
         )
 
-    def _flows(self) -> Iterator[mesh_pb2.Flow]:
+    async def _waits(self) -> dict[str, float]:
+        """Seconds since the oldest event was published that a node has not settled, by node."""
+        waits, newest = {}, self._world.log.span.newest
+        for name, node in list(self._broker.consumers.items()):
+            if node.delivery.floor > newest:
+                continue
+            types = frozenset(node.delivery.consumer.types)
+            with suppress(Unavailable):
+                found, _ = await self._world.log.read(node.delivery.floor, types, 1)
+                if found and found[0].to in ("", name):
+                    waits[name] = max(0.0, self._world.clock.wall() - found[0].head.at)
+        return waits
+
+    def _flows(self, waits: Mapping[str, float], dead: Mapping[str, int]) -> Iterator[mesh_pb2.Flow]:
         """Every type with each who publishes and each who consumes it."""
         table = self._broker.table
         publishers: dict[str, list[str]] = {}
@@ -54,7 +79,9 @@ class Desk:
         for type in sorted(publishers.keys() | consumers.keys()):
             for publisher in sorted(publishers.get(type, [""])):
                 for name in sorted(c.node for c in consumers.get(type, [])) or [""]:
-                    yield self._flow(type, publisher, self._broker.consumers.get(name))
+                    flow = self._flow(type, publisher, self._broker.consumers.get(name))
+                    flow.dead, flow.oldest = dead.get(name, 0), waits.get(name, 0.0)
+                    yield flow
 
     def _flow(self, type: str, publisher: str, node: ConsumingNode | None) -> mesh_pb2.Flow:
         flow = mesh_pb2.Flow(
