@@ -89,6 +89,7 @@ class Handling:
         self.handler, self.results, self.group = handler, results, group
         self.loop = asyncio.get_running_loop()
         self.ready: deque[Iterator[Entry]] = deque()
+        self.until = 0.0
         self.workers: list[Worker] = []
         self.idle: list[Worker] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -130,23 +131,21 @@ class Handling:
 
     async def work(self, worker: Worker) -> None:
         one = self.in_loop if self.threads is None else self.in_thread
-        until = monotonic() + SLICE
         while True:
             entry = self.take()
             if entry is None:
                 worker.wake = self.loop.create_future()
                 self.idle.append(worker)
                 await worker.wake
-                until = monotonic() + SLICE
+                self.until = monotonic() + SLICE
                 continue
             waiting = one(worker, *entry)
             if waiting is not None:
                 await waiting
-            if monotonic() > until:
-                # Whoever is woken meanwhile may take the next ones.
-                self.wake()
+            if monotonic() > self.until:
+                # One slice for all workers: while the first uses it the others step back.
                 await asyncio.sleep(0)
-                until = monotonic() + SLICE
+                self.until = monotonic() + SLICE
 
     def in_loop(self, worker: Worker, delivery: Delivery, place: int) -> Coroutine[Any, Any, None] | None:
         """None when the handler has ended without waiting for anything."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from .fields import WireError
 from .raw import FRAME, PUBLISHED, REQUEST, Connection, NotSpoken, connect_raw
 from .wire import Published, Settle, Subscribe, decode_published
 
@@ -96,7 +95,7 @@ class MeshLink:
         before, self._hello = self._hello, frame
         self._wanted.set()
         if self._connection and before:
-            self._task_again(self._connection)
+            self._leave(self._connection)
         elif self._connection:
             self._connection.write(FRAME, frame)
 
@@ -123,8 +122,8 @@ class MeshLink:
 
     # How it is done
 
-    def _task_again(self, connection: Connection) -> None:
-        self._again = asyncio.get_running_loop().create_task(connection.close(), name="nodekit mesh again")
+    def _leave(self, connection: Connection) -> None:
+        self._leaving = asyncio.get_running_loop().create_task(connection.close(), name="nodekit mesh hello")
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE
@@ -171,17 +170,12 @@ class MeshLink:
         return await connect_grpc(self.path, self._hear)
 
     def _hear(self, kind: int, body: bytes) -> None:
+        """Raises WireError."""
         self._heard = True
-        try:
-            if kind == PUBLISHED:
-                self.ears.on_published(decode_published(body))
-            else:
-                self.ears.on_frame(body)
-        except WireError:
-            # Without it the session would wait for its answer for ever.
-            logger.exception("noded-mesh at %s said something that cannot be read", self.path)
-            if self._connection:
-                self._task_again(self._connection)
+        if kind == PUBLISHED:
+            self.ears.on_published(decode_published(body))
+        else:
+            self.ears.on_frame(body)
 
     def _tell(self, why: str) -> None:
         text, at = self._told

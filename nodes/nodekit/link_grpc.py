@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from .fields import WireError
 from .raw import DELIVERED, FRAME, LONGEST, PUBLISHED, Hear, NotSpoken
 
 CONNECT_TIME = 10.0
@@ -69,6 +70,8 @@ class GrpcConnection:
         try:
             async for body in call:
                 self.hear(answer, body)
+        except WireError as error:
+            why = f"a message that cannot be read: {error}"
         except RpcError as error:
             why = getattr(error, "details", lambda: "")() or str(error)
         finally:

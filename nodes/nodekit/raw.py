@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from .fields import WireError
 from .frames import LONGEST_FRAME
 
 PREFACE = b"NODED-MESH/1\n"
 FRAME, PUBLISHED, REQUEST, DELIVERED, GOODBYE, BEAT = range(1, 7)
 Hear = Callable[[int, bytes], None]
-"""Gets the kind (PUBLISHED or DELIVERED) and the body of a message."""
+"""Gets the kind (PUBLISHED or DELIVERED) and the body of a message. Raises WireError."""
 # Before its delivery was added a frame was at most LONGEST_FRAME.
 LONGEST = LONGEST_FRAME + 4096
 BUFFER = 256 * 1024
@@ -109,7 +110,11 @@ class RawConnection(asyncio.BufferedProtocol):
                 return at
             kind = buffer[at + 4]
             if kind in (PUBLISHED, DELIVERED):
-                self.hear(kind, bytes(view[at + 5 : after]))
+                try:
+                    self.hear(kind, bytes(view[at + 5 : after]))
+                except WireError as error:
+                    self.fail(f"a message that cannot be read: {error}")
+                    return end
             elif kind == GOODBYE:
                 self.why = bytes(view[at + 5 : after]).decode("utf-8", "replace")[:2000]
             elif kind != BEAT:
