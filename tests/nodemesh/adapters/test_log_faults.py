@@ -62,7 +62,7 @@ mend = lambda: size(resource.RLIM_INFINITY)
 """
 SYNC = """
 fail = lambda: (state / "fail").write_text("")
-mend = lambda: (state / "fail").unlink()
+mend = lambda: (state / "fail").exists() and sys.exit("nothing failed")
 """
 DISK = """
 (state / "big").write_bytes(bytes(2**20))
@@ -90,7 +90,8 @@ static int fails(int fd) {
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     if (n < 4 || access(getenv("FAIL"), F_OK)) return 0;
-    return !memcmp(path + n - 4, "-wal", 4);
+    // Once only: whoever syncs again is told that all is well, as Linux does.
+    return !memcmp(path + n - 4, "-wal", 4) && !unlink(getenv("FAIL"));
 }
 #define SHIM(name) int name(int fd) { \\
     if (fails(fd)) { errno = EIO; return -1; } \\
@@ -159,6 +160,8 @@ async def test_after_a_failed_sync_a_file_is_never_written_again(tmp_path: Path,
     assert told.startswith(f"cannot write {tmp_path}/log/00000001.db: disk I/O error; look at the disk")
     assert (tmp_path / "log/00000001.end").read_text() == '{"last": 20, "size": 0, "crc": 0}\n'
     before = [(tmp_path / f"log/00000001.db{side}").read_bytes() for side in ("", "-wal")]
+    # SQLite would write the WAL back and remove it when its last writer closes.
+    assert len(before[1]) > 100_000
     # The disk has the frames that failed: nobody ever sees them.
     await whole(tmp_path)
     assert before == [(tmp_path / f"log/00000001.db{side}").read_bytes() for side in ("", "-wal")]
