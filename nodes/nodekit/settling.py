@@ -12,11 +12,13 @@ MOST_GRANTED = 8192
 RATE_TIME = 0.25
 LONGEST_REASON = 500
 HANDLED, FAILED = 1, 2
-# A settle that was sent so long before the connection was lost has arrived.
+# What was settled so long before the connection was lost is on the mesh's disk.
 UNSURE = 5.0
 # The mesh sends again what was in hand as soon as somebody is there to take it.
 REMEMBERED = 30.0
-MOST_RECENT = 64
+MOST_RECENT = 2048
+Marks = tuple[Sequence[int], bytearray]
+"""Of one delivery: the places in the whole frame (none: as they are), and what became of each."""
 
 
 class Delivery:
@@ -45,7 +47,7 @@ class Session:
         self.order: deque[Delivery] = deque()
         self.number = self.through = 0
         """Of the newest delivery, and of the last one before which all are done."""
-        self.recent: deque[tuple[float, Delivery]] = deque(maxlen=MOST_RECENT)
+        self.recent: deque[tuple[float, tuple[str, int], Marks]] = deque(maxlen=MOST_RECENT)
         self.above: list[int] = []
         self.failed: list[Failed] = []
         self.finished = 0
@@ -92,9 +94,8 @@ class Session:
         order = self.order
         while order and not order[0].left:
             delivery = order.popleft()
-            delivery.frame.data = []
             self.through = delivery.number
-            self.recent.append((monotonic(), delivery))
+            self.recent.append((monotonic(), *remembered(delivery)))
         done = [number for number in self.above if number > self.through]
         failed, self.above, self.failed = self.failed, [], []
         return Settle(self.through, done, failed, self.grant())
@@ -121,36 +122,37 @@ class Lately:
     """What was handled shortly before a connection was lost: the mesh may not know, and send it again."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, int], list[Delivery]] = {}
+        self.known: dict[tuple[str, int], list[Marks]] = {}
         """By stream and first sequence of the frame. Those still at work go on marking what they handle."""
         self.until = 0.0
 
     def lost(self, session: Session) -> None:
         now = monotonic()
         self.known = {}
-        for delivery in (*session.order, *(each for at, each in session.recent if now - at < UNSURE)):
-            self.known.setdefault(frame_of(delivery.frame), []).append(delivery)
+        for delivery in session.order:
+            session.recent.append((now, *remembered(delivery)))
+        for at, frame, marks in session.recent:
+            if now - at < UNSURE:
+                self.known.setdefault(frame, []).append(marks)
         self.until = now + REMEMBERED
 
     def handled(self, frame: Frame) -> set[int]:
         """Places in this frame that need no handler."""
-        if not self.known:
-            return set()
         if monotonic() > self.until:
             self.known = {}
         before = {
-            delivery.frame.sequence(place)
-            for delivery in self.known.get(frame_of(frame), ())
-            for place, mark in enumerate(delivery.marks)
+            index[place] if index else place
+            for index, marks in self.known.get((frame.head.stream, frame.head.first), ())
+            for place, mark in enumerate(marks)
             if mark == HANDLED
         }
-        return (
-            {place for place in range(len(frame.data)) if frame.sequence(place) in before}
-            if before
-            else set()
-        )
+        if not before:
+            return set()
+        index = frame.index
+        return {place for place in range(len(frame.data)) if (index[place] if index else place) in before}
 
 
-def frame_of(frame: Frame) -> tuple[str, int]:
+def remembered(delivery: Delivery) -> tuple[tuple[str, int], Marks]:
     """A part of a frame has the stream and first sequence of the whole."""
-    return frame.head.stream, frame.head.first
+    frame = delivery.frame
+    return (frame.head.stream, frame.head.first), (frame.index, delivery.marks)
