@@ -88,7 +88,7 @@ async def test_who_does_not_read_loses_the_stream_with_words() -> None:
             return not room.mesh.broker._watchers
 
         await until(ended)
-        with pytest.raises(grpc.aio.AioRpcError, match="nothing was read for 0.3 s"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"nothing was read for 0.3 s"):
             while await call.read() is not grpc.aio.EOF:
                 pass
         await a.say(b"2")

@@ -6,8 +6,7 @@ import pytest
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.ports import NotFound, Refused
-from tests.adapters.looped import looped
-from tests.adapters.looped import until
+from tests.adapters.looped import looped, until
 from tests.nodemesh.runtime.desk_room import DeskRoom, desk_room
 from tests.nodemesh.runtime.mesh_room import taken
 
@@ -61,7 +60,7 @@ def test_what_is_no_id_is_refused(id: str) -> None:
     @looped
     async def story() -> None:
         async with desk_room() as room:
-            with pytest.raises(Refused, match="<stream>.<sequence>"):
+            with pytest.raises(Refused, match=r"<stream>.<sequence>"):
                 await room.shown(id)
 
     story()
@@ -70,7 +69,7 @@ def test_what_is_no_id_is_refused(id: str) -> None:
 @looped
 async def test_what_the_log_does_not_hold_is_not_found() -> None:
     async with desk_room() as room:
-        with pytest.raises(NotFound, match="s.7"):
+        with pytest.raises(NotFound, match=r"s.7"):
             await room.shown("s.7")
 
 

@@ -124,5 +124,5 @@ async def test_a_replay_that_cannot_be_is_refused() -> None:
                 await room.desk.person.replay(missing)
         assert room.mesh.log.span.newest == 1
         room.mesh.log.problem = "the disk is full"
-        with pytest.raises(Unavailable, match="disk is full.* 0 events were sent again before"):
+        with pytest.raises(Unavailable, match=r"disk is full.* 0 events were sent again before"):
             await room.desk.person.replay(Replay(node="c", since=AT))

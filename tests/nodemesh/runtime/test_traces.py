@@ -1,4 +1,4 @@
-"""Is what belongs together found in the log, whatever somebody asks with, and is it said what was not looked at?"""
+"""Is what belongs together found in the log, and is it said what was not looked through?"""
 
 from hashlib import sha256
 
@@ -130,5 +130,5 @@ async def test_what_is_not_there_is_not_found() -> None:
             with pytest.raises(NotFound):
                 await told(room, id)
         for id in ("", "x" * 32, "abc"):
-            with pytest.raises(Refused, match="<stream>.<sequence>"):
+            with pytest.raises(Refused, match=r"<stream>.<sequence>"):
                 await told(room, id)
