@@ -1,4 +1,4 @@
-"""Which nodes are driven through the faults of the mesh? Each notes with one write what it was told is done."""
+"""Which nodes are driven through the faults of the mesh? Each notes what is done, with one write."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import random
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from nodekit import BufferFull, Context, Node, PublishRefused, Receipt, Retry
@@ -38,46 +39,49 @@ def connected(path: Path, *statements: str) -> sqlite3.Connection:
 
 def publish(node: Node) -> None:
     """RATE events a second in small and large groups; MOST events, or without end."""
-    notes, refused = Notes(f"{node.name}.acked"), Notes(f"{node.name}.refused")
     rate, most = float(os.environ.get("RATE", "800")), int(os.environ.get("MOST", "0"))
-    padding = "x" * int(os.environ.get("SIZE", "100"))
-    kind = os.environ.get("TYPE", "shop.placed")
-    dice = random.Random(node.instance)
-    said: asyncio.Queue[Receipt] = asyncio.Queue()
+    refused, dice = Notes(f"{node.name}.refused"), random.Random(node.instance)
+    said: asyncio.Queue[Receipt | None] = asyncio.Queue()
+    put = putting(node)
 
-    def put(n: int) -> Receipt:
-        type = "shop.paid" if n % PAID == 0 and kind == "shop.placed" else kind
-        return node.publish_nowait({"n": n, "padding": padding}, type=type, subject=str(n % KEYS))
-
-    @node.task
-    async def note() -> None:
-        while True:
-            receipt = await said.get()
-            try:
-                notes.write(await receipt)
-            except PublishRefused as error:
-                refused.write(error)
-            if said.empty() and most and node_done:
-                node.stop()
-
-    node_done: list[bool] = []
+    async def put_soon(n: int) -> Receipt:
+        try:
+            return put(n)
+        except BufferFull as full:
+            refused.write("full", full)
+        await node.room()
+        return put(n)
 
     @node.task
     async def load() -> None:
         n, began = 0, time.monotonic()
         while not most or n < most:
-            for _ in range(min(dice.choice((1, 1, 3, 20, 60)), (most or n + 60) - n)):
+            group = dice.choice((1, 1, 3, 20, 60))
+            for _ in range(min(group, most - n) if most else group):
                 n += 1
-                try:
-                    receipt = put(n)
-                except BufferFull as full:
-                    refused.write("full", full)
-                    await node.room()
-                    receipt = put(n)
-                if n == most:
-                    node_done.append(True)
-                said.put_nowait(receipt)
+                said.put_nowait(await put_soon(n))
             await asyncio.sleep(max(0.0, began + n / rate - time.monotonic()))
+        said.put_nowait(None)
+
+    @node.task
+    async def note() -> None:
+        notes = Notes(f"{node.name}.acked")
+        while (receipt := await said.get()) is not None:
+            try:
+                notes.write(await receipt)
+            except PublishRefused as error:
+                refused.write("refused", error)
+        node.stop()
+
+
+def putting(node: Node) -> Callable[[int], Receipt]:
+    padding, kind = "x" * int(os.environ.get("SIZE", "100")), os.environ.get("TYPE", "shop.placed")
+
+    def put(n: int) -> Receipt:
+        type = "shop.paid" if n % PAID == 0 and kind == "shop.placed" else kind
+        return node.publish_nowait({"n": n, "padding": padding}, type=type, subject=str(n % KEYS))
+
+    return put
 
 
 def handle(node: Node) -> None:

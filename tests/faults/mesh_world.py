@@ -204,7 +204,7 @@ class MeshWorld:
 
 
 class Notes:
-    """Lines that nodes append to a file; those of killed ones, too. Each read goes on where the last ended."""
+    """Lines that nodes append to a file; those of killed ones, too. A read goes on where the last ended."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
