@@ -157,3 +157,18 @@ def history(session: Session, node: str) -> None:
     from nodectl.commands import rollout
 
     rollout.history(session, node)
+
+
+@group(SECTION, "contracts")
+def contracts_() -> None:
+    """Work with the contracts of a node's events."""
+
+
+@command(contracts_, file=True)
+@folder
+@click.option("--out", metavar="FILE", default="", help="Written whole or not at all; else standard output.")
+def generate(session: Session, folder: Path, out: str) -> None:
+    """Write Python classes for the events that the node in DIR publishes and consumes, without noded."""
+    from nodectl.commands import contracts
+
+    contracts.generate(session, folder, out)

@@ -27,6 +27,7 @@ def test_the_tree() -> None:
     assert [" ".join(words) for words in every(nodectl)][1:] == [
         *("apply", "plan", "validate", "diff", "releases", "test", "rollout", "rollout status"),
         *("rollout watch", "rollout promote", "rollout abort", "rollout history"),
+        *("contracts", "contracts generate"),
         *("status", "describe", "top", "logs", "explain", "incidents", "incidents list", "incidents approve"),
         *("start", "stop", "restart", "reload", "remove", "exec", "pause", "resume"),
         *("doctor", "audit", "bundle", "backup", "restore", "schema", "completion", "version"),
