@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from noded.model.actions import Actions, Answer, StartInstance
+from noded.model.actions import Actions, Answer, InstallTable, StartInstance
 from noded.model.incident import CLOSED
 from noded.model.inputs import Booted, Input
 from noded.model.instance import Instance, Phase, Role
+from noded.model.mesh import Table
 from noded.model.route import Route
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy.decide import READINGS, converge
+from noded.policy.events import part_of
 from noded.policy.routing import route_of
 from noded.policy.settled import settled as has_settled
 
@@ -31,6 +33,8 @@ def offences(before: HostState, fact: Input, after: HostState, actions: Actions)
         yield from healing(node)
         yield from shares(after, node)
         yield from numbers(old, node)
+        yield from part(node)
+    yield from tables(before, after, actions)
     if isinstance(fact, READINGS):
         yield from resting(after, fact.at)
     yield from ports(after)
@@ -125,6 +129,29 @@ def numbers(old: NodeState | None, node: NodeState) -> Iterator[str]:
         yield f"two instances of {node.name} have one address: {sorted(addresses)}"
 
 
+def part(node: NodeState) -> Iterator[str]:
+    if node.part != part_of(node):
+        yield f"the table says something else of {node.name} than what is: {node.part}"
+
+
+def tables(before: HostState, after: HostState, actions: Actions) -> Iterator[str]:
+    """One decision tells one table, with a number that no table had before."""
+    told = [action.number for action in actions if isinstance(action, InstallTable)]
+    if len(told) > 1:
+        yield f"tables {told} are told at once"
+    if after.mesh.number < before.mesh.number:
+        yield f"the table's number falls from {before.mesh.number} to {after.mesh.number}"
+    if told and (told[0] != after.mesh.number or told[0] <= before.mesh.number):
+        yield f"table {told[0]} is told, after {before.mesh.number} and with {after.mesh.number} known"
+    parts = {name: node.part for name, node in after.nodes.items() if node.part}
+    changed = parts != {name: node.part for name, node in before.nodes.items() if node.part}
+    if after.mesh.generation and changed and not told:
+        yield f"the mesh is not told what has changed: {parts}"
+    waiting = {name for name, node in parts.items() if node.subscriptions} & set(after.mesh.gone)
+    if waiting:
+        yield f"{', '.join(waiting)} is waited for and gone"
+
+
 def ports(state: HostState) -> Iterator[str]:
     held: dict[int, str] = {}
     for node in state.nodes.values():
@@ -152,6 +179,8 @@ def starts(before: HostState, after: HostState, actions: Actions, booted: bool) 
         if old is not None and not booted and int(action.instance.rpartition(".")[2]) <= old.serial:
             yield f"{action.instance} is started again"
         node = after.nodes[action.node]
+        if node.awaited:
+            yield f"{action.instance} starts before the mesh has taken table {node.awaited}"
         if action.instance not in node.instances:
             yield f"{action.instance} is started and not known"
         if node.spec.serves is None and len(node.instances) > node.spec.instances:
@@ -166,8 +195,12 @@ def orphans(state: HostState, alive: Mapping[str, object], dying: set[str]) -> I
             yield f"{name} runs and nobody knows it"
 
 
-def told(state: HostState, routes: Mapping[int, Route]) -> Iterator[str]:
-    """The proxy holds what noded believes it holds. (What a removed node left there leads nowhere.)"""
+def told(state: HostState, routes: Mapping[int, Route], table: Table | None) -> Iterator[str]:
+    """Proxy and mesh hold what noded believes they hold. (What a removed node left there leads nowhere.)"""
+    if table is None or (table.number, table.parts) != (state.mesh.number, state.table.parts):
+        yield f"the mesh should have {state.table} and has {table}"
+    if state.mesh.gone or state.mesh.taken != state.mesh.number:
+        yield f"the mesh has taken {state.mesh.taken}, of {state.mesh}"
     for node in state.nodes.values():
         held = routes.get(node.route.port) if node.route is not None else None
         if held != node.route:

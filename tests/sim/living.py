@@ -6,13 +6,16 @@ from random import Random
 from nodespec.manifest import (
     Autonomy,
     Budget,
+    Consumes,
     Healing,
     Health,
     Levels,
     Listen,
     NodeSpec,
+    Order,
     Probe,
     Protocol,
+    Publishes,
     Resources,
     RolloutPlan,
     Rung,
@@ -25,6 +28,9 @@ LIMIT = 256 * MB
 BEGIN = 30 * MB
 SOCKETS = (8200, 8201)
 """Ports of nodes whose sockets are held."""
+
+
+TYPES = ("shop.changed", "till.changed", "stock.changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,17 @@ def some_traits(dice: Random) -> Traits:
             return Traits(start)
 
 
+def _publishes(dice: Random, name: str) -> tuple[Publishes, ...]:
+    """Mostly of its own; now and then what is another's."""
+    types = [f"{name}.changed", dice.choice(TYPES)] if dice.random() < 0.1 else [f"{name}.changed"]
+    return tuple(Publishes(each, dice.choice(("", "c.json"))) for each in dict.fromkeys(types))
+
+
+def _consumes(dice: Random) -> tuple[Consumes, ...]:
+    wanted = dice.sample(TYPES, dice.choice((0, 0, 1, 2)))
+    return tuple(Consumes(each, order_by=dice.choice((None, Order.SUBJECT))) for each in wanted)
+
+
 def some_spec(dice: Random, name: str, version: str, port: int | None) -> NodeSpec:
     held = port in SOCKETS
     levels = [dice.choice([Autonomy.ACT, Autonomy.ACT, Autonomy.APPROVE, *Autonomy]) for _ in range(3)]
@@ -117,6 +134,8 @@ def some_spec(dice: Random, name: str, version: str, port: int | None) -> NodeSp
         instances=dice.choice((1, 1, 2, 3)),
         spares=dice.choice((0, 1, 1, 2)) if proxied else 0,
         serves=Serves(port, Protocol.TCP if held else Protocol.HTTP, listen) if port else None,
+        publishes=_publishes(dice, name),
+        consumes=_consumes(dice),
         health=Health(readiness=readiness),
         resources=Resources(memory=LIMIT),
         healing=Healing(

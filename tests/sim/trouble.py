@@ -35,6 +35,7 @@ class Trouble:
             (self._remember, 60.0),
             (self._restart_proxy, 200.0),
             (self._lose_proxy, 200.0),
+            (self._lose_mesh, 150.0),
             (self._lose_launcher, 300.0),
             (self._lose_registry, 300.0),
             (self._fall_silent, 60.0),
@@ -145,6 +146,17 @@ class Trouble:
             proxy.reachable = True
 
         self._world.later(self._dice.uniform(0.1, 20.0), back)
+
+    def _lose_mesh(self) -> None:
+        mesh, dice = self._world.mesh, self._dice
+        mesh.up = False
+
+        def back() -> None:
+            if dice.random() < 0.7:
+                mesh.restart(with_its_disk=dice.random() < 0.8)
+            mesh.up = True
+
+        self._world.later(dice.uniform(0.1, 40.0), back)
 
     def _lose_launcher(self) -> None:
         self._lose("launcher_up")

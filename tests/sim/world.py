@@ -13,17 +13,20 @@ from itertools import count
 from random import Random
 
 from noded.model.actions import (
+    TABLES,
     TRAFFIC,
     Action,
     Actions,
     ForgetNode,
     InstallRoute,
+    InstallTable,
     KillInstance,
     RecordNode,
     RecordRelease,
     RemoveInstance,
     RemoveRoute,
     RenewShare,
+    RenewTable,
     StartInstance,
     WakeAt,
 )
@@ -33,11 +36,14 @@ from noded.model.inputs import (
     Input,
     InstanceExited,
     Known,
+    MeshFound,
+    MeshLost,
     Observed,
     ProxyFound,
     ProxyLost,
     Reading,
     Sampled,
+    TableTaken,
     TrafficCounted,
     Woken,
 )
@@ -50,6 +56,7 @@ from nodespec.manifest import NodeSpec
 from tests.policy.build import HOST, number_of, process
 from tests.sim import invariants, nodes
 from tests.sim.living import LIMIT, Living, Traits
+from tests.sim.mesh import Mesh
 from tests.sim.proxy import Proxy
 
 SAMPLE = 2.0
@@ -78,6 +85,9 @@ class World:
         self.specs: dict[str, NodeSpec] = {}
         self.releases: dict[str, Release] = {}
         self.proxy = Proxy()
+        self.mesh = Mesh()
+        self._told = 0
+        """Number of the newest table that noded, in this life, has had taken."""
         self.launcher_up = True
         self.registry_up = True
         self.calm = False
@@ -109,6 +119,7 @@ class World:
         self.epoch += 1
         self._lanes.clear()
         self._alarms.clear()
+        self._told = 0
         self.watched.clear()
         self.dying.clear()
         found = tuple(
@@ -160,7 +171,7 @@ class World:
     def _submit(self, action: Action) -> None:
         if isinstance(action, InstallRoute):
             self._cancel(action)
-        key = (action.node, isinstance(action, TRAFFIC))
+        key = ("", True) if isinstance(action, TABLES) else (action.node, isinstance(action, TRAFFIC))
         self._lanes[key].append(action)
         if len(self._lanes[key]) == 1:
             self.in_this_life(self.dice.uniform(0.0005, 0.02), lambda: self._work(key))
@@ -190,6 +201,8 @@ class World:
         match action:
             case InstallRoute() | RenewShare() | RemoveRoute():
                 self._tell_proxy(action)
+            case InstallTable() | RenewTable():
+                self._tell_mesh(action)
             case RecordRelease() | RecordNode() | ForgetNode():
                 self._record(action)
             case WakeAt():
@@ -212,6 +225,28 @@ class World:
             self.proxy.routes.pop(action.port, None)
         else:
             self.proxy.take(action.route, self.now)
+
+    def _tell_mesh(self, action: InstallTable | RenewTable) -> None:
+        table = self.state.table
+        if isinstance(action, InstallTable) and action.number <= self._told:
+            return
+        late = not self.calm and self.dice.random() < 0.05
+        refused = self.mesh.take(table) if self.mesh.up and not (late and self.dice.random() < 0.5) else ""
+        if not self.mesh.up or late:
+            self.failed(action, "TimedOut" if late else "Unavailable", "the mesh does not answer")
+        elif refused:
+            self.failed(action, "Refused", refused)
+        else:
+            self._told = table.number
+            self.hear(TableTaken(self.now, table.number))
+
+    def _look_for_mesh(self) -> None:
+        mesh, known = self.mesh, self.state.mesh
+        if not mesh.up:
+            if known.generation:
+                self.hear(MeshLost(self.now, "connection refused"))
+        elif mesh.generation != known.generation or mesh.number > known.number:
+            self.hear(MeshFound(self.now, mesh.generation, mesh.number))
 
     def _record(self, action: RecordRelease | RecordNode | ForgetNode) -> None:
         if not self.registry_up:
@@ -243,6 +278,7 @@ class World:
         self.in_this_life(SAMPLE, self._sample)
 
     def _count(self) -> None:
+        self._look_for_mesh()
         proxy = self.proxy
         if not proxy.up or not proxy.reachable:
             if self.state.proxy:
@@ -283,7 +319,7 @@ class World:
     def calm_down(self) -> None:
         """From here on nothing goes wrong by itself."""
         self.calm = True
-        self.launcher_up = self.registry_up = self.proxy.reachable = True
+        self.launcher_up = self.registry_up = self.proxy.reachable = self.mesh.up = True
         well = Traits(start=0.3)
         self.traits = dict.fromkeys(self.traits, well)
         for living in self.living.values():
