@@ -40,7 +40,7 @@ class Progress:
             left &= self._before.pop(position, mask)
         if self._over and self._over[0][0] <= position:
             left = 0
-        self.offered = position
+        self.passed(position)
         if left:
             self._open[position] = left
             self.waiting += left.bit_count()

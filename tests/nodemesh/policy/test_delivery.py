@@ -438,6 +438,17 @@ def test_what_the_log_has_lost_is_forgotten() -> None:
     assert delivery.cursor == Cursor(10)
 
 
+def test_a_run_that_was_read_again_to_its_end_is_no_longer_told() -> None:
+    delivery = Delivery(PLAIN, Cursor(1, {1: 0b1}, {}, ((2, 3),)))
+    for position in (1, 2, 3):
+        delivery.offer(frame(position))
+    who = session(delivery)
+    assert events(taken(delivery, who)) == [(1, 0)]
+    assert delivery.cursor == Cursor(1, {}, {}, ((2, 3),))
+    delivery.settle(who, through=1)
+    assert delivery.cursor == Cursor(4)
+
+
 def test_one_that_waits_for_a_day_lets_nothing_grow() -> None:
     delivery = machine()
     who = session(delivery, granted=10**6)
