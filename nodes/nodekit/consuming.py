@@ -113,6 +113,10 @@ class Consumer:
         head = frame.head
         if not frame.delivery.number or not head.types or len(frame.data) != head.count:
             raise WireError("a frame without a delivery, or without what its head says")
+        if {len(frame.type), len(frame.key), len(frame.index)} - {0, head.count}:
+            raise WireError("a frame whose columns are of another length")
+        if frame.type and max(frame.type) >= len(head.types):
+            raise WireError("a frame with a type that its head does not name")
         delivery = self.session.take(frame)
         if self.stopping:
             self.give_back(delivery, range(len(frame.data)))

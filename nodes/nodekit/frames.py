@@ -31,7 +31,7 @@ MOST_BYTES = 112 * 1024
 """Of the data in one frame with more than one event."""
 LONGEST_EVENT = 1024 * 1024
 LONGEST_FRAME = LONGEST_EVENT + 64 * 1024
-_DATA = 0x1A
+_MANY = 0x1A
 DATA = Prefixes(b"\x1a")
 """By length: what stands before an event's data."""
 
@@ -127,27 +127,24 @@ class Frame:
         return read_head(self._head)
 
     @cached_property
-    def _column(self) -> dict[int, list[int | bytes]]:
-        found: dict[int, list[int | bytes]] = {}
-        for key, value in fields(self._columns):
-            found.setdefault(key, []).append(value)
-        return found
+    def _column(self) -> tuple[list[bytes], dict[int, list[int | bytes]]]:
+        return split(self._columns)
 
     @cached_property
     def type(self) -> list[int]:
-        return numbers(self._column.get(1, ()))
+        return numbers(self._column[1].get(1, ()))
 
     @cached_property
     def after(self) -> list[int]:
-        return numbers(self._column.get(2, ()))
+        return numbers(self._column[1].get(2, ()))
 
     @cached_property
     def subject(self) -> list[str]:
-        return [read_text(value) for value in self._column.get(3, ())]
+        return [read_text(value) for value in self._column[0]]
 
     @cached_property
     def key(self) -> Sequence[int]:
-        values = [pack("<I", each) if isinstance(each, int) else each for each in self._column.get(4, ())]
+        values = [pack("<I", each) if isinstance(each, int) else each for each in self._column[1].get(4, ())]
         packed = b"".join(values)
         if len(packed) % 4:
             raise WireError("columns.key: expected four bytes each")
@@ -155,7 +152,7 @@ class Frame:
 
     @cached_property
     def index(self) -> list[int]:
-        return numbers(self._column.get(5, ()))
+        return numbers(self._column[1].get(5, ()))
 
     @cached_property
     def extra(self) -> dict[int, Extra]:
@@ -197,13 +194,24 @@ def delivered(frame: bytes, delivery: Delivery) -> bytes:
 
 def decode_frame(raw: bytes) -> Frame:
     """Raises WireError, or leaves it to the first look at what is read later."""
-    data: list[bytes] = []
-    append = data.append
-    parts: dict[int, list[bytes]] = {1: [], 2: [], 4: [], 15: []}
+    data, others = split(raw)
+    # Protobuf merges messages that come twice, and to merge is to lay their bytes side by side.
+    head, columns, delivery = (b"".join(map(as_bytes, others.get(key, ()))) for key in (1, 2, 15))
+    frame = Frame(head, columns, data, list(map(as_bytes, others.get(4, ()))))
+    if delivery:
+        frame.delivery = read_delivery(delivery)
+    return frame
+
+
+def split(raw: bytes) -> tuple[list[bytes], dict[int, list[int | bytes]]]:
+    """Field 3, which both a frame and its columns have for each event; and the others. Raises WireError."""
+    many: list[bytes] = []
+    append = many.append
+    others: dict[int, list[int | bytes]] = {}
     at, end = 0, len(raw)
     try:
         while at < end:
-            if raw[at] == _DATA:
+            if raw[at] == _MANY:
                 size = raw[at + 1]
                 if size < 128:
                     begin = at + 2
@@ -216,17 +224,12 @@ def decode_frame(raw: bytes) -> Frame:
                 append(raw[begin:at])
             else:
                 key, value, at = read_field(raw, at)
-                if key in parts:
-                    parts[key].append(as_bytes(value))
+                others.setdefault(key, []).append(value)
     except (IndexError, StructError):
         raise WireError("the frame is cut off") from None
     if at != end:
         raise WireError("the frame is cut off")
-    # Protobuf merges messages that come twice, and to merge is to lay their bytes side by side.
-    frame = Frame(b"".join(parts[1]), b"".join(parts[2]), data, parts[4])
-    if parts[15]:
-        frame.delivery = read_delivery(b"".join(parts[15]))
-    return frame
+    return many, others
 
 
 def read_head(raw: bytes) -> Head:

@@ -69,6 +69,29 @@ def test_the_handler_gets_the_event_and_all_that_is_known_of_it() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "more", [{"type": (0,)}, {"type": (0, 1)}, {"index": (0, 1, 2)}, {"types": ()}, {"subjects": ("a",)}]
+)
+def test_a_frame_that_contradicts_itself_ends_the_connection_and_not_the_node(more: dict[str, Any]) -> None:
+    async def scenario(mesh: MeshSide) -> None:
+        events = trial(mesh)
+        seen: list[int] = []
+
+        @events.on("a.b")
+        async def on(event: int, ctx: Context) -> None:
+            seen.append(event)
+
+        async with living(events):
+            await until(lambda: mesh.subscribes)
+            mesh.deliver([b"1", b"2"], **more)
+            await until(lambda: len(mesh.subscribes) == 2)
+            mesh.deliver([b"3"])
+            await until(lambda: mesh.through == 1)
+        assert seen == [3]
+
+    run(scenario)
+
+
 def test_types_find_their_handlers_and_bytes_stay_bytes() -> None:
     async def scenario(mesh: MeshSide) -> None:
         events = trial(mesh)
