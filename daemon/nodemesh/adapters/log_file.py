@@ -13,7 +13,7 @@ from zlib import crc32
 
 from nodemesh.adapters.aside import sync_folder
 from nodemesh.adapters.log_note import End, note_of, read_end, write_end
-from nodemesh.adapters.log_rows import INSERT, SCHEMA, Row, stored, stream_of, stream_row, wanted
+from nodemesh.adapters.log_rows import INSERT, SCHEMA, TAKEN, Row, stored, stream_of, stream_row, wanted
 from nodemesh.adapters.sqlite_errors import Damaged
 from nodemesh.model.frame import LONGEST_FRAME, MOST_EVENTS, Stored
 from nodemesh.ports import Refused
@@ -86,7 +86,7 @@ class LogFile:
         guard: sqlite3.Connection | None = None
         try:
             # SQLite writes the WAL back when its last connection closes: a read-only one that stays cannot.
-            guard = _reader(self.path, is_sealed=False)
+            guard = reader(self.path, is_sealed=False)
         except sqlite3.Error:
             pass
         finally:
@@ -139,7 +139,7 @@ class LogFile:
     def streams(self) -> list[tuple[str, int, float]]:
         """Each with its last sequence and when that was taken; also those of earlier files, first."""
         newest = "SELECT stream, max(first) FROM frame WHERE position <= ? AND receiver = '' GROUP BY stream"
-        base = _reader(self.path, self.is_sealed)
+        base = reader(self.path, self.is_sealed)
         try:
             found = [stream_of(row) for row in base.execute("SELECT * FROM stream")]
             for key in base.execute(newest, (self.last,)).fetchall():
@@ -149,7 +149,7 @@ class LogFile:
                 if row is None:
                     raise Damaged(f"stream {key[0]!r} leads nowhere")
                 head = stored(row).head
-                found.append((head.stream, head.last, row[10]))
+                found.append((head.stream, head.last, row[TAKEN]))
         finally:
             base.close()
         return found
@@ -203,7 +203,7 @@ class LogFile:
 
     def _reader(self) -> sqlite3.Connection:
         if self._reading is None:
-            self._reading = _reader(self.path, self.is_sealed)
+            self._reading = reader(self.path, self.is_sealed)
             if not self._is_verified:
                 self._verify()
         return self._reading
@@ -215,7 +215,7 @@ class LogFile:
             if end and _crc_of(self.path) != end.crc:
                 raise Damaged("its CRC-32 is not what it was")
         else:
-            base = self._reading or _reader(self.path, is_sealed=False)
+            base = self._reading or reader(self.path, is_sealed=False)
             self._reading = base
             _check_rows(base, self.first, self.last)
         self._is_verified = True
@@ -327,7 +327,7 @@ def _writer(path: Path, wal: int = WAL) -> sqlite3.Connection:
     return base
 
 
-def _reader(path: Path, is_sealed: bool) -> sqlite3.Connection:
+def reader(path: Path, is_sealed: bool) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_sealed else ''}"
     base = sqlite3.connect(uri, timeout=5.0, isolation_level=None, check_same_thread=False, uri=True)
     try:

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from nodemesh.adapters.aside import sync_folder
 
@@ -28,7 +29,7 @@ def write_end(log_file: Path, end: End) -> None:
     """It survives a power failure when this returns. Raises OSError."""
     note = note_of(log_file)
     half = note.with_suffix(".new")
-    text = json.dumps({"last": end.last, "size": end.size, "crc": end.crc})
+    text = json.dumps({"last": end.last, "size": end.size, "crc": end.crc, "sum": _sum(end)})
     with open(half, "w", encoding="ascii") as file:
         file.write(text + "\n")
         file.flush()
@@ -43,9 +44,14 @@ def read_end(log_file: Path) -> End | None:
         with open(note_of(log_file), "rb") as file:
             found = json.loads(file.read(1000))
         end = End(found["last"], found["size"], found["crc"])
+        is_whole = found["sum"] == _sum(end)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    whole = all(type(number) is int and number >= 0 for number in (end.last, end.size, end.crc))
-    return end if whole else None
+    return end if is_whole else None
+
+
+def _sum(end: End) -> int:
+    """Of a damaged number that is a number still."""
+    return crc32(repr((end.last, end.size, end.crc)).encode())

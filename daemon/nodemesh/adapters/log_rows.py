@@ -26,6 +26,9 @@ CREATE TABLE frame (
 CREATE INDEX frame_stream ON frame (stream, first);
 """
 INSERT = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+COLUMNS = 14
+TAKEN = 10
+"""Place of the date in a row."""
 _COUNTS = struct.Struct("<II")
 
 
@@ -60,6 +63,8 @@ def row_of(frame: Stored, taken: float) -> Row:
 
 def stored(row: Row) -> Stored:
     """From a connection whose texts are bytes. Raises Damaged."""
+    if len(row) != COLUMNS:
+        raise Damaged(f"it has {len(row)} columns, not {COLUMNS}")
     *values, crc, data = row
     if type(data) is not bytes or _sum(tuple(values), data) != crc:
         raise Damaged(f"frame {row[0]!r} is not what was written")

@@ -21,6 +21,7 @@ from nodemesh.adapters.aside import put_aside, sync_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.log_file import LogFile
 from nodemesh.adapters.log_note import End, note_of, write_end
+from nodemesh.adapters.log_rescue import rescued_streams
 from nodemesh.adapters.log_rows import row_of
 from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
 from nodemesh.adapters.stream_ends import StreamEnds
@@ -326,9 +327,12 @@ class SqliteLog:
                 most = int(path.stem) - 1
         except (sqlite3.Error, OSError) as error:
             raise unavailable("open", self._folder, error) from error
+        self._read_streams()
+        for file in self._files[:-1]:
+            if file.is_empty:
+                self._remove(file)
         held = max((file.last for file in self._files), default=0)
         self._newest = max([held, *(lost.last for lost in self._lost)])
-        self._read_streams()
         if self._files and self._files[-1].is_empty:
             self._current = self._files[-1]
         if self._newest > held:
@@ -345,6 +349,8 @@ class SqliteLog:
             if not is_damage(error):
                 raise
             size = path.stat().st_size
+            if not self._files:
+                self._ends.restore(rescued_streams(path))
             kept = put_aside(path, self._aside, str(error))
             note_of(path).unlink(missing_ok=True)
             first = int(path.stem)
@@ -355,13 +361,14 @@ class SqliteLog:
             self._files = (file, *self._files)
 
     def _read_streams(self) -> None:
-        """The newest file names also those of earlier ones."""
+        """The newest file names also those of earlier ones; of a damaged one what is whole is taken."""
         for file in reversed(self._files):
             try:
                 self._ends.restore(file.streams())
             except TROUBLE as error:
                 if not is_damage(error):
                     raise unavailable("read", file.path, error) from error
+                self._ends.restore(rescued_streams(file.path))
                 self._lose(file, str(error))
             else:
                 return

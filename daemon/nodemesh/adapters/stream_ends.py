@@ -1,6 +1,7 @@
 """Up to which sequence is each stream on disk? Remembered for a day after its last frame."""
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from nodemesh.model.frame import Stored
 from nodemesh.ports import Clock
@@ -31,11 +32,11 @@ class StreamEnds:
             self._forget_at = len(self.last) + _GROWTH
 
     def restore(self, found: Iterable[tuple[str, int, float]]) -> None:
-        """Later ones of the same name count."""
+        """Of one name the highest counts."""
         now, wall = self._clock.now(), self._clock.wall()
         for stream, last, taken in found:
-            self.last[stream] = last
-            self._seen[stream] = now - max(0.0, wall - taken)
+            self.last[stream] = max(last, self.last.get(stream, 0))
+            self._seen[stream] = max(now - max(0.0, wall - taken), self._seen.get(stream, -inf))
         self._forget(now)
 
     def rows(self) -> list[tuple[str, int, float]]:

@@ -233,7 +233,7 @@ async def test_a_damaged_note_does_not_hide_a_file(tmp_path: Path) -> None:
     log = await opened(tmp_path)
     await log.append([frame(n) for n in range(1, 11)])
     await log.close()
-    for text in (b"", b"{}", b"[1]", b'{"last": true, "size": 1, "crc": 1}', b"\xff" * 5000):
+    for text in (b"", b"{}", b"[1]", b'{"last": 1, "size": 1, "crc": 1, "sum": 1}', b"\xff" * 5000):
         (tmp_path / "log/00000001.end").write_bytes(text)
         log = await opened(tmp_path)
         assert len(await all_of(log)) == 10

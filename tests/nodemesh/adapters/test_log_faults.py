@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nodemesh.adapters.log_note import End, read_end
 from nodemesh.adapters.sqlite_log import SqliteLog
 from nodemesh.ports import Unavailable
 from tests.adapters.looped import looped
@@ -158,7 +159,7 @@ async def test_after_a_failed_sync_a_file_is_never_written_again(tmp_path: Path,
         FAIL=str(tmp_path / "fail"),
     )
     assert told.startswith(f"cannot write {tmp_path}/log/00000001.db: disk I/O error; look at the disk")
-    assert (tmp_path / "log/00000001.end").read_text() == '{"last": 20, "size": 0, "crc": 0}\n'
+    assert read_end(tmp_path / "log/00000001.db") == End(20)
     before = [(tmp_path / f"log/00000001.db{side}").read_bytes() for side in ("", "-wal")]
     # SQLite would write the WAL back and remove it when its last writer closes.
     assert len(before[1]) > 100_000

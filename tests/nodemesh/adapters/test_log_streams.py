@@ -82,3 +82,28 @@ def test_a_date_that_is_set_forward_forgets_nobody_who_spoke_just_now() -> None:
     again = StreamEnds(times)
     again.restore(ends.rows())
     assert again.last == {"shop.1": 1}
+
+
+@looped
+async def test_a_damaged_file_still_says_how_far_its_streams_came(tmp_path: Path) -> None:
+    times = Times()
+    log = await opened(tmp_path, times)
+    await log.append([frame(n, "shop.1", n, size=3000) for n in range(1, 21)])
+    await log.append([frame(21, "bank.1", 1, 7), frame(22, "bank.2", 1, size=9000)])
+    await log.close()
+    path = tmp_path / "log/00000001.db"
+    data = bytearray(path.read_bytes())
+    at = data.index(b"shop.1 10 ")
+    data[at + 20] ^= 1
+    path.write_bytes(data)
+    path.with_suffix(".end").unlink()
+    for _ in range(2):
+        log = await opened(tmp_path, times)
+        assert dict(log.streams) == {"shop.1": 20, "bank.1": 7, "bank.2": 1}
+        await log.close()
+    data[20_000:] = b""
+    path = next((tmp_path / "log").glob("*.db"))
+    path.write_bytes(data)
+    log = await opened(tmp_path, times)
+    assert all(last <= 20 for last in log.streams.values())
+    await log.close()
