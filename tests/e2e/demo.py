@@ -1,8 +1,9 @@
 """The whole promise in four minutes, live: `make demo`.
 
 A catalogue service leaks under load. noded finds it, tries what is cheap, swaps in a spare, has a
-new version written and proved, and rolls it out. Then a bad release comes, an instance is killed,
-and noded is killed. Numbers at the end, and in demo-report.json.
+new version written and proved, and rolls it out. A second node that counts its events is away meanwhile,
+and catches up; an event that nobody can handle is set aside. Then a bad release comes, an instance is
+killed, and noded is killed. Numbers at the end, and in demo-report.json.
 """
 
 import argparse
@@ -19,10 +20,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.e2e import demo_events as events
 from tests.e2e import host as hosts
 from tests.e2e.host import ROOT, Host, wait_for
 
-NODE = "catalog"
+NODE, SECOND = "catalog", "trends"
 RATE = 400.0
 MB = 1_000_000
 AFTER = 20.0
@@ -49,12 +51,17 @@ class Demo:
 
     def run(self) -> bool:
         self.act("a service comes up under noded and takes load through HAProxy")
-        self.host.start()
+        self.host.start(mesh=True)
         node = self.lay_out("node", hosts.ROOT / "nodes/catalog", {})
         self.show("apply", str(node))
+        self.act("a second node listens to what the first one does: they share events, and nothing else")
+        self.show("apply", str(self.lay_out(SECOND, hosts.ROOT / "nodes" / SECOND, {})))
         self.start_load()
         self.follow()
+        events.away(self)
         self.leak()
+        events.back(self)
+        events.poison(self)
         self.bad_release()
         self.crash()
         self.daemon_kill()
@@ -157,6 +164,7 @@ class Demo:
     def sum_up(self) -> bool:
         self.stop_story()
         self.stop_load()
+        events.count(self)
         end = self.tally()
         self.report["requests"] = {"total": end["total"], "failed": end["failed"] - self.excused}
         self.report["noded_rss_mb"] = round(self.memory / MB, 1)
@@ -334,6 +342,8 @@ def missed(report: Mapping[str, Any]) -> list[str]:
         ),
         f"{report['daemon_kill']['adopted']} of 2 instances adopted": report["daemon_kill"]["adopted"] == 2,
         f"memory grows {after} MB/min, before {before}": after < 0.1 * before,
+        f"{report['events']['lost']} events lost": report["events"]["lost"] == 0,
+        f"{report['events']['dead']} events set aside, 1 expected": report["events"]["dead"] == 1,
         f"noded holds {report['noded_rss_mb']} MB, at most 60": report["noded_rss_mb"] <= TARGETS["noded_mb"],
     }
     return [text for text, reached in checks.items() if not reached]

@@ -4,6 +4,7 @@ import re
 
 from nodekit import HttpError, Node, Request, Response
 
+from .news import BESTSELLER, bestseller, bestsellers, opened
 from .pages import page
 from .products import PRODUCTS, RATES, Product, search
 from .quotes import quote
@@ -13,6 +14,7 @@ MOST_PIECES = 10_000
 
 node = Node()
 pages = node.cache("pages", limit=500)
+node.on(BESTSELLER)(bestseller)
 
 
 @node.get("/healthz")
@@ -40,7 +42,9 @@ def quoted(request: Request, sku: str) -> str:
         raise HttpError(400, "customer: expected 1 to 64 letters, digits, dots, dashes or underscores")
     if not re.fullmatch(r"[0-9]{1,5}", pieces) or not 1 <= int(pieces) <= MOST_PIECES:
         raise HttpError(400, f"quantity: expected 1 to {MOST_PIECES}")
-    return quote(known(sku), customer, int(pieces))
+    text = quote(known(sku), customer, int(pieces))
+    opened(node, sku, int(pieces))
+    return text
 
 
 @node.get("/search")
@@ -57,5 +61,6 @@ def known(sku: str) -> Product:
     return PRODUCTS[sku]
 
 
-def brief(product: Product) -> dict[str, str]:
-    return {"sku": product.sku, "name": product.name, "price": f"{product.euros:.2f}", "currency": "EUR"}
+def brief(product: Product) -> dict[str, object]:
+    price = {"price": f"{product.euros:.2f}", "currency": "EUR"}
+    return {"sku": product.sku, "name": product.name, **price, "bestseller": product.sku in bestsellers}
