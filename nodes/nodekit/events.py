@@ -60,6 +60,10 @@ class Events:
             MeshLink.from_environ(environ)
             kept = dict(environ)
             self.connect = lambda: MeshLink.from_environ(kept)
+        elif environ.get("NODEKIT_DESK"):
+            from .desk import Desk
+
+            self.connect = Desk(environ["NODEKIT_DESK"]).connect
         self.handlers: dict[str, Handler] = {}
         self.contracts = Contracts()
         self.publisher: Publisher | None = None

@@ -4,6 +4,7 @@ The node replaces this process, so the terminal, Ctrl-C and `breakpoint()` are i
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from .frames import LONGEST_EVENT
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 SDK = str(Path(__file__).resolve().parent.parent)
@@ -28,10 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("directory", type=Path, help="folder of node.toml")
     run.add_argument("--port", type=int, default=8080, help="port on 127.0.0.1 (default 8080)")
     run.add_argument("--data", type=Path, help="data folder (default: one kept in the temporary folder)")
+    run.add_argument(
+        "--event",
+        action="append",
+        default=[],
+        metavar="TYPE=FILE.json",
+        help="an event to begin with; what the node publishes comes back to its own handlers",
+    )
     run.add_argument("--debug", action="store_true", help="Python's development mode")
     given = parser.parse_args(arguments)
     try:
-        command, environ = prepare(given.directory, given.port, given.data, given.debug, os.environ)
+        events = [read_event(event) for event in given.event]
+        command, environ = prepare(given.directory, given.port, given.data, given.debug, os.environ, events)
         os.chdir(given.directory)
         sys.stdout.flush()
         os.execvpe(command[0], command, environ)
@@ -44,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prepare(
-    directory: Path, port: int, data: Path | None, debug: bool, environ: Mapping[str, str]
+    directory: Path,
+    port: int,
+    data: Path | None,
+    debug: bool,
+    environ: Mapping[str, str],
+    events: Sequence[tuple[str, str]] = (),
 ) -> tuple[list[str], dict[str, str]]:
     """The command and the environment noded would give the node, but for the sockets only a daemon has."""
     if not 1 <= port <= 65535:
@@ -54,7 +70,9 @@ def prepare(
     command = [word.replace("{listen}", listen) for word in node["run"]]
     folder = data or scratch(node["name"])
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {key: environ[key] for key in environ if not key.startswith(("NODED_", "NOTIFY_SOCKET"))}
+    kept = {
+        key: environ[key] for key in environ if not key.startswith(("NODED_", "NODEKIT_", "NOTIFY_SOCKET"))
+    }
     path = os.pathsep.join(part for part in (SDK, environ.get("PYTHONPATH", "")) if part)
     own = {
         "NODED_NODE": node["name"],
@@ -63,12 +81,32 @@ def prepare(
         "NODED_DATA": str(folder.resolve()),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
+        "NODEKIT_DESK": json.dumps(events),
     }
     if serves:
         own["NODED_LISTEN"] = listen
     if debug:
         own["PYTHONDEVMODE"] = "1"
     return command, {**kept, **node.get("env", {}), **own}
+
+
+def read_event(text: str) -> tuple[str, str]:
+    """TYPE=FILE.json: its type, and where its data lies."""
+    type, equals, name = text.partition("=")
+    if not type or not equals or not name:
+        raise Mistake(f"--event: expected TYPE=FILE.json, got {text!r}")
+    file = Path(name)
+    try:
+        with file.open("rb") as content:
+            data = content.read(LONGEST_EVENT + 1)
+        json.loads(data)
+    except OSError as error:
+        raise Mistake(f"--event: {file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise Mistake(f"--event: {file}: expected JSON: {error}") from None
+    if len(data) > LONGEST_EVENT:
+        raise Mistake(f"--event: {file}: expected at most {LONGEST_EVENT} bytes")
+    return type, str(file.resolve())
 
 
 def read_manifest(directory: Path) -> tuple[dict[str, Any], bool]:
