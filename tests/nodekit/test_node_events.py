@@ -6,9 +6,10 @@ import signal
 
 import pytest
 
+from nodekit import wire
 from tests.nodekit.conftest import Start
 from tests.nodekit.mesh_side import MeshSide, run, until
-from tests.nodekit.noded_side import DEADLINE, NodedSide
+from tests.nodekit.noded_side import DEADLINE, NODES, NodedSide
 from tests.nodekit.trial import UnixConnection
 
 SHOP = """
@@ -104,5 +105,22 @@ def test_what_could_not_be_published_is_told_at_the_end(noded: NodedSide, start:
         assert program.returncode == 1
         assert "events published and not yet on disk when the stop timeout ended: 1" in err
         assert err.count("cannot be reached") == 1, "it is said once and not at every try"
+
+    run(scenario)
+
+
+def test_the_example_in_the_readme_is_a_node(noded: NodedSide, start: Start) -> None:
+    async def scenario(mesh: MeshSide) -> None:
+        start(
+            (NODES / "nodekit" / "README.md").read_text().split("```python\n")[2].split("```")[0],
+            **mesh.environ,
+        )
+        await until(lambda: mesh.subscribes)
+        mesh.deliver(
+            [b'{"order_id":"7","total":1}', b'{"order_id":"8","total":-1}'], types=("shop.order.placed",)
+        )
+        await until(lambda: mesh.through == 1)
+        assert mesh.data == [b'{"order_id":"7"}']
+        assert mesh.failed == [wire.Failed(1, 1, wire.REJECT, 0.0, "a total below 0")]
 
     run(scenario)
