@@ -185,8 +185,7 @@ async def _serve(
     desk = _desk(settings, policy, storage, reactor, world, (answers, mesh), facts, processes.hello)
     prometheus.serve(desk.view, VERSION, settings.metrics.listen, facts)
     service = ServiceNotify(os.environ)
-    admins = frozenset(settings.control.admins)
-    async with peercred.serve(places["control"], control_server(desk), group, admins=admins):
+    async with peercred.serve(places["control"], control_server(desk), group, admins=desk.roles.admins):
         for work in (
             reactor.run(),
             policy_file.follow(policy, clock, inbox),

@@ -17,7 +17,6 @@ from noded.adapters.control_desk import Desk
 from noded.adapters.roles import Members
 from noded.model.mesh import Mesh, Part
 from noded.ports import Unavailable
-from nodemesh.adapters.control import control_server
 from nodespec.host import NodesPart, Paths, ProxyPart
 from tests.adapters.looped import looped
 from tests.adapters.office import Office, offices, opened
@@ -183,13 +182,10 @@ async def test_a_mesh_is_asked_for_where_a_node_has_events(office: Office) -> No
     check = (await found(office.desk))["mesh"]
     assert (check.result, check.advice) == ("failed", "systemctl start noded-mesh")
     assert "catalog has events" in check.found
-    server = control_server(FakeDesk())
-    server.add_insecure_port(f"unix:{office.folder / 'control.sock'}")
-    await server.start()
-    desk = office.desk
-    assert (await found(desk))["mesh"].found == "noded-mesh answers and holds table 0"
-    office.state = replace(office.state, mesh=Mesh("mesh.1", 3, 2, problem="too long"))
-    check = (await found(desk))["mesh"]
-    assert (check.result, check.found) == ("failed", "did not take table 3: too long")
-    await desk.mesh.close()
-    await server.stop(0)
+    async with FakeDesk().serving(office.folder / "control.sock"):
+        desk = office.desk
+        assert (await found(desk))["mesh"].found == "noded-mesh answers and holds table 0"
+        office.state = replace(office.state, mesh=Mesh("mesh.1", 3, 2, problem="too long"))
+        check = (await found(desk))["mesh"]
+        assert (check.result, check.found) == ("failed", "did not take table 3: too long")
+        await desk.mesh.close()

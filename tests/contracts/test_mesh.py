@@ -13,7 +13,6 @@ from nodeapi.v1 import mesh_pb2
 from noded.adapters.mesh import GrpcMesh, message_of
 from noded.model.mesh import Contract, Part, Speaker, Subscription, Table
 from noded.ports import Held, Mesh, Refused, TimedOut, Unavailable
-from nodemesh.adapters.control import control_server
 from nodespec.manifest import Check
 from tests.adapters.looped import looped
 from tests.fakes.mesh import FakeDesk, FakeMesh
@@ -49,16 +48,11 @@ async def world(kind: str, folder: Path) -> AsyncIterator[World]:
         fake = FakeMesh()
         yield World(fake, fake)
         return
-    desk = FakeDesk()
-    server = control_server(desk)
-    server.add_insecure_port(f"unix:{folder / 'control.sock'}")
-    await server.start()
-    mesh = GrpcMesh(folder / "control.sock", lambda digest: folder, lambda: 1000.0)
-    try:
+    desk, control = FakeDesk(), folder / "control.sock"
+    async with desk.serving(control):
+        mesh = GrpcMesh(control, lambda digest: folder, lambda: 1000.0)
         yield World(mesh, desk)
-    finally:
         await mesh.close()
-        await server.stop(0)
 
 
 KINDS = pytest.mark.parametrize("kind", ["fake", "real"])
@@ -115,11 +109,8 @@ async def test_one_that_comes_back_is_found_soon(tmp_path: Path) -> None:
     desk = FakeDesk()
     mesh = GrpcMesh(tmp_path / "control.sock", lambda digest: tmp_path)
     for _ in range(2):
-        server = control_server(desk)
-        server.add_insecure_port(f"unix:{tmp_path / 'control.sock'}")
-        await server.start()
-        await _found(mesh)
-        await server.stop(0)
+        async with desk.serving(tmp_path / "control.sock"):
+            await _found(mesh)
         with pytest.raises((Unavailable, TimedOut)):
             await mesh.held()
     await mesh.close()
