@@ -14,7 +14,7 @@ MOST_SHOWN = 200
 
 
 class Desk(StandIn):
-    """`feed` are the events of `--event`, as JSON: pairs of type and file. They come when the node listens."""
+    """`feed` are the events of `--event`, as JSON: pairs of type and file. They come once it listens."""
 
     def __init__(self, feed: str) -> None:
         super().__init__()

@@ -12,8 +12,8 @@ from nodekit.database import Misused
 from nodekit.standin import StandIn
 from nodekit.transaction import Handled, Outboxes, Repeated
 from tests.nodekit import postgres
+from tests.nodekit.boxes import EXTRA, outboxes, relays, until
 from tests.nodekit.noded_side import DEADLINE
-from tests.nodekit.test_transaction import EXTRA, outboxes, relays, until
 
 
 @pytest.fixture(scope="module")
