@@ -13,7 +13,17 @@ from zlib import crc32
 
 from nodemesh.adapters.aside import sync_folder
 from nodemesh.adapters.log_note import End, note_of, read_end, write_end
-from nodemesh.adapters.log_rows import INSERT, SCHEMA, TAKEN, Row, stored, stream_of, stream_row, wanted
+from nodemesh.adapters.log_rows import (
+    INSERT,
+    SCHEMA,
+    TAKEN,
+    Row,
+    check,
+    stored,
+    stream_of,
+    stream_row,
+    wanted,
+)
 from nodemesh.adapters.sqlite_errors import Damaged
 from nodemesh.model.frame import LONGEST_FRAME, MOST_EVENTS, Stored
 from nodemesh.ports import Refused
@@ -293,7 +303,8 @@ def _check_rows(base: sqlite3.Connection, first: int, last: int) -> None:
     for row in base.execute(
         "SELECT * FROM frame WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
     ):
-        if stored(row).position != expected:
+        check(row)
+        if row[0] != expected:
             break
         expected += 1
     if expected != last + 1:

@@ -23,7 +23,8 @@ CREATE TABLE frame (
     at REAL NOT NULL, source TEXT NOT NULL, types TEXT NOT NULL, version TEXT NOT NULL, content TEXT NOT NULL,
     columns BLOB NOT NULL, taken REAL NOT NULL, receiver TEXT NOT NULL, crc INTEGER NOT NULL,
     data BLOB NOT NULL);
-CREATE INDEX frame_stream ON frame (stream, first);
+CREATE INDEX frame_stream ON frame (stream, first) WHERE receiver = '';
+CREATE INDEX frame_copy ON frame (stream, first) WHERE receiver != '';
 """
 INSERT = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 COLUMNS = 14
@@ -61,13 +62,19 @@ def row_of(frame: Stored, taken: float) -> Row:
     return (frame.position, *texts, *values[9:11], frame.to, _sum(values, frame.data), frame.data)
 
 
-def stored(row: Row) -> Stored:
+def check(row: Row) -> None:
     """From a connection whose texts are bytes. Raises Damaged."""
     if len(row) != COLUMNS:
         raise Damaged(f"it has {len(row)} columns, not {COLUMNS}")
     *values, crc, data = row
     if type(data) is not bytes or _sum(tuple(values), data) != crc:
         raise Damaged(f"frame {row[0]!r} is not what was written")
+
+
+def stored(row: Row) -> Stored:
+    """As `check`."""
+    check(row)
+    *values, _, data = row
     position, stream, first, count, at, source, types, version, content, columns, _, to = values
     return Stored(
         position,
