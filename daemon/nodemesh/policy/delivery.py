@@ -204,7 +204,10 @@ class Delivery:
         return Cursor(progress.floor, progress.open, dict(self._trials), progress.settled)
 
     def next(self, session: Session, now: float, wall: float) -> Sending | None:
-        """What this session should get now. Several are asked in any order, each until it gets None."""
+        """What this session should get now. Several are asked in any order, each until it gets None.
+
+        While a suspect waits, one with something in hand gets nothing: it is asked again when it settles.
+        """
         if session.over or session.room <= 0:
             return None
         self._look_at(wall)
