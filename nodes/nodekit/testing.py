@@ -31,9 +31,9 @@ class Stuck(AssertionError):
 
 class Mesh(StandIn):
     """`duplicates`: share of handled events that come again. `crashes`: share of deliveries after which the
-    node is cut off, as by `kill -9`, and started again: `async def` handlers end at an await, and what they have
-    not settled comes again. `reorder`: events come in any order, but for those of one subject when order is
-    kept.
+    node is cut off, as by `kill -9`, and started again: `async def` handlers end at an await, and what they
+    have not settled comes again. `reorder`: events come in any order, but for those of one subject when order
+    is kept.
 
     `ordered`: None takes it from the manifest in `release` (the current folder), and without one keeps order.
     """
