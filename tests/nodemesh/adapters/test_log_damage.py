@@ -140,7 +140,7 @@ async def test_a_damaged_file_is_put_aside_and_the_rest_served(tmp_path: Path) -
     files[1].write_bytes(data)
     log = await opened(tmp_path)
     try:
-        assert log.lost == ()
+        assert not log.lost
         found = await all_of(log)
         assert [n.position for n in found] == [*range(1, first), *range(following, LAST + 1)]
         (lost,) = log.lost
