@@ -11,7 +11,7 @@ from .fields import WireError
 from .frames import decode_frame
 from .handling import Entry, Handler, Handling, Outcome, Worker
 from .link import Link
-from .settling import Delivery, Lately, Session
+from .settling import HANDLED, Delivery, Lately, Session
 from .wire import RELEASE, RETRY, Settle, Subscribe, Wish
 
 # Words to the mesh are gathered for so long.
@@ -39,8 +39,8 @@ class Consumer:
         self._side, self.instance, self.handlers, self.ordered = side, instance, handlers, ordered
         self.least = 2 * sum(handler.concurrency for handler in handlers)
         self.patience = min((handler.timeout for handler in handlers), default=30.0) / 3
-        self.done = 0
-        """Events handled or failed, ever."""
+        self._before = 0
+        self.session = Session(self.least, self.plan)
         self.stopping = False
         self.idle = asyncio.Event()
         self.lines: dict[int, deque[tuple[Handling, Entry]]] = {}
@@ -54,10 +54,14 @@ class Consumer:
     def side(self) -> Side:
         return self._side
 
+    @property
+    def done(self) -> int:
+        """Events that came to an end, ever."""
+        return self._before + self.session.finished
+
     def start(self, link: Link, group: asyncio.TaskGroup) -> None:
         self.link, self.loop = link, asyncio.get_running_loop()
         self.handlings = {each.type: Handling(each, self, group) for each in self.handlers}
-        self.session = Session(self.least, self.plan)
         wishes = tuple(Wish(each.type, each.attempts, each.timeout) for each in self.handlers)
         link.subscribe(Subscribe(self.instance, wishes, self.session.granted, keeps_order=True))
         self.timer = self.loop.call_later(self.patience, self.tell_working)
@@ -98,6 +102,7 @@ class Consumer:
         if not self.session.number:
             return
         self.lately.lost(self.session)
+        self._before += self.session.finished
         self.session = Session(self.least, self.plan)
         self.lines.clear()
         self.blocked.clear()
@@ -186,15 +191,22 @@ class Consumer:
     # What became of events
 
     def handled(self, delivery: Delivery, place: int) -> None:
-        self.done += 1
-        delivery.session.handled(delivery, place)
+        # What Session.handled does, once more: a call less for every event there is.
+        session = delivery.session
+        delivery.marks[place] = HANDLED
+        session.finished += 1
+        delivery.left -= 1
+        if not delivery.left:
+            session.complete(delivery)
+        if not session.planned:
+            session.planned = True
+            session.plan()
         if self.lines:
             self.next_of_key(delivery, place)
         if self.stopping and not self.at_work():
             self.idle.set()
 
     def failed(self, delivery: Delivery, place: int, outcome: Outcome) -> None:
-        self.done += 1
         delivery.session.fail(delivery, place, outcome.how, outcome.after, outcome.reason)
         if self.stopping and not self.at_work():
             self.idle.set()

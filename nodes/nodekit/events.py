@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 
 from .bounds import check_attributes
 from .consuming import Consumer
@@ -47,6 +47,10 @@ class More(TypedDict, total=False):
     attributes: Mapping[str, str]
     """CloudEvents extension attributes."""
     cause: Causes
+
+
+class PublishNow(Protocol):
+    def __call__(self, event: object, **more: Unpack[More]) -> Receipt: ...
 
 
 class Events:
@@ -143,20 +147,34 @@ class Events:
 
     # What is published
 
-    def publish_nowait(self, event: object, **more: Unpack[More]) -> Receipt:
-        given = self._given(event, more)
+    def publish_nowait(
+        self,
+        event: object,
+        *,
+        type: str = "",
+        subject: str | None = None,
+        content: str = "",
+        traceparent: str = "",
+        attributes: Mapping[str, str] | None = None,
+        cause: Causes | None = None,
+    ) -> Receipt:
+        if event.__class__ is not bytes or not content or not type or type in self.contracts.judges:
+            event, type, content = self._written(event, type, content)
+        cause = cause or current.get()
+        extra = b""
+        if cause or traceparent or attributes:
+            extra = encoded_extra(cause, traceparent, attributes)
+        given = event, type, subject or "", content, extra
         if threading.get_ident() != self._thread:
             return self._on_loop(lambda: self._publisher().put(*given))
         return (self.publisher or self._publisher()).put(*given)
 
     async def publish(self, event: object, **more: Unpack[More]) -> str:
-        publisher = self.publisher or self._publisher()
-        given = self._given(event, more)
         while True:
             try:
-                receipt = publisher.put(*given)
+                receipt = self.publish_nowait(event, **more)
             except BufferFull:
-                await publisher.room()
+                await self.room()
             else:
                 return await receipt
 
@@ -182,14 +200,6 @@ class Events:
         return self._outboxes
 
     # How it is done
-
-    def _given(self, event: object, more: "More") -> tuple[bytes, str, str, str, bytes]:
-        data, type, content = self._written(event, more.get("type", ""), more.get("content", ""))
-        cause = more.get("cause") or current.get()
-        extra = b""
-        if cause or "traceparent" in more or "attributes" in more:
-            extra = encoded_extra(cause, more.get("traceparent", ""), more.get("attributes"))
-        return data, type, more.get("subject") or "", content, extra
 
     def _written(self, event: object, type: str, content: str) -> tuple[bytes, str, str]:
         name = type or getattr(event, "TYPE", "")

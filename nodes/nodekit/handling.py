@@ -130,49 +130,54 @@ class Handling:
             self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, worker: Worker) -> None:
-        one = self.in_loop if self.threads is None else self.in_thread
         while True:
-            entry = self.take()
-            if entry is None:
+            if not self.ready:
+                current.set(None)
                 worker.wake = self.loop.create_future()
                 self.idle.append(worker)
                 await worker.wake
                 self.until = monotonic() + SLICE
-                continue
-            waiting = one(worker, *entry)
-            if waiting is not None:
-                await waiting
-            if monotonic() > self.until:
-                # One slice for all workers: while the first uses it the others step back.
-                await asyncio.sleep(0)
-                self.until = monotonic() + SLICE
+            elif self.threads:
+                entry = self.take()
+                if entry is not None:
+                    await self.in_thread(worker, *entry)
+            else:
+                await self.in_loop(worker, self.ready[0])
+                if monotonic() > self.until:
+                    # One slice for all workers: while the first uses it the others step back.
+                    await asyncio.sleep(0)
+                    self.until = monotonic() + SLICE
 
-    def in_loop(self, worker: Worker, delivery: Delivery, place: int) -> Coroutine[Any, Any, None] | None:
-        """None when the handler has ended without waiting for anything."""
-        context = Context(self.results.side, delivery, place, self.handler.type)
-        try:
-            begun = self.handler.call(self.read(context.data) if delivery.json else context.data, context)
-        # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
-        except Exception as error:  # noqa: BLE001
-            self.ended(delivery, place, outcome_of(error, context))
-            return None
-        token = current.set(context)
-        try:
-            waited = begun.send(None)
-        except StopIteration:
-            self.results.handled(delivery, place)
-            return None
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self.ended(delivery, place, outcome_of(error, context))
-            return None
-        finally:
-            current.reset(token)
-        worker.delivery, worker.place, worker.began = delivery, place, monotonic()
-        self.wake()
-        return self.go_on(worker, context, carry_on(begun, waited))
+    async def in_loop(self, worker: Worker, entries: Iterator[Entry]) -> None:
+        """Until one handler waits for something, the slice is over, or nothing is left."""
+        call, read, handled = self.handler.call, self.read, self.results.handled
+        side, type, until = self.results.side, self.handler.type, self.until
+        for delivery, place in entries:
+            context = Context(side, delivery, place, type)
+            current.set(context)
+            try:
+                begun = call(read(context.data) if delivery.json else context.data, context)
+            # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
+            except Exception as error:  # noqa: BLE001
+                self.ended(delivery, place, outcome_of(error, context))
+                continue
+            try:
+                waited = begun.send(None)
+            except StopIteration:
+                handled(delivery, place)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                self.ended(delivery, place, outcome_of(error, context))
+            else:
+                worker.delivery, worker.place, worker.began = delivery, place, monotonic()
+                self.wake()
+                await self.go_on(worker, context, carry_on(begun, waited))
+                return
+            if monotonic() > until:
+                return
+        if self.ready and self.ready[0] is entries:
+            self.ready.popleft()
 
     async def go_on(self, worker: Worker, context: Context, going: Awaitable[None]) -> None:
-        token = current.set(context)
         limit = asyncio.timeout(self.handler.timeout)
         outcome: Outcome | None = None
         try:
@@ -186,8 +191,6 @@ class Handling:
             outcome = outcome_of(error, context)
         except Exception as error:  # noqa: BLE001
             outcome = self.late(context) if limit.expired() else outcome_of(error, context)
-        finally:
-            current.reset(token)
         self.told(worker, outcome)
 
     async def in_thread(self, worker: Worker, delivery: Delivery, place: int) -> None:

@@ -29,12 +29,11 @@ from typing import Any, NoReturn, TypeVar, Unpack
 
 from . import memory
 from .caches import Cache, Caches
-from .events import Events, More
+from .events import Events, More, PublishNow
 from .http import Limits
 from .listen import Listen
 from .orders import Orders, Refused, Result
 from .profile import Profile
-from .publishing import Receipt
 from .pulse import Pulse
 from .routes import Routes
 from .server import Server
@@ -144,9 +143,11 @@ class Node:
         """
         return await self.events.publish(event, **more)
 
-    def publish_nowait(self, event: object, **more: Unpack[More]) -> Receipt:
+    @property
+    def publish_nowait(self) -> PublishNow:
         """The same without waiting: await the receipt, or not. Any thread may ask. Raises BufferFull, too."""
-        return self.events.publish_nowait(event, **more)
+        # Not a method of its own: to hand on its arguments would cost as much as the rest.
+        return self.events.publish_nowait
 
     async def room(self) -> None:
         """Waits until no more than half of what may wait for the mesh does."""

@@ -23,8 +23,7 @@ from .wire import Published, Refusal
 MOST_KEPT_BYTES = 8 * 1024 * 1024
 MOST_KEPT_EVENTS = 100_000
 # `after` is a uint32 of microseconds.
-LONGEST_OPEN = 2**32
-FINE, COARSE = 4096, ~63
+LONGEST_OPEN = 2**32 - 1
 logger = logging.getLogger("nodekit")
 
 
@@ -35,8 +34,11 @@ class BufferFull(Exception):
 class Parcel:
     """Events that travel in one frame."""
 
-    def __init__(self, stream: str, first: int, type: str, content: str, at: int) -> None:
-        self.stream, self.first, self.content, self.at = stream, first, content, at
+    def __init__(self, stream: str, first: int, type: str, content: str) -> None:
+        self.stream, self.first, self.content = stream, first, content
+        self.at = time.time_ns() // 1000
+        self.now = 0
+        """Microseconds since then."""
         self.only = type
         self.plain = True
         """All events are of the type `only`, and none has a subject."""
@@ -54,6 +56,10 @@ class Parcel:
         self.done = False
         self.refused: list[Refusal] = []
         self.waiting: list[asyncio.Future[None]] = []
+
+    def read_clock(self) -> None:
+        """Time never goes back within a parcel, though the clock may."""
+        self.now = min(LONGEST_OPEN, max(self.now, time.time_ns() // 1000 - self.at))
 
     def mix(self, place: int, type: str, subject: str) -> None:
         """For a parcel with several types, or with subjects: the columns that others do without."""
@@ -199,29 +205,22 @@ class Publisher:
 
     def put(self, data: bytes, type: str, subject: str, content: str, extra: bytes) -> Receipt:
         """`extra` is an Extra, encoded. Raises BufferFull, and PublishRefused for what no mesh would take."""
-        size = len(data)
+        size = len(data) + len(extra)
         if subject or size > LONGEST_EVENT:
             size += weight(data, subject, None)
-        size += len(extra)
         if type not in self.known_types:
             self.check_type(type)
         if self.bytes + size > MOST_KEPT_BYTES or self.events >= MOST_KEPT_EVENTS:
             raise BufferFull(f"{self.events} events of {self.bytes} bytes wait for the mesh: {self.why_not}")
-        now = time.time_ns() // 1000
         parcel = self.open
-        if (
-            parcel is None
-            or parcel.size + size > MOST_BYTES
-            or len(parcel.data) >= MOST_EVENTS
-            or parcel.content != content
-            or not 0 <= now - parcel.at < LONGEST_OPEN
-        ):
-            parcel = self.begin_parcel(type, content, now)
+        if parcel is None or parcel.size + size > MOST_BYTES or parcel.content != content:
+            parcel = self.begin_parcel(type, content)
         place = len(parcel.data)
+        if not place & 63 or not self.pushing:
+            # What is published in one go has one time: the clock is read now and then only.
+            parcel.read_clock()
         parcel.data.append(data)
-        after = now - parcel.at
-        # Coarser for what waits long anyway: few numbers are written faster than many.
-        parcel.after.append(after if after < FINE else after & COARSE)
+        parcel.after.append(parcel.now)
         if subject or type != parcel.only or not parcel.plain:
             parcel.mix(place, type, subject)
         if extra:
@@ -229,6 +228,8 @@ class Publisher:
         self.events += 1
         self.bytes += size
         parcel.size += size
+        if place == MOST_EVENTS - 1:
+            self.seal()
         if not self.pushing:
             # After this turn of the loop, so that what is published in one go travels together.
             self.pushing = True
@@ -241,10 +242,10 @@ class Publisher:
         if len(self.known_types) < MOST_EVENTS:
             self.known_types.add(type)
 
-    def begin_parcel(self, type: str, content: str, at: int) -> Parcel:
+    def begin_parcel(self, type: str, content: str) -> Parcel:
         check_text("content", content, LONGEST_TYPE)
         self.seal()
-        self.open = Parcel(self.stream, self.next, type, content, at)
+        self.open = Parcel(self.stream, self.next, type, content)
         return self.open
 
     def seal(self) -> None:

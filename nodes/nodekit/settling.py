@@ -65,10 +65,10 @@ class Session:
 
     def handled(self, delivery: Delivery, place: int) -> None:
         delivery.marks[place] = HANDLED
-        delivery.left -= 1
         self.finished += 1
-        if not delivery.left and delivery is not self.order[0]:
-            self.above.append(delivery.number)
+        delivery.left -= 1
+        if not delivery.left:
+            self.complete(delivery)
         if not self.planned:
             self.planned = True
             self.plan()
@@ -76,15 +76,13 @@ class Session:
     def fail(
         self, delivery: Delivery, place: int, how: int = RETRY, after: float = 0.0, why: str = ""
     ) -> None:
-        delivery.marks[place] = FAILED
         self.failed.append(Failed(delivery.number, place, how, after, why[:LONGEST_REASON]))
-        delivery.left -= 1
-        self.finished += 1
-        if not delivery.left and delivery is not self.order[0]:
+        self.handled(delivery, place)
+        delivery.marks[place] = FAILED
+
+    def complete(self, delivery: Delivery) -> None:
+        if delivery is not self.order[0]:
             self.above.append(delivery.number)
-        if not self.planned:
-            self.planned = True
-            self.plan()
 
     # What is told
 
