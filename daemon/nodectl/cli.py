@@ -2,13 +2,19 @@
 
 import click
 
-from nodectl import cli_host, cli_look, cli_orders, cli_release
+from nodectl import cli_events, cli_host, cli_look, cli_orders, cli_release
 from nodectl.cli_tree import Tree, shared
 
 
 @click.group(
     cls=Tree,
-    sections=(cli_release.SECTION, cli_look.SECTION, cli_orders.SECTION, cli_host.SECTION),
+    sections=(
+        cli_release.SECTION,
+        cli_look.SECTION,
+        cli_events.SECTION,
+        cli_orders.SECTION,
+        cli_host.SECTION,
+    ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def nodectl() -> None:

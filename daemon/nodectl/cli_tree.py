@@ -1,8 +1,10 @@
 """What is a command line made of? Sections of commands, the options that all take, how words are read."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import update_wrapper
 from typing import Any
 
@@ -84,6 +86,44 @@ class NodeName(click.ParamType[Any]):
         return [CompletionItem(name) for name in completion.nodes((ctx.obj or Session()).socket, incomplete)]
 
 
+class EventType(click.ParamType[Any]):
+    name = "type"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value or not value.isprintable() or len(value) > 256:
+            self.fail(f"{value!r} is no event type, such as shop.order.placed", param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from nodectl.commands import completion
+
+        return [CompletionItem(name) for name in completion.types((ctx.obj or Session()).socket, incomplete)]
+
+
+class Moment(click.ParamType[Any]):
+    """Seconds since the epoch: so long ago, or a date in local time where it names no other."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,7})(s|m|h|d)", value)
+        if found:
+            return time.time() - int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+        try:
+            moment = datetime.fromisoformat(value).timestamp()
+        except (ValueError, OverflowError, OSError):
+            moment = 0.0
+        if moment <= 0 or re.fullmatch(r"\d+", value):
+            self.fail(f"{value!r} is no moment: expected one such as 10m, 2h or 2026-11-23T01:00", param, ctx)
+        if moment > time.time():
+            self.fail(f"{value!r} is yet to come", param, ctx)
+        return moment
+
+
 class Seconds(click.ParamType[Any]):
     name = "duration"
 
@@ -127,14 +167,24 @@ def shared(root: bool = False, outputs: Sequence[str] = OUTPUTS) -> list[click.P
 
 
 def command(
-    home: Section | click.Group, name: str = "", lists: bool = False, wide: bool = False, file: bool = False
+    home: Section | click.Group,
+    name: str = "",
+    lists: bool = False,
+    wide: bool = False,
+    file: bool = False,
+    also: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """`lists` have names and a wide form, as `wide` has alone; with `file` -o is where the result is kept."""
+    """`lists` have names and a wide form, as `wide` has alone; with `file` -o is where the result is kept.
+
+    `also` are forms that no other command has.
+    """
 
     def add(function: Callable[..., Any]) -> click.Command:
         def run(session: Session, *given: Any, **options: Any) -> Any:
             if session.output == "name" and not lists:
-                raise click.UsageError("-o name is for lists: status, incidents and releases")
+                raise click.UsageError(
+                    "-o name is for lists, such as those of status, incidents, releases and events tail"
+                )
             return function(session, *given, **options)
 
         made = click.command(name or function.__name__.rstrip("_"))(
@@ -142,14 +192,16 @@ def command(
         )
         more = FOR_LISTS if lists else ("wide",) if wide else ()
         outputs = tuple(one for one in OUTPUTS if one not in FOR_LISTS or one in more)
-        made.params += shared(outputs=() if file else outputs)
+        made.params += shared(outputs=() if file else (*outputs, *also))
         home.commands[str(made.name)] = made
         return made
 
     return add
 
 
-def group(home: Section, name: str, kind: type[Tree] = Tree) -> Callable[[Callable[..., Any]], Tree]:
+def group(
+    home: Section | click.Group, name: str, kind: type[Tree] = Tree
+) -> Callable[[Callable[..., Any]], Tree]:
     def add(function: Callable[..., Any]) -> Tree:
         made = click.group(name, cls=kind)(function)
         home.commands[name] = made

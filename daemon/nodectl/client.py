@@ -4,6 +4,7 @@ Every call names what it is doing, so that whatever goes wrong can be told as "c
 """
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -15,6 +16,7 @@ import grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import ControlServiceStub
+from nodeapi.v1.mesh_pb2_grpc import MeshControlStub
 from nodectl import VERSION
 from nodectl.failures import Exit, Failure, refused
 from nodectl.session import Session
@@ -26,6 +28,12 @@ AWAY = 60.0
 """Seconds a watch waits for a noded that is being restarted; nodes and requests go on meanwhile."""
 CONNECTED = 1.0
 """Seconds after which a socket that nobody serves has long been noticed."""
+
+GRPC_SAYS = re.compile(
+    "^$|failed to connect|socket closed|connection|broken pipe|goaway|cancelling all calls|stream removed",
+    re.IGNORECASE,
+)
+"""Of a connection that failed. All else noded said of noded-mesh, or that of its log."""
 
 
 class OutOfTimeError(Failure):
@@ -51,6 +59,7 @@ class Client:
             ],
         )
         self.stub: Any = ControlServiceStub(self._channel)
+        self.mesh: Any = MeshControlStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +80,7 @@ class Client:
         try:
             return method(request, timeout=within or self._answer_within)
         except grpc.RpcError as error:
-            raise self._failure(doing, error, node) from None
+            raise self._failure(doing, error, node, self._is_of_mesh(method)) from None
 
     def status(self, doing: str, node: str = "") -> pb.GetStatusResponse:
         answer: pb.GetStatusResponse = self.ask(
@@ -98,7 +107,7 @@ class Client:
         try:
             yield from call
         except grpc.RpcError as error:
-            failure = self._failure(doing, error, node)
+            failure = self._failure(doing, error, node, self._is_of_mesh(method))
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and within is not None:
                 raise OutOfTimeError(failure.text, Exit.NOT_REACHABLE, "a longer --timeout") from None
             raise failure from None
@@ -159,13 +168,16 @@ class Client:
         wanted = pb.WatchStatusRequest(node=node)
         yield from self.follow(doing, self.stub.WatchStatus, lambda: wanted, node, within, away, back)
 
-    def _failure(self, doing: str, error: grpc.RpcError, node: str) -> Failure:
+    def _failure(self, doing: str, error: grpc.RpcError, node: str, of_mesh: bool) -> Failure:
         code = error.code()
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code is grpc.StatusCode.UNAVAILABLE and not (of_mesh and _was_said(error)):
             return self._unreachable()
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return refused(doing, code.name, self._too_old(), node)
         return refused(doing, code.name, error.details() or "", node)
+
+    def _is_of_mesh(self, method: Callable[..., Any]) -> bool:
+        return any(method is each for each in vars(self.mesh).values())
 
     def _too_old(self) -> str:
         try:
@@ -193,3 +205,7 @@ class Client:
                 hint = "systemctl status noded, or another --socket"
                 return Failure(f"{text}: {cause}", Exit.NOT_REACHABLE, hint)
         return Failure(f"{text}: it closed the connection", Exit.NOT_REACHABLE, "systemctl status noded")
+
+
+def _was_said(error: grpc.RpcError) -> bool:
+    return GRPC_SAYS.search(error.details() or "") is None

@@ -22,6 +22,8 @@ def document(message: Message) -> dict[str, Any]:
 
 def _field(message: Message, field: Any) -> Any:
     value = getattr(message, field.name)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return dict(sorted(value.items()))
     if field.is_repeated:
         return [_value(field, one) for one in value]
     if field.message_type is not None and not message.HasField(field.name):

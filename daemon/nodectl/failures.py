@@ -78,7 +78,15 @@ def refused(doing: str, status: str, details: str, node: str = "") -> Failure:
     hint = meaning.hint if node or not meaning.host_hint else meaning.host_hint
     cause = meaning.says or details or status.lower().replace("_", " ")
     # noded knows best what helps: "no rollout is under way: nodectl rollout history catalog".
-    cause, own, command = cause.rpartition(": nodectl ") if ": nodectl " in cause else (cause, "", "")
+    cause, own = _own_hint(cause)
     cause = cause.removesuffix(f": {node}")
     text = cause if cause.startswith("cannot ") else f"cannot {doing}: {cause}"
-    return Failure(text, meaning.exit, f"nodectl {command}" if own else hint.format(node=node), status)
+    return Failure(text, meaning.exit, own or hint.format(node=node), status)
+
+
+def _own_hint(cause: str) -> tuple[str, str]:
+    for program in ("nodectl", "systemctl"):
+        said, found, command = cause.rpartition(f": {program} ")
+        if found:
+            return said, f"{program} {command}"
+    return cause, ""

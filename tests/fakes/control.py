@@ -13,7 +13,10 @@ import grpc
 import grpc.aio
 
 from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1 import mesh_pb2
 from nodeapi.v1.control_pb2_grpc import ControlServiceServicer, add_ControlServiceServicer_to_server
+from nodeapi.v1.mesh_pb2_grpc import add_MeshControlServicer_to_server
+from tests.fakes.mesh_control import FakeMeshControl
 
 STEP = 0.02
 """Seconds between two scripted states."""
@@ -47,6 +50,7 @@ class FakeControl(ControlServiceServicer):
         self.answers: dict[str, Any] = {}
         self.pieces: dict[str, list[bytes]] = {}
         self.archives: dict[str, bytes] = {}
+        self.events: list[mesh_pb2.Event] = []
         self.restored: list[pb.RestoreRequest] = []
         self._changed = asyncio.Event()
         self._plays: set[asyncio.Task[None]] = set()
@@ -213,6 +217,7 @@ async def _serve(path: Path, ready: "Future[Any]") -> None:
     control, ended = FakeControl(), asyncio.Event()
     server = grpc.aio.server()
     add_ControlServiceServicer_to_server(control, server)  # type: ignore[no-untyped-call]
+    add_MeshControlServicer_to_server(FakeMeshControl(control), server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(f"unix:{path}")
     await server.start()
     loop = asyncio.get_running_loop()

@@ -29,6 +29,8 @@ def test_the_tree() -> None:
         *("rollout watch", "rollout promote", "rollout abort", "rollout history"),
         *("contracts", "contracts generate"),
         *("status", "describe", "top", "logs", "explain", "incidents", "incidents list", "incidents approve"),
+        *("events", "events tail", "events show", "events publish", "events replay", "events dead"),
+        *("events dead list", "events dead requeue", "events dead drop", "map", "trace"),
         *("start", "stop", "restart", "reload", "remove", "exec", "pause", "resume"),
         *("doctor", "audit", "bundle", "backup", "restore", "schema", "completion", "version"),
     ]
@@ -38,8 +40,8 @@ def test_the_help_has_every_command_in_its_section(desk: Any) -> None:
     lines = desk("--help").stdout.splitlines()
     first = [line.split()[0] for line in lines if line.startswith("  ")]
     assert [name for name in nodectl.commands if name not in first] == []
-    assert [line for line in lines if line in ("Versions:", "Look:", "Orders:", "Host:")] == [
-        *("Versions:", "Look:", "Orders:", "Host:")
+    assert [line for line in lines if line in ("Versions:", "Look:", "Events:", "Orders:", "Host:")] == [
+        *("Versions:", "Look:", "Events:", "Orders:", "Host:")
     ]
     # what stands in the list is a whole sentence
     assert not [line for line in lines[1:] if line.endswith("...")]

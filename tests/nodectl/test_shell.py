@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nodeapi.v1 import mesh_pb2
 from nodespec.host import schema as host_schema
 from nodespec.reading import schema as node_schema
 from tests.fakes.control import a_node
@@ -58,6 +59,11 @@ def test_commands_options_and_nodes_are_completed(desk: Any, tmp_path: Path) -> 
     assert completed(desk, "nodectl re") == ["releases", "restart", "reload", "remove", "resume", "restore"]
     assert completed(desk, "nodectl stop --no") == ["--no-wait"]
     assert completed(desk, "nodectl stop ca") == ["catalog", "cart"]
+    flows = [mesh_pb2.Flow(type=type, consumer=name) for type in ("shop.paid", "web.seen") for name in "ab"]
+    desk.control.answers["GetMap"] = mesh_pb2.MapReply(flows=flows)
+    assert completed(desk, "nodectl events tail sh") == ["shop.paid"]
+    assert completed(desk, "nodectl events replay --to ca") == ["catalog", "cart"]
+    assert completed(desk, "nodectl events dead re") == ["requeue"]
     assert completed(desk, "nodectl logs sh") == ["shop"]
     assert completed(desk, "nodectl schema ") == ["node", "host"]
     desk.control.silent.add("GetStatus")
