@@ -16,6 +16,7 @@ from noded.model.inputs import (
     MemoryProfiled,
     Woken,
 )
+from noded.model.instance import Role
 from noded.ports import NotFound, Refused
 from nodespec.manifest import Listen, Protocol, Resources, Serves, Stop
 from tests.adapters.looped import looped, until
@@ -54,7 +55,7 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
         secrets=(("KEY", "file:/etc/shop/key"),),
         write=("/srv/shop",),
     )
-    await bench.perform(replace(start(), listen="unix:/run/s", active=False))
+    await bench.perform(replace(start(), listen="unix:/run/s", active=False, role=Role.SPARE))
     (launch,) = bench.processes.launched
     assert launch.argv == ("python3", "-m", "catalog", "--bind=unix:/run/s", "unix:/run/s")
     assert launch.cwd == str(bench.releases.path(DIGEST))
@@ -67,6 +68,7 @@ async def test_a_start_gives_the_program_all_it_needs() -> None:
         "NODED_VERSION": "1.4.0",
         "NODED_LISTEN": "unix:/run/s",
         "NODED_ACTIVE": "0",
+        "NODED_ROLE": "spare",
         "NODED_STOP_TIMEOUT": "12.5",
         "NOTIFY_SOCKET": "/run/noded/notify/catalog.1.sock",
     }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from noded.model.incident import Site
-from noded.model.instance import Process
+from noded.model.instance import Process, Role
 from noded.model.route import Route
 
 
@@ -17,6 +17,7 @@ class StartInstance:
     listen: str
     active: bool
     reason: str
+    role: Role = Role.STABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ def _start(
         return crashes.wait(node, "no port of [nodes] ports in noded.toml is free", at)
     instance = Instance(name, release.digest, release.version, role, Phase.STARTING, at, at, listen, address)
     active = role is Role.STABLE
-    actions.append(StartInstance(node.name, name, release.digest, release.version, listen, active, reason))
+    start = StartInstance(node.name, name, release.digest, release.version, listen, active, reason, role)
+    actions.append(start)
     return replace(node.having(instance), serial=node.serial + 1)
 
 

@@ -217,6 +217,7 @@ class Perform:
             ("NODED_INSTANCE", action.instance),
             ("NODED_LISTEN", action.listen),
             ("NODED_ACTIVE", "1" if action.active else "0"),
+            ("NODED_ROLE", str(action.role)),
             ("NODED_STOP_TIMEOUT", f"{spec.stop.timeout:g}"),
             ("NOTIFY_SOCKET", notify),
             *((("NODED_MESH", world.events),) if spec.speaks else ()),
