@@ -17,6 +17,7 @@ from nodemesh.adapters import doors, frames, metrics, state_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.control import control_server
 from nodemesh.adapters.sqlite_index import SqliteIndex
+from nodemesh.adapters.sqlite_log import LIMIT as LONGEST_FILE
 from nodemesh.adapters.sqlite_log import SqliteLog
 from nodemesh.adapters.table_file import TableFile, table_of
 from nodemesh.config import MeshPart, Settings, read_settings
@@ -27,6 +28,8 @@ from nodemesh.runtime.desk import Desk
 from nodespec.tables import ManifestError
 
 VERSION = "0.1.0"
+FILES = 8
+"""At least so many make up a full log, as only whole ones can be given up."""
 log = logging.getLogger("nodemesh")
 
 
@@ -72,7 +75,8 @@ async def _run(settings: Settings) -> None:
     clock = BootClock()
     # A consumer whose place is lost begins with what there is, so from the first position.
     index = await SqliteIndex.open(state / "index.db", state / "aside", 1)
-    logged = await SqliteLog.open(state / "log", state / "aside", clock)
+    limit = min(LONGEST_FILE, part.log_limit // FILES)
+    logged = await SqliteLog.open(state / "log", state / "aside", clock, limit)
     logged.begin_above(index.newest)
     broker: Broker | None = None
     try:

@@ -50,6 +50,7 @@ class Publisher:
         self._accepted = through
         self._through = through
         """Last sequence on disk or refused, with all before it."""
+        self._begun = False
         self._refused: list[mesh_pb2.Refusal] = []
         self._gone: list[tuple[int, int]] = []
         """First and last of what was refused beyond what is on disk."""
@@ -76,6 +77,10 @@ class Publisher:
         expected = f"/{self.member.node}"
         if head.source != expected:
             raise Refused(f"head.source: expected {expected!r}, found {head.source!r}")
+        if head.first > self._accepted + 1 and not self._begun:
+            # It has had word of all before: what the log has lost since, or forgotten, nobody sends again.
+            self._accepted = self._through = head.first - 1
+        self._begun = True
         if head.first > self._accepted + 1:
             text = f"head.first: expected {self._accepted + 1}, found {head.first}"
             raise Refused(f"{text}: events in between are missing")

@@ -97,7 +97,7 @@ async def test_after_a_restart_what_was_not_settled_comes_again_and_nothing_else
         await taken(b)
         await taken(b)
         b.settle(mesh_pb2.Settle(done=[2]))
-        await until(lambda: "b" in mesh.index.kept and mesh.index.kept["b"].open.get(2) == 0)
+        await until(lambda: "b" in mesh.index.kept and mesh.index.kept["b"].settled == ((2, 2),))
     async with room(log=mesh.log, index=mesh.index) as again:
         b = await again.session("b.1")
         assert list((await taken(b)).data) == [b"1"]
@@ -113,8 +113,17 @@ async def test_after_a_restart_what_was_not_settled_comes_again_and_nothing_else
 async def test_a_gap_in_a_stream_is_refused() -> None:
     async with room() as mesh:
         a = await mesh.publisher()
-        with pytest.raises(Refused, match="expected 1, found 5"):
+        await a.say(b"1")
+        with pytest.raises(Refused, match="expected 2, found 5"):
             await a.publisher.feed(made("s", 5, [b"1"], PLACED))
+
+
+@looped
+async def test_a_stream_goes_on_where_its_publisher_is_when_the_log_has_lost_its_end() -> None:
+    async with room() as mesh:
+        a = await mesh.publisher()
+        await a.publisher.feed(made("s", 5, [b"5"], PLACED))
+        assert (await a.until(5))[-1].through == 5
 
 
 @looped
