@@ -63,6 +63,9 @@ async def capture(event, ctx):
 node.main()
 """
 
+BILLING = PAYMENT.replace("node.main()", 'node.get("/")(lambda request: "paid")\nnode.main()')
+"""Serves too: only such a node has a canary."""
+
 PLACED = '[[publishes]]\ntype = "shop.placed"\nschema = "placed.json"\n'
 CONSUMES = '[[consumes]]\ntype = "shop.placed"\norder_by = "subject"\n'
 SCHEMA = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
@@ -229,6 +232,44 @@ def test_a_new_version_takes_over_the_events(host: Host, follower: Follower) -> 
     goes_on(host)
 
 
+def test_a_canary_gets_its_share_of_events(host: Host, follower: Follower, mesh: MeshControlStub) -> None:
+    def folder(version: str) -> Path:
+        tables = CONSUMES + "[rollout]\nsteps = [50, 100]\ndwell = 60\nsoak = 60\n"
+        return lay(host, "billing", version, program=BILLING, port=3, tables=tables)
+
+    def delivered() -> dict[str, int]:
+        flows = [one for one in flow(mesh).flows if one.consumer == "billing"]
+        return {count.version: count.acked for one in flows for count in one.versions}
+
+    host.nodectl("apply", "--no-wait", str(folder("1.0.0")))
+    wait_for(lambda: delivered().get("1.0.0", 0) > 5, "events for the first version", 30.0)
+    host.nodectl("apply", "--no-wait", str(folder("2.0.0")))
+    before = wait_for(lambda: delivered().get("2.0.0", 0) > 5 and delivered(), "events for the canary", 30.0)
+    wait_for(lambda: delivered()["1.0.0"] > before["1.0.0"] + 5, "events for the first version", 30.0)
+    host.nodectl("rollout", "abort", "billing")
+    follower.until("billing", lambda node: whole()(node) and not node.get("rollout"), "the end of it")
+    counts = delivered()
+    wait_for(lambda: delivered()["1.0.0"] > counts["1.0.0"] + 20, "events for the first version", 30.0)
+    assert delivered()["2.0.0"] == counts["2.0.0"]
+    seen = numbers(host, "billing", "handled")
+    wait_for(lambda: set(seen) <= set(numbers(host, "payment", "handled")), "the other consumer", 20.0)
+
+
+def test_administrators_ask_the_mesh_through_noded(host: Host, mesh: MeshControlStub) -> None:
+    name = order(host, ALONE + 3)
+    event = mesh.Show(mesh_pb2.ShowRequest(id=name), timeout=10)
+    assert (event.type, json.loads(event.data)) == ("shop.placed", {"number": ALONE + 3})
+    tail = mesh.Tail(mesh_pb2.TailRequest(types=["shop.placed"], limit=3), timeout=20)
+    assert [one.type for one in tail] == ["shop.placed"] * 3
+    trace = mesh.GetTrace(mesh_pb2.TraceRequest(id=name), timeout=20)
+    assert name in [one.id for one in trace.events]
+    with pytest.raises(grpc.RpcError) as refused:
+        mesh.SetTable(mesh_pb2.Table(number=10**9), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    audit = host.nodectl("audit", "-n", "20").stdout
+    assert f"read the event {name}" in audit and "read events shop.placed" in audit
+
+
 def test_a_broken_contract_is_refused_where_the_folder_is(host: Host) -> None:
     folder = orders(host, "broken")
     change(folder, 'schema = "placed.json"', 'schema = "missing.json"')
@@ -240,5 +281,5 @@ def test_a_broken_contract_is_refused_where_the_folder_is(host: Host) -> None:
 
 def test_for_a_removed_node_nothing_waits(host: Host, follower: Follower, mesh: MeshControlStub) -> None:
     host.nodectl("remove", "--yes", "payment")
-    wait_for(lambda: [f.consumer for f in flow(mesh).flows] == [""], "a map without the consumer", 30.0)
+    wait_for(lambda: [f.consumer for f in flow(mesh).flows] == ["billing"], "a map without it", 30.0)
     assert "payment" not in {node["name"] for node in follower.nodes()}
