@@ -2,7 +2,8 @@
 
 In a block of kind `console` a line that begins with `$ ` is a command, what follows is what it prints.
 `…` stands for what varies: on a line of its own for any number of lines, within one for any text and the
-blanks around it. A command that only looks is repeated for a while, as a person would who waits.
+blanks around it. A command that only looks is repeated for a while, as a person would who waits. The ids of a
+person's events, `nodectl-NUMBER.1`, are learned where they are printed and used where they are typed.
 What a host says of rights it lacks is left out: the sessions show one that lacks none.
 """
 
@@ -15,8 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LOOKS = ("status", "describe", "explain", "incidents", "logs", "plan", "validate", "version")
+LOOKS = ("status", "describe", "explain", "incidents", "logs", "plan", "validate", "version", "map", "trace")
 LOOKS_AT_ROLLOUT = ("status", "history")
+LOOKS_AT_EVENTS = (("tail",), ("show",), ("dead", "list"))
+LEARNED = re.compile(r"nodectl-\d+")
 PATIENCE = 20.0
 PROGRAMS = ("nodectl", "sed")
 
@@ -32,6 +35,8 @@ class Command:
         if self.words[0] != "nodectl":
             return False
         rollout = self.words[1] == "rollout" and self.words[2] in LOOKS_AT_ROLLOUT
+        if self.words[1] == "events":
+            return any(self.words[2 : 2 + len(each)] == each for each in LOOKS_AT_EVENTS)
         return rollout or (self.words[1] in LOOKS and "approve" not in self.words)
 
 
@@ -61,15 +66,30 @@ def pattern(printed: tuple[str, ...]) -> re.Pattern[str]:
         if line.strip() == "…":
             parts.append(r"(?:[^\n]*\n)*")
         else:
-            words = (re.escape(word) for word in re.split(r"\s*…\s*", line.rstrip()))
+            words = (_escaped(word) for word in re.split(r"\s*…\s*", line.rstrip()))
             parts.append(r"[^\n]*".join(words) + r"[ \t]*\n")
     return re.compile("".join(parts))
 
 
-def run(command: Command, folder: Path, environment: Mapping[str, str], nodectl: tuple[str, ...]) -> str:
-    """What it printed, if it is what the session says; else AssertionError with both."""
+def _escaped(word: str) -> str:
+    return LEARNED.pattern.join(re.escape(part) for part in LEARNED.split(word))
+
+
+def run(
+    command: Command,
+    folder: Path,
+    environment: Mapping[str, str],
+    nodectl: tuple[str, ...],
+    learned: dict[str, str] | None = None,
+) -> str:
+    """What it printed, if it is what the session says; else AssertionError with both.
+
+    `learned`: what stands for a name of the document on this host; more is added to it.
+    """
+    known = {} if learned is None else learned
     wanted, deadline = pattern(command.printed), time.monotonic() + PATIENCE
-    words = [*nodectl, *command.words[1:]] if command.words[0] == "nodectl" else list(command.words)
+    typed = [LEARNED.sub(lambda found: known.get(found[0], found[0]), word) for word in command.words]
+    words = [*nodectl, *typed[1:]] if typed[0] == "nodectl" else typed
     while True:
         done = subprocess.run(
             words,
@@ -84,6 +104,8 @@ def run(command: Command, folder: Path, environment: Mapping[str, str], nodectl:
         )
         printed = re.sub(r"(?m)^this host: .*\n", "", done.stdout)
         if wanted.fullmatch(printed):
+            told = LEARNED.findall("\n".join(command.printed))
+            known.update(zip(told, LEARNED.findall(printed), strict=False))
             return printed
         if not command.looks or time.monotonic() > deadline:
             told = "\n".join(command.printed)

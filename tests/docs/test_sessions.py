@@ -19,7 +19,7 @@ SESSIONS = sorted((ROOT / "docs/sessions").glob("*.md"))
 def host() -> Iterator[Host]:
     made = hosts.make("nds")
     try:
-        made.start()
+        made.start(mesh=True)
         yield made
     finally:
         made.close()
@@ -27,9 +27,10 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture
 def folder(host: Host) -> Path:
-    """Where the sessions are typed: a copy of the example node, and an empty folder."""
+    """Where the sessions are typed: copies of two example nodes, and an empty folder."""
     place = host.folder / "home"
-    shutil.copytree(ROOT / "nodes/catalog", place / "catalog", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("catalog", "trends"):
+        shutil.copytree(ROOT / "nodes" / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "empty").mkdir()
     manifest = place / "catalog/node.toml"
     manifest.write_text(re.sub(r"(?m)^port = .*$", f"port = {host.first_port}", manifest.read_text()))
@@ -41,8 +42,9 @@ def folder(host: Host) -> Path:
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda path: path.stem)
 def test_a_session_prints_what_it_shows(host: Host, folder: Path, path: Path) -> None:
     environment = {**host.env(), "NODED_SOCKET_PATH": str(host.control)}
+    learned: dict[str, str] = {}
     for command in commands(path.read_text()):
-        run(command, folder, environment, (host.python, "-m", "nodectl"))
+        run(command, folder, environment, (host.python, "-m", "nodectl"), learned)
 
 
 def test_there_are_sessions() -> None:
@@ -82,3 +84,30 @@ def test_no_session_starts_another_program() -> None:
 )
 def test_what_varies(printed: tuple[str, ...], text: str, fits: bool) -> None:
     assert bool(pattern(printed).fullmatch(text)) is fits
+
+
+@pytest.mark.parametrize(
+    ("words", "looks"),
+    [
+        ("map", True),
+        ("trace x.1", True),
+        ("events show x.1", True),
+        ("events dead list", True),
+        ("events dead drop a --all", False),
+        ("events publish x 1", False),
+        ("rollout status a", True),
+        ("rollout promote a", False),
+    ],
+)
+def test_only_what_looks_is_repeated(words: str, looks: bool) -> None:
+    assert Command(1, ("nodectl", *words.split()), ()).looks is looks
+
+
+def test_the_ids_of_a_persons_events_are_learned(tmp_path: Path) -> None:
+    learned: dict[str, str] = {}
+    says = ("python3", "-c", "import sys; print(*sys.argv[1:])")
+    first = Command(1, ("nodectl", "published", "nodectl-77.1"), ("published nodectl-5.1",))
+    run(first, tmp_path, {}, says, learned)
+    assert learned == {"nodectl-5": "nodectl-77"}
+    second = Command(2, ("nodectl", "status", "nodectl-5.1"), ("status nodectl-5.1",))
+    assert run(second, tmp_path, {}, says, learned) == "status nodectl-77.1\n"
