@@ -278,11 +278,14 @@ class Rounds(RuleBasedStateMachine):
             return True
         if busy and any(other.lost >= 2 and other.hand is None for other in self.events.values()):
             return True
-        same = ((e, o) for e, o in self.events.items() if o.key == known.key and not o.settled and e != event)
-        return (
-            self.ordered
-            and bool(known.key)
-            and any(other < event or its.hand is not None for other, its in same)
+        if not self.ordered or not known.key:
+            return False
+        # A failed event blocks its key, whoever is first.
+        late = {(a.position, a.place) for a, its in cursor.trials.items() if its.due > self.now}
+        return any(
+            other < event or its.hand is not None or its.aside or other in late
+            for other, its in self.events.items()
+            if its.key == known.key and not its.settled and other != event
         )
 
     def _rest(self) -> set[str]:
