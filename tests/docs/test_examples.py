@@ -72,7 +72,7 @@ def test_manifests_in_the_guide_are_valid() -> None:
     whole = [block for block in shown if block.startswith("[node]")]
     assert len(whole) >= 2
     named = [read_node(block, "node.toml").name for block in whole]
-    assert named == ["hello", "shop", "relay", "payment", "quotes"]
+    assert named == ["hello", "shop", "relay", "payment", "payment", "quotes"]
     parts = [block for block in shown if not block.startswith("[node]")]
     head = '[node]\nname = "x"\nversion = "1"\nrun = ["x"]\n'
     assert [read_node(head + part, "node.toml").healing.autonomy.tune for part in parts] == ["act"]
