@@ -78,7 +78,6 @@ def flow(demo: "Demo", type: str) -> dict[str, Any]:
 
 
 def dead(demo: "Demo") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        demo.host.nodectl("events", "dead", "list", FIRST, "-o", "json").stdout
-    )["dead"]
+    told = demo.host.nodectl("events", "dead", "list", FIRST, "-o", "json").stdout
+    found: list[dict[str, Any]] = json.loads(told)
     return found
