@@ -165,6 +165,17 @@ async def test_positions_have_no_gap_and_none_is_given_twice(make: Make) -> None
 
 
 @looped
+async def test_when_a_frame_was_taken_rises_with_its_position(make: Make) -> None:
+    async with make() as log:
+        first, second, third = frames(1, 3)
+        late = replace(second, head=replace(second.head, at=5.0))
+        await log.append([first, late, third, replace(late, position=4, to="bank")])
+        await log.append([frame(5)])
+        taken = [each.taken for each in await all_of(log)]
+        assert taken == sorted(taken) and taken[0] > 0
+
+
+@looped
 async def test_reads_go_on_while_it_is_written(make: Make) -> None:
     async with make() as log:
         seen: list[int] = []

@@ -1,9 +1,11 @@
 """A log of the mesh in memory. It passes the same contract suite as `SqliteLog`.
 
-It can be told to fail like a full disk, and to have lost what a damaged file held.
+Its time is that of the events. It can be told to fail like a full disk, and to have lost what a damaged file
+held.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nodemesh.model.frame import Stored
 from nodemesh.ports import NotFound, Span, Unavailable
@@ -15,6 +17,7 @@ class FakeLog:
         self.problem = ""
         """While it is not empty, appending fails with it."""
         self._newest = 0
+        self._taken = 0.0
         self._streams: dict[str, int] = {}
 
     @property
@@ -41,7 +44,8 @@ class FakeLog:
         if self.problem:
             raise Unavailable(self.problem)
         for frame in frames:
-            self.frames[frame.position] = frame
+            self._taken = self._taken if frame.to else max(self._taken, frame.head.at)
+            self.frames[frame.position] = replace(frame, taken=self._taken)
             if not frame.to:
                 self._streams[frame.head.stream] = frame.head.last
         self._newest += len(frames)

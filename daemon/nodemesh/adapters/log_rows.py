@@ -75,7 +75,7 @@ def stored(row: Row) -> Stored:
     """As `check`."""
     check(row)
     *values, _, data = row
-    position, stream, first, count, at, source, types, version, content, columns, _, to = values
+    position, stream, first, count, at, source, types, version, content, columns, taken, to = values
     return Stored(
         position,
         Head(
@@ -91,6 +91,7 @@ def stored(row: Row) -> Stored:
         data,
         _unpacked(columns) if columns else Columns(),
         to.decode(),
+        taken,
     )
 
 

@@ -1,7 +1,7 @@
 """What does the mesh read of a frame, and what is one in the log?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Places: TypeAlias = Sequence[int]
@@ -52,6 +52,9 @@ class Stored:
     """Read only when a frame has several types or keys."""
     to: str = ""
     """The one consuming node it is for: events sent again. Empty: everybody who asked for its types."""
+    taken: float = field(default=0.0, compare=False)
+    """When the log took it, in seconds since the epoch; 0 when it was not read from there. It rises with the
+    position, which the time of publishing does not: a publisher may have been away, events are sent again."""
 
 
 @dataclass(frozen=True, slots=True)

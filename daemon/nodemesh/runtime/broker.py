@@ -260,7 +260,7 @@ class Broker:
         while low < high:
             middle = (low + high) // 2
             found, _ = await self.world.log.read(middle, frozenset(), 1)
-            if found and found[0].head.at < until:
+            if found and found[0].taken < until:
                 low = middle + 1
             else:
                 high = middle

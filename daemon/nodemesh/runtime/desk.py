@@ -27,6 +27,7 @@ class Desk:
         """`name` is another one after each start of the mesh."""
         self._broker, self._world, self._name, self._limit = broker, world, name, log_limit
         self._read, self._keep = table
+        self._dead: Mapping[str, int] = {}
         self.tail = Tail(broker, world)
         self.show = Show(broker, world)
         self.person = Person(broker, world)
@@ -44,7 +45,7 @@ class Desk:
             return mesh_pb2.MapReply(table=number, generation=self._name)
         span = self._world.log.span
         return mesh_pb2.MapReply(
-            flows=self._flows(await self._waits(), await self._world.index.count_dead()),
+            flows=self._flows(await self._waits(), await self._count_dead()),
             log_bytes=span.bytes,
             log_limit=self._limit,
             newest=span.newest,
@@ -52,6 +53,12 @@ class Desk:
             table=number,
             generation=self._name,
         )
+
+    async def _count_dead(self) -> Mapping[str, int]:
+        """What was last known, while the index cannot be read: the rest of the map is of use all the same."""
+        with suppress(Unavailable):
+            self._dead = await self._world.index.count_dead()
+        return self._dead
 
     async def _waits(self) -> dict[str, float]:
         """Seconds since the oldest event was published that a node has not settled, by node."""

@@ -10,7 +10,7 @@ from nodemesh.ports import Log, Refused
 MOST_SHOWN = 64 * 1024
 """Bytes of an event's data where many events are told."""
 SLACK = 60.0
-"""Seconds by which frames may stand in the log in another order than they were published."""
+"""Seconds by which the clock of the host may have been set back."""
 
 
 def read_id(text: str) -> tuple[str, int]:
@@ -118,7 +118,7 @@ async def first_since(log: Log, wall: float) -> int:
     while low < high:
         middle = (low + high) // 2
         found, _ = await log.read(middle, frozenset(), 1)
-        if found and found[0].head.at < wall - SLACK:
+        if found and found[0].taken < wall - SLACK:
             low = middle + 1
         else:
             high = middle

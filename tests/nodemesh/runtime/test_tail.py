@@ -11,7 +11,7 @@ from nodemesh.runtime import tail
 from nodemesh.runtime.views import runs
 from tests.adapters.looped import looped
 from tests.nodemesh.runtime.desk_room import AT, desk_room
-from tests.nodemesh.runtime.mesh_room import PAID, PLACED
+from tests.nodemesh.runtime.mesh_room import PAID, PLACED, made
 
 
 @looped
@@ -65,6 +65,24 @@ async def test_what_comes_is_followed() -> None:
         await a.say(b"later")
         assert [event.data for event in await seen] == [b"now", b"later"]
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+@looped
+async def test_what_was_sent_again_or_came_late_hides_nothing_that_is_newer() -> None:
+    async with desk_room() as room:
+        a = await room.mesh.publisher()
+        for number in range(20):
+            frame = mesh_pb2.Frame.FromString(made("s", number + 1, [b"x"], PLACED))
+            # Every third comes from a publisher that was away for long.
+            frame.head.at += (number * 100 if number % 3 else 0) * 10**6
+            await a.publisher.feed(frame.SerializeToString())
+            await a.until(number + 1)
+        again = mesh_pb2.ReplayRequest(node="b", since=1.0, until=AT + 150)
+        assert (await room.desk.person.replay(again)).events == 8
+        for number in range(20):
+            wanted = [f"s.{n + 1}" for n in range(number, 20) if n % 3]
+            found = await room.tailed(since=AT + number * 100 - 50)
+            assert [event.id for event in found if event.time > AT] == wanted
 
 
 @looped
