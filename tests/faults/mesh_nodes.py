@@ -41,7 +41,7 @@ def publish(node: Node) -> None:
     """RATE events a second in small and large groups; MOST events, or without end."""
     rate, most = float(os.environ.get("RATE", "800")), int(os.environ.get("MOST", "0"))
     refused, dice = Notes(f"{node.name}.refused"), random.Random(node.instance)
-    said: asyncio.Queue[Receipt | None] = asyncio.Queue()
+    said: asyncio.Queue[tuple[Receipt, str] | None] = asyncio.Queue()
     put = putting(node)
 
     async def put_soon(n: int) -> Receipt:
@@ -59,27 +59,32 @@ def publish(node: Node) -> None:
             group = dice.choice((1, 1, 3, 20, 60))
             for _ in range(min(group, most - n) if most else group):
                 n += 1
-                said.put_nowait(await put_soon(n))
+                said.put_nowait((await put_soon(n), kind_of(n)))
             await asyncio.sleep(max(0.0, began + n / rate - time.monotonic()))
         said.put_nowait(None)
 
     @node.task
     async def note() -> None:
         notes = Notes(f"{node.name}.acked")
-        while (receipt := await said.get()) is not None:
+        while (each := await said.get()) is not None:
+            receipt, kind = each
             try:
-                notes.write(await receipt)
+                notes.write(await receipt, kind)
             except PublishRefused as error:
                 refused.write("refused", error)
         node.stop()
 
 
+def kind_of(n: int) -> str:
+    kind = os.environ.get("TYPE", "shop.placed")
+    return "shop.paid" if n % PAID == 0 and kind == "shop.placed" else kind
+
+
 def putting(node: Node) -> Callable[[int], Receipt]:
-    padding, kind = "x" * int(os.environ.get("SIZE", "100")), os.environ.get("TYPE", "shop.placed")
+    padding = "x" * int(os.environ.get("SIZE", "100"))
 
     def put(n: int) -> Receipt:
-        type = "shop.paid" if n % PAID == 0 and kind == "shop.placed" else kind
-        return node.publish_nowait({"n": n, "padding": padding}, type=type, subject=str(n % KEYS))
+        return node.publish_nowait({"n": n, "padding": padding}, type=kind_of(n), subject=str(n % KEYS))
 
     return put
 

@@ -181,15 +181,17 @@ class MeshWorld:
     def is_alive(self, who: str) -> bool:
         return self.processes[who].poll() is None
 
-    def close(self) -> None:
+    def close(self, keep: bool = False) -> None:
         for process in self.processes.values():
             process.kill()
             process.wait(20)
-        shutil.rmtree(self.folder)
+        if not keep:
+            shutil.rmtree(self.folder)
 
     def _spawn(
         self, name: str, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None
     ) -> None:
+        assert name not in self.processes or self.processes[name].poll() is not None, f"{name} runs"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("NODED_", "NOTIFY_"))}
         env = {**kept, "PYTHONPATH": PATHS, "PYTHONDONTWRITEBYTECODE": "1", **environ}
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -225,6 +227,10 @@ class Notes:
     def ids(self) -> set[str]:
         return {line[0] for line in self.read()}
 
+    def of(self, kind: str, since: int = 0) -> set[str]:
+        """Events of that type that were acknowledged; `since`: but for so many of all."""
+        return {id for id, found, *_ in self.read()[since:] if found == kind}
+
 
 def all_come(handled: Notes, wanted: Callable[[], set[str]], timeout: float = 40.0) -> None:
     """What is on disk before now is handled."""
@@ -243,16 +249,14 @@ def all_come(handled: Notes, wanted: Callable[[], set[str]], timeout: float = 40
 
 @contextmanager
 def made(transport: str = "raw", settings: str = "") -> Iterator[MeshWorld]:
-    """Nothing runs yet; nothing is left after the block. What the processes said is printed on a failure."""
+    """Nothing runs yet; nothing is left after the block, but for the folder if NODED_KEEP is set."""
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="ndm"))
     (folder / "run").mkdir()
     world = MeshWorld(folder, transport)
     world.settings(settings)
     try:
         yield world
-    except BaseException:
-        for name in world.processes:
-            print(f"--- {name}\n{world.log(name)[-2000:]}")
-        raise
     finally:
-        world.close()
+        if os.environ.get("NODED_KEEP"):
+            print(f"kept: {world.folder}")
+        world.close(keep=bool(os.environ.get("NODED_KEEP")))

@@ -47,13 +47,10 @@ class Shop:
     def start(self, instance: str) -> None:
         self.world.start(instance, PROGRAMS[instance.partition(".")[0]])
 
-    def ids(self, kind: str) -> set[str]:
-        """Of events that were acknowledged: their sequence is their number."""
-        every = self.acked.ids
-        if kind == "all":
-            return set(every)
-        paid = {each for each in every if int(each.rpartition(".")[2]) % 25 == 0}
-        return paid if kind == "paid" else every - paid
+    @property
+    def placed(self) -> set[str]:
+        """Those that were acknowledged."""
+        return self.acked.of("shop.placed")
 
 
 @pytest.fixture(scope="module", params=["raw", "grpc"])
@@ -101,8 +98,8 @@ def rounds(shop: Shop, count: int, seed: int) -> None:
         victims = strike(shop, dice)
         try:
             wait_for(lambda b=before: len(shop.acked.read()) > b + PROGRESS, "more events on disk", 40.0)
-            all_come(shop.shelf, lambda: shop.ids("placed"))
-            all_come(shop.ledger, lambda: shop.ids("all"))
+            all_come(shop.shelf, lambda: shop.placed)
+            all_come(shop.ledger, lambda: set(shop.acked.ids))
         except TimeoutError as error:
             raise AssertionError(f"round {number} of seed {seed}, {victims} killed: {error}") from error
 
@@ -112,12 +109,12 @@ def check(shop: Shop) -> None:
     before = len(shop.acked.read())
     wait_for(lambda: len(shop.acked.read()) > before, "a publisher that runs", 20.0)
     assert shop.world.stop("shop.1") == 0
-    all_come(shop.shelf, lambda: shop.ids("placed"))
-    all_come(shop.ledger, lambda: shop.ids("all"))
+    all_come(shop.shelf, lambda: shop.placed)
+    all_come(shop.ledger, lambda: set(shop.acked.ids))
     assert unordered(shop.ledger.read()) == []
     for notes in (shop.shelf, shop.ledger):
         assert unexplained(shop.world, notes.read()) == []
-    paid = shop.ids("paid")
+    paid = shop.acked.of("shop.paid")
     wait_for(lambda: paid <= set(column(shop, "till", "booked", "id")), "all that is booked", 60.0)
     wait_for(lambda: paid <= set(column(shop, "audit", "seen", "of")), "all that is published for it", 60.0)
     for where in (("till", "booked", "id"), ("audit", "seen", "of")):
@@ -126,6 +123,7 @@ def check(shop: Shop) -> None:
     assert not any(flow.dead for flow in shop.world.map().flows)
     assert shop.world.stop("mesh") == 0
     assert "Traceback" not in shop.world.log("mesh")
+    assert "going on in a new" not in shop.world.log("shop.1"), "the mesh forgot a stream"
     whole(shop)
 
 
@@ -193,7 +191,7 @@ def whole(shop: Shop) -> None:
         finally:
             await log.close()
 
-    assert shop.ids("all") <= asyncio.run(held())
+    assert shop.acked.ids <= asyncio.run(held())
     assert not list((state / "aside").glob("*"))
 
 

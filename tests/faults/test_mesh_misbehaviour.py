@@ -36,10 +36,7 @@ class Shop:
         """New events reach the disk and are handled."""
         before = len(self.acked.read())
         wait_for(lambda: len(self.acked.read()) > before + more, "more events on disk", 30.0)
-        all_come(self.shelf, self.placed)
-
-    def placed(self) -> set[str]:
-        return {each for each in self.acked.ids if int(each.rpartition(".")[2]) % 25}
+        all_come(self.shelf, lambda: self.acked.of("shop.placed"))
 
 
 @pytest.fixture(scope="module", params=["raw", "grpc"])
