@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1 import mesh_pb2
 from tests.fakes.control import a_node, a_rollout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,27 @@ def test_a_node_cannot_write_on_the_terminal(desk: Any) -> None:
         assert "title" not in output
 
 
+def test_an_event_cannot_write_on_the_terminal_either(desk: Any) -> None:
+    evil = "\x1b[2J\x1b]0;title\x07\x9b31mevil\r\x08\u202e"
+    given: dict[str, Any] = {"type": evil, "subject": evil, "content": "text/plain", "data": evil.encode()}
+    given |= {"id": evil, "source": evil, "attributes": {evil: evil}, "trace": evil}
+    event = mesh_pb2.Event(time=1.7e9, position=1, **given)
+    event.outcomes.add(consumer=evil, state="dead", reason=evil, instance=evil)
+    desk.control.events = [event]
+    desk.control.answers["Show"] = event
+    desk.control.answers["GetTrace"] = mesh_pb2.TraceReply(trace=evil, events=[event])
+    flow = mesh_pb2.Flow(type=evil, publisher=evil, consumer=evil)
+    desk.control.answers["GetMap"] = mesh_pb2.MapReply(flows=[flow])
+    for words in (["events", "tail", "-n", "1"], ["events", "show", "x.1"], ["trace", "x.1"], ["map"]):
+        with terminal(desk, *words, NO_COLOR="1") as screen:
+            output = screen.end()
+        assert "evil" in output
+        assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", output)
+        assert "title" not in output
+    with terminal(desk, "events", "tail", "-n", "1") as screen:
+        assert "\x1b[1m" in screen.end()
+
+
 def test_a_watch_draws_in_one_place_and_ends_with_the_rollout(desk: Any) -> None:
     desk.control.status.nodes.append(a_node(rollout=a_rollout()))
     with terminal(desk, "rollout", "watch", "catalog") as screen:
@@ -114,11 +136,18 @@ def test_a_watch_draws_in_one_place_and_ends_with_the_rollout(desk: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "words", [["status", "-w"], ["explain", "-f"], ["logs", "catalog", "-f"], ["rollout", "watch", "catalog"]]
+    "words",
+    [
+        ["status", "-w"],
+        ["explain", "-f"],
+        ["logs", "catalog", "-f"],
+        ["rollout", "watch", "catalog"],
+        ["events", "tail"],
+    ],
 )
 def test_interrupting_is_quiet_and_shows_the_cursor_again(desk: Any, words: list[str]) -> None:
     desk.control.status.nodes.append(a_node(rollout=a_rollout()))
-    method = {"explain": "Explain", "logs": "ReadLogs"}.get(words[0], "WatchStatus")
+    method = {"explain": "Explain", "logs": "ReadLogs", "events": "Tail"}.get(words[0], "WatchStatus")
     with terminal(desk, *words) as screen:
         desk.fake.wait_for(method)
         if method == "WatchStatus":

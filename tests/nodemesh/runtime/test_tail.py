@@ -130,6 +130,18 @@ async def test_not_everybody_looks_on_at_once_and_who_leaves_makes_room() -> Non
             await room.tailed(types=["x"] * 101)
 
 
+@looped
+async def test_who_looks_on_leaves_time_to_the_nodes() -> None:
+    async with desk_room() as room:
+        a = await room.mesh.publisher()
+        await a.say(*[b"{}"] * 500)
+        await a.say(*[b"{}"] * 500)
+        await a.until(1000)
+        begun = asyncio.get_running_loop().time()
+        assert len(await room.tailed()) == 1000
+        assert asyncio.get_running_loop().time() - begun > 900 / tail.RATE
+
+
 @pytest.mark.parametrize(
     ("places", "wanted"), [([], []), ([0], [(0, 1)]), ([0, 1, 3, 5, 6], [(0, 2), (3, 4), (5, 7)])]
 )
