@@ -3,9 +3,9 @@
 import asyncio
 import concurrent.futures
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 
 from .bounds import check_attributes
@@ -113,7 +113,7 @@ class Events:
 
     def open(self, release: Path) -> None:
         """From now on events can be published. Raises ValueError, OSError."""
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         if self.handlers and self.connect is None:
             logger.warning(missing(f"events of {', '.join(sorted(self.handlers))} will not come"))
         self.contracts = read_contracts(release)
@@ -164,10 +164,10 @@ class Events:
         extra = b""
         if cause or traceparent or attributes:
             extra = encoded_extra(cause, traceparent, attributes)
-        given = event, type, subject or "", content, extra
-        if threading.get_ident() != self._thread:
+        if get_ident() != self._thread:
+            given = event, type, subject or "", content, extra
             return self._on_loop(lambda: self._publisher().put(*given))
-        return (self.publisher or self._publisher()).put(*given)
+        return (self.publisher or self._publisher()).put(event, type, subject or "", content, extra)
 
     async def publish(self, event: object, **more: Unpack[More]) -> str:
         while True:
