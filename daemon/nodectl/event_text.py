@@ -95,7 +95,7 @@ def event_page(event: mesh_pb2.Event) -> list[Text]:
             ("trace", event.trace),
             ("cause", event.cause),
             ("place", f"{event.position}, {event.index}"),
-            *sorted(event.attributes.items()),
+            *((one_line(name), value) for name, value in sorted(event.attributes.items())),
         ],
         indent=0,
     )

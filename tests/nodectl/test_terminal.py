@@ -103,7 +103,7 @@ def test_a_node_cannot_write_on_the_terminal(desk: Any) -> None:
 
 def test_an_event_cannot_write_on_the_terminal_either(desk: Any) -> None:
     evil = "\x1b[2J\x1b]0;title\x07\x9b31mevil\r\x08\u202e"
-    given: dict[str, Any] = {"type": evil, "subject": evil, "content": "text/plain", "data": evil.encode()}
+    given: dict[str, Any] = {"type": evil, "subject": evil, "data": b'"evil \xc2\x9b2J \xe2\x80\xae"'}
     given |= {"id": evil, "source": evil, "attributes": {evil: evil}, "trace": evil}
     event = mesh_pb2.Event(time=1.7e9, position=1, **given)
     event.outcomes.add(consumer=evil, state="dead", reason=evil, instance=evil)
