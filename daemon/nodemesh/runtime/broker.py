@@ -12,7 +12,7 @@ from nodekit.schema import SchemaRefused, judge
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.frame import Stored
 from nodemesh.model.table import Contract, Member, Table
-from nodemesh.ports import Refused, Unavailable
+from nodemesh.ports import NotFound, Refused, Unavailable
 from nodemesh.runtime.commit import Commit
 from nodemesh.runtime.consumer import ConsumingNode, Recent, World
 from nodemesh.runtime.publisher import Judge, Publisher
@@ -26,6 +26,8 @@ UNKNOWN_PATIENCE = 30.0
 SAVE = 0.1
 """Seconds between two writes of what consumers have settled."""
 PRUNE = 30.0
+MOST_UNSURE = 1000
+"""Ended publishers whose last word may not have been heard."""
 STEPS = 32
 """Parts of the log that are given up one after the other."""
 
@@ -102,12 +104,12 @@ class Broker:
             self._start(name)
         for publisher in self.publishers:
             if not self._is_member(publisher.member):
-                publisher.end(f"{publisher.member.instance} does not run any more, says noded")
+                publisher.end(_not_there(publisher.member.instance))
         for node in self.consumers.values():
             for session in list(node.sessions):
                 member = table.members.get(session.hands.instance)
                 if member is None or member.version != session.hands.version:
-                    session.end(f"{session.hands.instance} does not run any more, says noded")
+                    session.end(_not_there(session.hands.instance))
         self._tables.set()
         self._tables = asyncio.Event()
 
@@ -135,19 +137,45 @@ class Broker:
         """Raises Refused."""
         head, instance, checked = self.world.codec.hello(hello)
         member = await self._member(instance, uid)
-        through = self._streams.get(head.stream, 0)
-        earlier = next((p for p in self.publishers if p.stream == head.stream), None)
-        if earlier is not None:
+        await self._check_owner(head.stream, member)
+        refused: Sequence[mesh_pb2.Refusal] = ()
+        while (earlier := self._speaker_of(head.stream)) is not None:
             if earlier.member.node != member.node:
-                raise Refused(f"head.stream: {head.stream!r} is spoken by another node")
+                raise Refused(_of_another(head.stream))
             earlier.end("the same stream was begun again on another connection")
-            self.publishers.remove(earlier)
+            # Others who want the stream wait here, too: the last one has it.
             await self.commit.idle(earlier)
-            through = self._streams.get(head.stream, 0)
-        self.publishers = [p for p in self.publishers if not p.over]
-        publisher = Publisher(member, head, checked, through, self.commit, (self.world.codec, self))
+            if earlier in self.publishers:
+                self.publishers.remove(earlier)
+                refused = tuple(earlier.refused)
+        if not self._is_member(member):
+            raise Refused(_not_there(member.instance))
+        through = self._streams.get(head.stream, 0)
+        rest = (self.world.codec, self)
+        publisher = Publisher(member, head, checked, through, self.commit, rest, refused)
+        self._forget_publishers()
         self.publishers.append(publisher)
         return publisher
+
+    def _speaker_of(self, stream: str) -> Publisher | None:
+        return next((p for p in self.publishers if p.stream == stream), None)
+
+    def _forget_publishers(self) -> None:
+        """Those that ended and have nothing to tell whoever goes on; of the others the oldest, if many."""
+        unsure = [p for p in self.publishers if p.over and (p.refused or self.commit.has(p))]
+        kept = set(map(id, unsure[-MOST_UNSURE:]))
+        self.publishers = [p for p in self.publishers if not p.over or id(p) in kept]
+
+    async def _check_owner(self, stream: str, member: Member) -> None:
+        """Ids tell the name of a stream to everybody: who went on with another's would silence it.
+
+        Raises Refused, Unavailable.
+        """
+        if through := self._streams.get(stream, 0):
+            with suppress(NotFound):
+                last = await self.world.log.find(stream, through)
+                if last.head.source != f"/{member.node}":
+                    raise Refused(_of_another(stream))
 
     async def session(self, uid: int, subscribe: mesh_pb2.Subscribe) -> Session:
         """Raises Refused."""
@@ -293,6 +321,14 @@ class Broker:
         for node, aside, _ in letters:
             if aside:
                 node.kept(aside)
+
+
+def _not_there(instance: str) -> str:
+    return f"{instance} does not run any more, says noded"
+
+
+def _of_another(stream: str) -> str:
+    return f"head.stream: {stream!r} is spoken by another node"
 
 
 def _judge(contract: Contract) -> Judge | None:

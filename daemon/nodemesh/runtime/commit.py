@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from nodemesh.model.frame import Stored
-from nodemesh.ports import Clock, Log, Unavailable
+from nodemesh.ports import Clock, Log, Refused, Unavailable
 from nodemesh.runtime.publisher import Publisher
 
 GROUP = 8 * 1024 * 1024
@@ -41,6 +41,8 @@ class Commit:
         while self._bytes > QUEUE:
             self._emptied.clear()
             await self._emptied.wait()
+        if publisher.over:
+            raise Refused("the stream ended before there was room for the frame")
         self._add(publisher, stored, None)
 
     async def keep(self, stored: Stored) -> int:
@@ -62,9 +64,13 @@ class Commit:
 
     async def idle(self, publisher: Publisher) -> None:
         """Returns when nothing that this publisher handed in is on its way any more."""
-        while any(each is publisher for each, _, _ in (*self._queue, *self._group)):
+        while self.has(publisher):
             self._ended.clear()
             await self._ended.wait()
+
+    def has(self, publisher: Publisher) -> bool:
+        """Whether anything of it is on its way to the disk."""
+        return any(each is publisher for each, _, _ in (*self._queue, *self._group))
 
     async def run(self) -> None:
         while True:

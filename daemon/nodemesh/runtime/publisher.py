@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from nodeapi.v1 import mesh_pb2
@@ -14,6 +15,8 @@ WINDOW = 4 * 1024 * 1024
 """Bytes one publisher may have under way."""
 MOST_TOLD = 100
 """Refusals told one by one in one answer."""
+MOST_UNTOLD = 1000
+"""Refusals that wait to be told; then nothing more is heard. So many of those told are remembered, too."""
 Judge = Callable[[object], str]
 
 
@@ -43,7 +46,9 @@ class Publisher:
         through: int,
         intake: Intake,
         rest: tuple[Codec, Contracts],
+        refused: Iterable[mesh_pb2.Refusal] = (),
     ) -> None:
+        """`refused`: of an earlier connection, which may not have heard of it."""
         self.member = member
         self.stream = head.stream
         self._checked = checked
@@ -51,7 +56,10 @@ class Publisher:
         self._through = through
         """Last sequence on disk or refused, with all before it."""
         self._begun = False
-        self._refused: list[mesh_pb2.Refusal] = []
+        self._refused = [each for each in refused if each.first + each.count - 1 <= through]
+        self.refused = deque(self._refused, MOST_UNTOLD)
+        """Told or not: whoever goes on with this stream is told again."""
+        self._told_some = asyncio.Event()
         self._gone: list[tuple[int, int]] = []
         """First and last of what was refused beyond what is on disk."""
         self._news = asyncio.Event()
@@ -67,23 +75,13 @@ class Publisher:
 
     async def feed(self, frame: bytes) -> None:
         """Raises Refused when the stream cannot go on."""
+        while len(self._refused) > MOST_UNTOLD and not self._over:
+            self._told_some.clear()
+            await self._told_some.wait()
         if self._over:
             raise Refused(self._over)
         head, columns = self._codec.read(frame)
-        if head.stream != self.stream:
-            raise Refused(
-                f"head.stream: expected {self.stream!r} as in the first frame, found {head.stream!r}"
-            )
-        expected = f"/{self.member.node}"
-        if head.source != expected:
-            raise Refused(f"head.source: expected {expected!r}, found {head.source!r}")
-        if head.first > self._accepted + 1 and not self._begun:
-            # It has had word of all before: what the log has lost since, or forgotten, nobody sends again.
-            self._accepted = self._through = head.first - 1
-        self._begun = True
-        if head.first > self._accepted + 1:
-            text = f"head.first: expected {self._accepted + 1}, found {head.first}"
-            raise Refused(f"{text}: events in between are missing")
+        self._check(head)
         if head.last <= self._accepted:
             self.tell()
             return
@@ -99,6 +97,22 @@ class Publisher:
                 head_of_it, columns_of_it = self._codec.read(data)
                 await self._intake.hand_in(self, Stored(0, head_of_it, data, columns_of_it))
 
+    def _check(self, head: Head) -> None:
+        if head.stream != self.stream:
+            raise Refused(
+                f"head.stream: expected {self.stream!r} as in the first frame, found {head.stream!r}"
+            )
+        expected = f"/{self.member.node}"
+        if head.source != expected:
+            raise Refused(f"head.source: expected {expected!r}, found {head.source!r}")
+        if head.first > self._accepted + 1 and not self._begun:
+            # It has had word of all before: what the log has lost since, or forgotten, nobody sends again.
+            self._accepted = self._through = head.first - 1
+        self._begun = True
+        if head.first > self._accepted + 1:
+            text = f"head.first: expected {self._accepted + 1}, found {head.first}"
+            raise Refused(f"{text}: events in between are missing")
+
     async def take(self) -> bytes:
         """What is on disk, and what was refused. Raises Refused when the stream is over."""
         await self._news.wait()
@@ -106,10 +120,14 @@ class Publisher:
         if self._over:
             raise Refused(self._over)
         refused, self._refused = self._refused[:MOST_TOLD], self._refused[MOST_TOLD:]
+        self._told_some.set()
+        through = self._through
         if self._refused:
             self._news.set()
+            # What is refused must be told before, or with, what seems to say that all is on disk.
+            through = min(through, *(each.first - 1 for each in self._refused))
         self._told = self._intake.waiting
-        told = mesh_pb2.Published(through=self._through, window=WINDOW, refused=refused, waiting=self._told)
+        told = mesh_pb2.Published(through=through, window=WINDOW, refused=refused, waiting=self._told)
         return told.SerializeToString()
 
     def close(self) -> None:
@@ -118,6 +136,7 @@ class Publisher:
     def end(self, why: str) -> None:
         self._over = self._over or why
         self._news.set()
+        self._told_some.set()
 
     def tell(self) -> None:
         self._news.set()
@@ -130,7 +149,9 @@ class Publisher:
         self._refuse(head.first, head.count, reason)
 
     def _refuse(self, first: int, count: int, reason: str) -> None:
-        self._refused.append(mesh_pb2.Refusal(first=first, count=count, reason=reason))
+        refusal = mesh_pb2.Refusal(first=first, count=count, reason=reason)
+        self._refused.append(refusal)
+        self.refused.append(refusal)
         self._reached(first, first + count - 1)
 
     def _reached(self, first: int, last: int) -> None:
