@@ -8,6 +8,9 @@ from nodemesh.ports import Clock
 
 SILENT = 86_400.0
 """Seconds after which a stream is forgotten."""
+AGAIN = 3600.0
+"""Seconds for which each is remembered after a start, whatever the dates say: they may have been set since.
+Publishers that live come back at once, and who is not known sends anew, under other ids, what it has."""
 _GROWTH = 10_000
 
 
@@ -36,8 +39,8 @@ class StreamEnds:
         now, wall = self._clock.now(), self._clock.wall()
         for stream, last, taken in found:
             self.last[stream] = max(last, self.last.get(stream, 0))
-            self._seen[stream] = max(now - max(0.0, wall - taken), self._seen.get(stream, -inf))
-        self._forget(now)
+            age = min(max(0.0, wall - taken), SILENT - AGAIN)
+            self._seen[stream] = max(now - age, self._seen.get(stream, -inf))
 
     def rows(self) -> list[tuple[str, int, float]]:
         """For `restore` in another life: with dates."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodemesh.adapters.sqlite_log import SqliteLog
-from nodemesh.adapters.stream_ends import SILENT, StreamEnds
+from nodemesh.adapters.stream_ends import AGAIN, SILENT, StreamEnds
 from tests.adapters.looped import looped
 from tests.nodemesh.adapters.stored_frames import frame
 
@@ -59,7 +59,9 @@ async def test_it_is_forgotten_after_a_silent_day(tmp_path: Path) -> None:
     await log.close()
     times.pass_by(20.0)
     log = await opened(tmp_path, times)
-    assert dict(log.streams) == {"shop.2": 1}
+    times.pass_by(AGAIN + 1.0)
+    await log.append([frame(3, "shop.2", 2)])
+    assert dict(log.streams) == {"shop.2": 2}
     await log.close()
 
 
@@ -82,6 +84,20 @@ def test_a_date_that_is_set_forward_forgets_nobody_who_spoke_just_now() -> None:
     again = StreamEnds(times)
     again.restore(ends.rows())
     assert again.last == {"shop.1": 1}
+
+
+def test_a_date_that_is_set_between_two_lives_forgets_nobody() -> None:
+    times = Times()
+    ends = StreamEnds(times)
+    ends.take([frame(1, "shop.1")])
+    rows = ends.rows()
+    for shift in (30 * SILENT, -60 * SILENT):
+        times.date += shift
+        ends = StreamEnds(times)
+        ends.restore(rows)
+        assert ends.last == {"shop.1": 1}
+    times.pass_by(SILENT + 1.0)
+    assert ends.rows() == []
 
 
 @looped
