@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
 from time import monotonic
 
 from .context import Side
@@ -11,7 +10,7 @@ from .fields import WireError
 from .frames import decode_frame
 from .handling import Entry, Handler, Handling, Outcome, Worker
 from .link import Link
-from .settling import HANDLED, Delivery, Lately, Session
+from .settling import Delivery, Lately, Session
 from .wire import RELEASE, RETRY, Settle, Subscribe, Wish
 
 # Words to the mesh are gathered for so long.
@@ -132,7 +131,7 @@ class Consumer:
         handlings = [self.handlings.get(type) for type in head.types]
         ordered = self.ordered and bool(frame.key)
         if len(handlings) == 1 and not ordered and handlings[0]:
-            handlings[0].ready.append(zip(repeat(delivery), places))
+            handlings[0].ready.append((delivery, iter(places)))
         else:
             self.sort(delivery, places, handlings, ordered)
         for handling in handlings:
@@ -173,7 +172,7 @@ class Consumer:
                 else:
                     line.append((handling, (delivery, place)))
         for handling, mine in chosen.items():
-            handling.ready.append(zip(repeat(delivery), mine))
+            handling.ready.append((delivery, iter(mine)))
 
     def holds_up(self, key: int, delivery: Delivery, place: int) -> bool:
         """Whether an earlier event of the key failed, and the mesh sent this one before it knew."""
@@ -191,18 +190,14 @@ class Consumer:
     # What became of events
 
     def handled(self, delivery: Delivery, place: int) -> None:
-        # What Session.handled does, once more: a call less for every event there is.
-        session = delivery.session
-        delivery.marks[place] = HANDLED
-        session.finished += 1
-        delivery.left -= 1
-        if not delivery.left:
-            session.complete(delivery)
-        if not session.planned:
-            session.planned = True
-            session.plan()
+        delivery.session.handled(delivery, place)
         if self.lines:
             self.next_of_key(delivery, place)
+        if self.stopping and not self.at_work():
+            self.idle.set()
+
+    def handled_so_far(self, delivery: Delivery) -> None:
+        delivery.session.handled_so_far(delivery)
         if self.stopping and not self.at_work():
             self.idle.set()
 
@@ -230,8 +225,8 @@ class Consumer:
         if not line:
             del self.lines[key]
             return
-        handling, entry = line.popleft()
-        handling.ready.appendleft(iter((entry,)))
+        handling, (then, there) = line.popleft()
+        handling.ready.appendleft((then, iter((there,))))
         handling.wake()
 
     def block_key(self, delivery: Delivery, place: int) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from functools import cached_property
 from typing import Any, Protocol
 
-from .frames import Extra
+from .frames import Extra, Frame
 from .publishing import Receipt
-from .settling import Delivery
 from .tracing import Cause, span_of, trace_of, traceparent
 
 NOTHING_MORE = Extra()
@@ -46,9 +45,9 @@ class Side(Protocol):
 class Context:
     """Of one event in one handler."""
 
-    def __init__(self, side: Side, delivery: Delivery, place: int, type: str) -> None:
-        self._side, self._frame, self._place = side, delivery.frame, place
-        self.data: bytes = delivery.frame.data[place]
+    def __init__(self, side: Side, frame: Frame, place: int, type: str, data: bytes) -> None:
+        self._side, self._frame, self._place = side, frame, place
+        self.data = data
         """As it came."""
         self.type = type
 

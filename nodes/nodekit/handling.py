@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from .context import Context, Reject, Retry, Side
 from .payload import Kind, reader
-from .settling import LONGEST_REASON, Delivery
+from .settling import HANDLED, LONGEST_REASON, Delivery
 from .tracing import current
 from .wire import REJECT, RETRY
 
@@ -66,6 +66,15 @@ class Results(Protocol):
 
     @property
     def side(self) -> Side: ...
+    @property
+    def lines(self) -> Mapping[int, object]:
+        """Keys that have something at work. While there are some, each handled event is to be told."""
+        ...
+
+    def handled_so_far(self, delivery: Delivery) -> None:
+        """Of these at least one may be marked as handled that was not told."""
+        ...
+
     def handled(self, delivery: Delivery, place: int) -> None: ...
     def failed(self, delivery: Delivery, place: int, outcome: Outcome) -> None: ...
 
@@ -73,10 +82,11 @@ class Results(Protocol):
 class Worker:
     """One of the tasks. `delivery` is None while it has nothing in hand."""
 
-    __slots__ = ("began", "delivery", "place", "wake")
+    __slots__ = ("began", "context", "delivery", "place", "wake")
 
     def __init__(self) -> None:
         self.delivery: Delivery | None = None
+        self.context: Context | None = None
         self.place = 0
         self.began = 0.0
         self.wake: asyncio.Future[None] | None = None
@@ -88,7 +98,7 @@ class Handling:
     def __init__(self, handler: Handler, results: Results, group: asyncio.TaskGroup) -> None:
         self.handler, self.results, self.group = handler, results, group
         self.loop = asyncio.get_running_loop()
-        self.ready: deque[Iterator[Entry]] = deque()
+        self.ready: deque[tuple[Delivery, Iterator[int]]] = deque()
         self.until = 0.0
         self.workers: list[Worker] = []
         self.idle: list[Worker] = []
@@ -114,8 +124,9 @@ class Handling:
     def take(self) -> Entry | None:
         ready = self.ready
         while ready:
-            for entry in ready[0]:
-                return entry
+            delivery, places = ready[0]
+            for place in places:
+                return delivery, place
             ready.popleft()
         return None
 
@@ -133,6 +144,7 @@ class Handling:
         while True:
             if not self.ready:
                 current.set(None)
+                worker.context = None
                 worker.wake = self.loop.create_future()
                 self.idle.append(worker)
                 await worker.wake
@@ -142,39 +154,56 @@ class Handling:
                 if entry is not None:
                     await self.in_thread(worker, *entry)
             else:
-                await self.in_loop(worker, self.ready[0])
+                await self.in_loop(worker, *self.ready[0])
                 if monotonic() > self.until:
                     # One slice for all workers: while the first uses it the others step back.
                     await asyncio.sleep(0)
                     self.until = monotonic() + SLICE
 
-    async def in_loop(self, worker: Worker, entries: Iterator[Entry]) -> None:
+    async def in_loop(self, worker: Worker, delivery: Delivery, places: Iterator[int]) -> None:
         """Until one handler waits for something, the slice is over, or nothing is left."""
-        call, read, handled = self.handler.call, self.read, self.results.handled
-        side, type, until = self.results.side, self.handler.type, self.until
-        for delivery, place in entries:
-            context = Context(side, delivery, place, type)
-            current.set(context)
+        going = self.through(worker, delivery, places)
+        try:
+            waited = going.send(None)
+        except StopIteration:
+            return
+        finally:
+            self.results.handled_so_far(delivery)
+        assert worker.context
+        worker.delivery, worker.began = delivery, monotonic()
+        self.wake()
+        await self.go_on(worker, worker.context, carry_on(going, waited))
+
+    async def through(self, worker: Worker, delivery: Delivery, places: Iterator[int]) -> None:
+        """Handles one event after the other, all in one run: what is done here is done for every event.
+
+        Once a handler has waited for something, its worker says what becomes of its event.
+        """
+        call, read, handled, lines = self.handler.call, self.read, self.results.handled, self.results.lines
+        side, type, until, set = self.results.side, self.handler.type, self.until, current.set
+        frame, marks, json = delivery.frame, delivery.marks, delivery.json
+        data = frame.data
+        for place in places:
+            worker.place = place
+            worker.context = context = Context(side, frame, place, type, data[place])
+            set(context)
             try:
-                begun = call(read(context.data) if delivery.json else context.data, context)
+                await call(read(context.data) if json else context.data, context)
             # Whatever a handler raises is about its event, and the mesh decides what becomes of that.
-            except Exception as error:  # noqa: BLE001
-                self.ended(delivery, place, outcome_of(error, context))
-                continue
-            try:
-                waited = begun.send(None)
-            except StopIteration:
-                handled(delivery, place)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            except (Exception, asyncio.CancelledError) as error:
+                if worker.delivery is not None:
+                    raise
                 self.ended(delivery, place, outcome_of(error, context))
             else:
-                worker.delivery, worker.place, worker.began = delivery, place, monotonic()
-                self.wake()
-                await self.go_on(worker, context, carry_on(begun, waited))
-                return
+                if worker.delivery is not None:
+                    return
+                if lines:
+                    handled(delivery, place)
+                else:
+                    marks[place] = HANDLED
             if monotonic() > until:
                 return
-        if self.ready and self.ready[0] is entries:
+        if self.ready and self.ready[0][1] is places:
             self.ready.popleft()
 
     async def go_on(self, worker: Worker, context: Context, going: Awaitable[None]) -> None:
@@ -196,7 +225,9 @@ class Handling:
     async def in_thread(self, worker: Worker, delivery: Delivery, place: int) -> None:
         assert self.threads
         worker.delivery, worker.place, worker.began = delivery, place, monotonic()
-        context = Context(self.results.side, delivery, place, self.handler.type)
+        context = Context(
+            self.results.side, delivery.frame, place, self.handler.type, delivery.frame.data[place]
+        )
         self.wake()
         around = copy_context()
         around.run(current.set, context)

@@ -73,6 +73,19 @@ class Session:
             self.planned = True
             self.plan()
 
+    def handled_so_far(self, delivery: Delivery) -> None:
+        """What was only marked is counted: once for many events."""
+        left = delivery.marks.count(0)
+        if left == delivery.left:
+            return
+        self.finished += delivery.left - left
+        delivery.left = left
+        if not left:
+            self.complete(delivery)
+        if not self.planned:
+            self.planned = True
+            self.plan()
+
     def fail(
         self, delivery: Delivery, place: int, how: int = RETRY, after: float = 0.0, why: str = ""
     ) -> None:

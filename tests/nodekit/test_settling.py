@@ -67,6 +67,38 @@ def test_credits_grow_with_what_is_handled_and_not_beyond() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+def test_every_event_counts_once_whatever_became_of_those_beside_it(keyed: bool) -> None:
+    async def scenario(mesh: MeshSide) -> None:
+        events = trial(mesh)
+        seen: list[int] = []
+        go_on = asyncio.Event()
+
+        @events.on("a.b", concurrency=2)
+        async def on(event: int, ctx: Context) -> None:
+            seen.append(event)
+            if event in (2, 5):
+                await go_on.wait()
+            if event in (3, 5):
+                raise ValueError("no")
+
+        async with living(events):
+            await until(lambda: mesh.subscribes)
+            subjects = [f"s{place}" for place in range(7)] if keyed else []
+            mesh.deliver([b"0", b"1", b"2", b"3", b"4", b"5", b"6"], subjects=subjects)
+            await until(lambda: len(seen) == 6)
+            # Two wait, as many as may; the last has nobody.
+            await until(lambda: events.done == 4)
+            assert mesh.through == 0
+            go_on.set()
+            await until(lambda: mesh.through == 1)
+            assert events.done == 7
+        assert sorted(seen) == list(range(7))
+        assert sorted(failures(mesh)) == [(1, 3, wire.RETRY), (1, 5, wire.RETRY)]
+
+    run(scenario)
+
+
 def test_what_takes_long_is_said_to_be_worked_on() -> None:
     async def scenario(mesh: MeshSide) -> None:
         events = trial(mesh)
