@@ -112,10 +112,11 @@ class SqliteLog:
 
     async def read(self, start: int, types: frozenset[str], most: int) -> tuple[Sequence[Stored], int]:
         found: Sequence[Stored] = ()
-        while not found and start <= self._newest:
+        # Asked for before the files are: what is committed in between is not passed over.
+        while not found and start <= (newest := self._newest):
             file = next((file for file in self._files if file.last >= max(start, file.first)), None)
             if file is None:
-                return (), self._newest + 1
+                return (), newest + 1
             begin = max(start, file.first)
             answer = await self._ask(file, partial(file.read, begin, types, most))
             found, start = answer or ((), file.last + 1 if file.is_gone else begin)

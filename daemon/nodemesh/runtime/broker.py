@@ -255,6 +255,12 @@ class Broker:
 
     async def _room(self) -> str:
         """Makes room if the log is at its limit; what is wrong if there is none."""
+        try:
+            return await self._made_room()
+        except Unavailable as error:
+            return str(error)
+
+    async def _made_room(self) -> str:
         span = self.world.log.span
         while span.bytes >= self._limit:
             floor = self.floor
@@ -309,6 +315,9 @@ class Broker:
         if not changed:
             return
         letters = [(node, *await node.letters()) for node in changed]
+        # One that was removed meanwhile must not come back: nobody would ever settle its events.
+        letters = [told for told in letters if self.consumers.get(told[0].name) is told[0]]
+        changed = [node for node, _, _ in letters]
         for node in changed:
             node.changed = False
         try:

@@ -162,6 +162,8 @@ class ConsumingNode:
         found, following = await self._log.read(start, types, READ)
         if self.delivery.offered + 1 != start:
             return  # what was committed meanwhile came first
+        if types != frozenset(self.delivery.consumer.types):
+            return  # a type that is asked for since was passed over
         for stored in found:
             if not self.delivery.wants:
                 break
