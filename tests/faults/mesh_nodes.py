@@ -96,8 +96,8 @@ def handle(node: Node) -> None:
 
     @node.on(os.environ.get("TYPE", "shop.placed"), timeout=timeout)
     async def came(event: dict[str, int], ctx: Context) -> None:
-        if event["n"] % 3 == 0:
-            await asyncio.sleep(0)
+        if event["n"] % 20 == 0:
+            await asyncio.sleep(0.05)
         notes.write(ctx.id, ctx.subject, ctx.attempt, node.instance, os.getpid(), time.monotonic())
 
 

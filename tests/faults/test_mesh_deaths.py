@@ -29,7 +29,9 @@ PARTS = (
 )
 PROGRAMS = {"shop": "publish", "shelf": "handle", "ledger": "keep_order", "till": "book", "audit": "audit"}
 INSTANCES = [f"{part.name}.{n}" for part in PARTS for n in range(1, part.instances + 1)]
-SETTLED = 5.0
+TOGETHER = 0.2
+"""Share of the rounds in which the mesh and all who consume are killed at once."""
+SETTLED = 2.0
 """Seconds after which a mesh that is killed has written down what it was told; far more than it needs."""
 IN_HAND = 1.0
 """Seconds for which a consumer goes on with what it has in hand when the mesh is gone."""
@@ -66,16 +68,17 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
 
 
 def strike(shop: Shop, dice: random.Random) -> list[str]:
-    """Kills one to three at random moments, and starts each again after a random while."""
+    """Kills one to three at random moments, or the mesh and all consumers; each starts again after a while."""
     others = [each for each in INSTANCES if each != "shop.1"]
     chosen = ["mesh", "mesh", "shop.1", *dice.sample(others, 2)]
-    victims = dice.sample(chosen, dice.randint(1, 3))
+    together = dice.random() < TOGETHER
+    victims = ["mesh", *others] if together else dice.sample(chosen, dice.randint(1, 3))
     down: list[str] = []
     for victim in dict.fromkeys(victims):
-        time.sleep(dice.uniform(0.0, 0.25))
+        time.sleep(0.0 if together else dice.uniform(0.0, 0.25))
         shop.world.kill(victim)
         down.append(victim)
-        if dice.random() < 0.5:
+        if not together and dice.random() < 0.5:
             revive(shop, down)
     time.sleep(dice.uniform(0.0, 0.25))
     revive(shop, down)
