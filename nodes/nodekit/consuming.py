@@ -1,6 +1,7 @@
 """Which handler gets an event, in which order, and what is said about it when it is done?"""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
@@ -17,6 +18,9 @@ from .wire import RELEASE, RETRY, Settle, Subscribe, Wish
 SETTLE_TIME = 0.002
 # After a failure, what was sent before the mesh knew of it arrives within this time or not at all.
 BLOCKED = 30.0
+# Seconds to the next try of an event without a handler, to the power of the attempt: in all 13 minutes.
+NO_HANDLER_PAUSE = 5.0
+logger = logging.getLogger("nodekit")
 
 
 class Blocked:
@@ -46,6 +50,8 @@ class Consumer:
         """By key: what waits behind the one that is at work."""
         self.blocked: dict[int, Blocked] = {}
         self.lately = Lately()
+        self.strange: set[str] = set()
+        """Types without a handler that came."""
         self.adrift: dict[tuple[str, int], tuple[Worker, Delivery, int]] = {}
         """What is at work still, of connections that are lost."""
 
@@ -161,7 +167,7 @@ class Consumer:
         for place in places:
             handling = handlings[frame.type[place] if frame.type else 0]
             if handling is None:
-                self.give_back(delivery, (place,))
+                self.unknown_type(delivery, place, frame.head.types[frame.type[place] if frame.type else 0])
             elif not ordered or not frame.key[place]:
                 chosen.setdefault(handling, []).append(place)
             elif not self.holds_up(frame.key[place], delivery, place):
@@ -186,6 +192,17 @@ class Consumer:
         blocked.released.add(event)
         self.release(delivery, place)
         return True
+
+    def unknown_type(self, delivery: Delivery, place: int, type: str) -> None:
+        """The manifest consumes it, this release has no handler: a later one may, and is given time to come.
+
+        Given back untried it would be here again at once, for ever.
+        """
+        if type not in self.strange:
+            self.strange.add(type)
+            logger.error("events of type %s come, but there is no handler for it: add @node.on", type)
+        pause = NO_HANDLER_PAUSE ** min(delivery.frame.delivery.attempt or 1, 8)
+        delivery.session.fail(delivery, place, RETRY, pause, f"{self.instance} has no handler for {type}")
 
     # What became of events
 
