@@ -28,6 +28,10 @@ state = "{folder}/state"
 listen = "off"
 """
 VERSION = "1.0.0"
+SETTLED = 2.0
+"""Seconds after which a mesh that is killed has written down what it was told; far more than it needs."""
+IN_HAND = 1.0
+"""Seconds for which a consumer goes on with what it has in hand when the mesh is gone."""
 PATHS = os.pathsep.join(str(ROOT / each) for each in ("", "daemon", "proto", "nodes"))
 
 
@@ -160,6 +164,7 @@ class MeshWorld:
 
     def stop(self, who: str) -> int:
         self.processes[who].terminate()
+        self.kills.append(Kill(who, self.pid(who), time.monotonic()))
         return self.processes[who].wait(20)
 
     @contextmanager
@@ -245,6 +250,24 @@ def all_come(handled: Notes, wanted: Callable[[], set[str]], timeout: float = 40
     except TimeoutError as error:
         text = f"{handled.path.name} misses {len(missing)}: {sorted(missing)[:5]}"
         raise TimeoutError(text) from error
+
+
+def unexplained(world: MeshWorld, lines: Sequence[tuple[str, ...]]) -> list[str]:
+    """Events handled again though neither the mesh nor who had handled them was killed in between."""
+    before: dict[str, tuple[int, float]] = {}
+    found = []
+    for id, _, attempt, instance, pid, at in lines:
+        if id in before:
+            by, first = before[id]
+            killed = [k for k in world.kills if first - IN_HAND <= k.at <= min(float(at), first + SETTLED)]
+            if not any(kill.who == "mesh" or kill.pid == by for kill in killed):
+                near = [
+                    (k.who, round(k.at - first, 3)) for k in world.kills if abs(k.at - first) < 2 * SETTLED
+                ]
+                text = f"{id}, attempt {attempt}, first by pid {by}, then by {instance}"
+                found.append(f"{text} {float(at) - first:.3f} s later; kills {near}")
+        before[id] = int(pid), float(at)
+    return found
 
 
 @contextmanager

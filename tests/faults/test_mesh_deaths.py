@@ -15,7 +15,7 @@ import pytest
 from nodemesh.adapters import frames
 from nodemesh.adapters.sqlite_log import SqliteLog
 from tests.e2e.ground import wait_for
-from tests.faults.mesh_world import MeshWorld, Notes, Part, all_come, made
+from tests.faults.mesh_world import MeshWorld, Notes, Part, all_come, made, unexplained
 
 pytestmark = pytest.mark.e2e
 ROUNDS, LONG_ROUNDS = 10, 100
@@ -31,10 +31,6 @@ PROGRAMS = {"shop": "publish", "shelf": "handle", "ledger": "keep_order", "till"
 INSTANCES = [f"{part.name}.{n}" for part in PARTS for n in range(1, part.instances + 1)]
 TOGETHER = 0.2
 """Share of the rounds in which the mesh and all who consume are killed at once."""
-SETTLED = 2.0
-"""Seconds after which a mesh that is killed has written down what it was told; far more than it needs."""
-IN_HAND = 1.0
-"""Seconds for which a consumer goes on with what it has in hand when the mesh is gone."""
 PROGRESS = 150
 """Events from one round to the next."""
 
@@ -68,7 +64,7 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
 
 
 def strike(shop: Shop, dice: random.Random) -> list[str]:
-    """Kills one to three at random moments, or the mesh and all consumers; each starts again after a while."""
+    """Kills one to three at random moments, or the mesh and all consumers; each is started again."""
     others = [each for each in INSTANCES if each != "shop.1"]
     chosen = ["mesh", "mesh", "shop.1", *dice.sample(others, 2)]
     together = dice.random() < TOGETHER
@@ -153,24 +149,6 @@ def unordered(lines: Sequence[tuple[str, ...]]) -> list[str]:
             found.append(f"{id} after {newest[stream, key]}")
         seen.add(id)
         newest[stream, key] = max(newest[stream, key], sequence)
-    return found
-
-
-def unexplained(world: MeshWorld, lines: Sequence[tuple[str, ...]]) -> list[str]:
-    """Events handled again though neither the mesh nor who had handled them was killed in between."""
-    before: dict[str, tuple[int, float]] = {}
-    found = []
-    for id, _, attempt, instance, pid, at in lines:
-        if id in before:
-            by, first = before[id]
-            killed = [k for k in world.kills if first - IN_HAND <= k.at <= min(float(at), first + SETTLED)]
-            if not any(kill.who == "mesh" or kill.pid == by for kill in killed):
-                near = [
-                    (k.who, round(k.at - first, 3)) for k in world.kills if abs(k.at - first) < 2 * SETTLED
-                ]
-                text = f"{id}, attempt {attempt}, first by pid {by}, then by {instance}"
-                found.append(f"{text} {float(at) - first:.3f} s later; kills {near}")
-        before[id] = int(pid), float(at)
     return found
 
 
