@@ -12,7 +12,18 @@ SECTION = Section("Events")
 since_option = click.option(
     "--since", type=Moment(), default=0.0, show_default=False, help="Such as 10m, 2h or 2026-11-23T01:00."
 )
-ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
+
+
+def _named(context: click.Context, option: click.Parameter, given: str | tuple[str, ...]) -> object:
+    """Ids also as `-o name` prints them."""
+    return tuple(map(_id, given)) if isinstance(given, tuple) else _id(given)
+
+
+def _id(given: str) -> str:
+    return given.rpartition("/")[2]
+
+
+ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1, callback=_named)
 all_option = click.option("--all", "every", is_flag=True, help="All dead letters of the node.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
@@ -50,7 +61,7 @@ def tail_(
 
 
 @command(events_, wide=True)
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", callback=_named)
 def show(session: Session, id: str) -> None:
     """Show one event whole, and what became of it at every consumer."""
     from nodectl.commands import events
@@ -188,7 +199,7 @@ def map_(session: Session) -> None:
 
 
 @command(SECTION, "trace", lists=True)
-@click.argument("id", metavar="TRACE|EVENT")
+@click.argument("id", metavar="TRACE|EVENT", callback=_named)
 def trace_(session: Session, id: str) -> None:
     """Show which events came of an event, and of those.
 

@@ -387,3 +387,11 @@ def test_refusals_are_told_with_what_helps(desk: Any) -> None:
     assert "cannot publish x: nobody publishes or consumes 'x'" in said and said.endswith(
         "try: nodectl map\n"
     )
+
+
+def test_an_id_may_be_given_as_it_was_printed(desk: Any) -> None:
+    desk.control.answers["Show"] = event(2)
+    desk.control.answers["GetTrace"] = mesh_pb2.TraceReply(events=[event(2)])
+    desk("events", "show", "event/shop-1.2")
+    desk("trace", "event/shop-1.2")
+    assert [request.id for request in (*asked(desk, "Show"), *asked(desk, "GetTrace"))] == ["shop-1.2"] * 2
