@@ -28,7 +28,7 @@ state = "{folder}/state"
 listen = "off"
 """
 VERSION = "1.0.0"
-SETTLED = 2.0
+SETTLED = 1.0
 """Seconds after which a mesh that is killed has written down what it was told; far more than it needs."""
 IN_HAND = 1.0
 """Seconds for which a consumer goes on with what it has in hand when the mesh is gone."""
