@@ -31,7 +31,8 @@ from nodemesh.ports import Refused
 FORMAT = 1
 SUFFIX = ".db"
 SIDES = ("-wal", "-shm", "-journal")
-PAGE = 8192
+PAGE = 16384
+"""A fifth less work for a busy log than with 8 KiB; larger ones help little more and burden a quiet one."""
 WAL = 64 * 2**20
 """Bytes after which it is written back between two commits; most files are sealed before."""
 COPIES = 100
@@ -63,6 +64,8 @@ class LogFile:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._pages = 0
+        """At most so many are used."""
+        self._sizes = tuple(f"{path}{side}" for side in ("", "-wal"))
         self.measure()
 
     @property
@@ -75,9 +78,12 @@ class LogFile:
 
     def fits(self, frames: Sequence[Stored], limit: int) -> bool:
         """Any commit fits into an empty file."""
-        return self.is_empty or (self._pages + _pages_for(frames)) * PAGE <= limit
+        most = limit // PAGE - _pages_for(frames)
+        if self._pages > most and not self.is_empty:
+            self._count_pages()
+        return self.is_empty or self._pages <= most
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[Row], frames: Sequence[Stored]) -> None:
         """All or nothing. After an error it is never to be called again."""
         base = self._writing
         assert base is not None
@@ -85,8 +91,12 @@ class LogFile:
         base.executemany(INSERT, rows)
         base.execute("COMMIT")
         self.last = rows[-1][0]
-        (self._pages,) = base.execute("PRAGMA page_count").fetchone()
+        self._pages += _pages_for(frames)
         self.measure()
+
+    def _count_pages(self) -> None:
+        assert self._writing is not None
+        (self._pages,) = self._writing.execute("PRAGMA page_count").fetchone()
 
     def abandon(self) -> None:
         """Nothing is written to it any more, not even what SQLite writes when it is closed."""
@@ -105,7 +115,7 @@ class LogFile:
                 guard.close()
 
     def measure(self) -> None:
-        self.bytes = sum(_size(self.path.with_name(self.path.name + side)) for side in ("", "-wal"))
+        self.bytes = sum(map(_size, self._sizes))
 
     def read(self, start: int, types: Collection[str], most: int) -> tuple[list[Stored], int]:
         """Frames from `start` on, and where to go on. Raises Damaged, sqlite3.Error."""
@@ -262,7 +272,7 @@ def create(folder: Path, first: int, streams: Iterable[tuple[str, int, float]], 
         sync_folder(folder)
         made = LogFile(path, first - 1, is_sealed=False, is_verified=True)
         made._writing = _writer(path, wal)
-        (made._pages,) = made._writing.execute("PRAGMA page_count").fetchone()
+        made._count_pages()
     except (sqlite3.Error, OSError):
         _remove(half)
         _remove(path)
@@ -294,7 +304,7 @@ def opened(path: Path, most: int, wal: int = WAL) -> LogFile:
         raise
     found = LogFile(path, last, is_sealed=False, is_verified=False)
     found._writing = base
-    (found._pages,) = base.execute("PRAGMA page_count").fetchone()
+    found._count_pages()
     return found
 
 
@@ -380,9 +390,9 @@ def _crc_of(path: Path) -> int:
     return crc
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except FileNotFoundError:
         return 0
 

@@ -200,7 +200,7 @@ class SqliteLog:
         rows = [row_of(frame, taken) for frame in frames]
         file = self._with_room(frames)
         try:
-            file.append(rows)
+            file.append(rows, frames)
         except (sqlite3.Error, OSError) as error:
             self._current = None
             self._to_note = file
