@@ -43,6 +43,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
 KILLS = 2
 """Times an event may end its consumer while it is the only one in hand, and suspected."""
 LONGEST_AFTER = 86_400.0
+UNHANDLED = 5.0
+"""Seconds until an event is offered again that was given back by one that handles none of its type."""
 
 Failure = tuple[int, int, How, float, str]
 
@@ -175,6 +177,13 @@ class Delivery:
         soonest = min((session.soonest for session in self.sessions), default=float("inf"))
         return min(soonest, self._due[0][0]) if self._due else soonest
 
+    def slept(self, seconds: float) -> None:
+        """The mesh itself stood still for so long: what sessions said meanwhile is not heard yet."""
+        for session in self.sessions:
+            session.soonest += seconds
+            for held in session.held.values():
+                held.deadline += seconds
+
     # What is asked
 
     @property
@@ -267,10 +276,21 @@ class Delivery:
         if len(held.failed) == len(held.sending.places):
             del session.held[held.sending.number]
         if how is How.RELEASE:
-            self._queue.give_back(Batch(position, (place,), held.past))
+            self._released(session, Address(position, place), held.past, now)
         else:
             self._count(session).failed += 1
             self._again(session, Address(position, place), held.past, (how, *word), now)
+
+    def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
+        type = self.type_of(address)
+        if type in session.wishes or not session.wishes:
+            self._queue.give_back(Batch(address.position, (address.place,), past))
+            return
+        # At once it would come back as fast as it is sent, and before all others.
+        self._queue.hold_up(address.position, address.place)
+        reason = f"{session.instance}, version {session.version}, has no handler for {type}"
+        due = now + UNHANDLED
+        self._try_later(address, Trial(past.attempt - 1, due, reason, session.version, past.suspect))
 
     def _again(
         self, session: Session, address: Address, past: Past, word: tuple[How, float, str], now: float

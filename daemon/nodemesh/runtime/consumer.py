@@ -16,6 +16,8 @@ from nodemesh.runtime.session import Session
 
 READ = 1024 * 1024
 """Bytes read from the log at once for one consumer."""
+STOOD_STILL = 3.0
+"""Seconds between two looks, of which one is due every second: the mesh was stopped, or the host slept."""
 PATIENCE = 1.0
 """Seconds until a log that could not be read is tried again."""
 
@@ -95,8 +97,13 @@ class ConsumingNode:
 
     async def run(self) -> None:
         """Offers what the node is behind with, and brings back what is due."""
+        looked = self._clock.now()
         while True:
-            soonest = self.delivery.tick(self._clock.now(), self._clock.wall())
+            now, before = self._clock.now(), looked
+            looked = now
+            if now - before > STOOD_STILL:
+                self.delivery.slept(now - before)
+            soonest = self.delivery.tick(now, self._clock.wall())
             self._wake()
             self._stir.clear()
             try:
