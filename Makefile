@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 PROTOS := $(wildcard proto/nodeapi/v*/*.proto)
-LOCKS := runtime regenerate dev bench
+LOCKS := runtime regenerate dev bench nodejs
 ARGS ?=
 
 export PYTHONDONTWRITEBYTECODE := 1

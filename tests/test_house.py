@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NODED = ROOT / "daemon/noded"
 OURS = rules.python_files(ROOT, *rules.SOURCE_ROOTS, "packaging", "tests")
 FOLDERS = ("daemon", "proto", "nodes", "packaging", "systemd", "ansible", "tests", "docs", "requirements")
-UNREAD = {".venv", ".tools", ".tox", ".git"}
+UNREAD = {".venv", ".tools", ".tox", ".git", "node_modules"}
 
 
 def needs(*paths: Path) -> None:
