@@ -265,6 +265,9 @@ class Broker:
         while span.bytes >= self._limit:
             floor = self.floor
             if span.oldest >= floor or not await self._give_up(span.oldest, floor):
+                if floor > self.world.log.span.newest:
+                    # Nothing waits: what is left is the newest file, and the next commit begins another.
+                    return ""
                 slow = min(self.consumers.values(), key=lambda n: n.delivery.floor, default=None)
                 who = f"{slow.name} has not handled" if slow else "nobody has handled"
                 text = f"the event log is full ({span.bytes} of {self._limit} bytes): {who} its events"
