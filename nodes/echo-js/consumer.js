@@ -60,6 +60,7 @@ class Consumer {
   /** `wishes`: [{type, attempts, timeout}]; `handle(event)` resolves when the event is handled. */
   constructor(mesh, instance, wishes, handle) {
     this.handle = handle;
+    this.types = new Set(wishes.map((wish) => wish.type));
     this.inHand = new Map(); // by id, over all connections
     this.handled = 0;
     this.stopping = false;
@@ -87,7 +88,9 @@ class Consumer {
     const { number } = frame.delivery;
     session.take(number, frame.data.length);
     for (const event of unpack(frame)) {
-      if (this.stopping) this.settled(session, number, event, { how: 'RELEASE' });
+      // The manifest may name a type that is no wish: another version of this node may know it.
+      const mine = !this.stopping && this.types.has(event.type);
+      if (!mine) this.settled(session, number, event, { how: 'RELEASE' });
       else this.work(event).then((failed) => this.settled(session, number, event, failed));
     }
   }

@@ -28,16 +28,17 @@ class Publisher {
     });
   }
 
-  /** Its id, once it is on disk. Rejects with Refused. */
+  /** `event`: {type, subject, data, cause}. Its id, once it is on disk. Rejects with Refused. */
   publish(event) {
     const data = Buffer.from(event.data);
     if (data.length > LONGEST_EVENT) {
       return Promise.reject(new Refused(`expected at most ${LONGEST_EVENT} bytes, found ${data.length}`));
     }
     return new Promise((resolve, reject) => {
-      if (!fits(this.open.length, this.openBytes, data.length)) this.seal();
+      const size = data.length + Buffer.byteLength(event.subject);
+      if (!fits(this.open.length, this.openBytes, size)) this.seal();
       this.open.push({ ...event, data, resolve, reject });
-      this.openBytes += data.length;
+      this.openBytes += size;
       // What is published in the same moment travels in one frame.
       setImmediate(() => this.push());
     });

@@ -9,7 +9,8 @@ SUFFIXES = ("py", "md", "toml", "proto", "txt", "in", "cfg")
 # Names that stand for files which do not lie in the checkout, or for a file to be written.
 _PLACEHOLDER = re.compile(r"(?<![A-Za-z])X(?![A-Za-z])|\b[A-Z]{2,}/|NAME|attempt-")
 _GENERATED = ("audit/", "releases/", "evidence/", "ring/", "data/", "contracts/")
-UNIT = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "%": 0.01, "MiB": 2.0**20, "requests": 1.0}
+UNIT = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "%": 0.01, "MiB": 2.0**20, "requests": 1.0,
+        "KiB": 2.0**10, "bytes": 1.0, "events": 1.0}  # fmt: skip
 # Words that praise instead of saying what is.
 MARKETING = re.compile(
     r"\b(?:revolutionary|seamless(?:ly)?|effortless(?:ly)?|blazing(?:ly)?|cutting[- ]edge|world[- ]class"
