@@ -117,7 +117,7 @@ async def _serve(
     socket = Path(part.socket)
     async with (
         doors.for_control(Path(part.control), control_server(desk), group),
-        doors.for_nodes(socket, broker, group),
+        doors.for_nodes(socket, broker, group, known=broker),
     ):
         group.create_task(service.keep_alive())
         log.info("noded-mesh %s is up at %s", VERSION, socket)

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
 
@@ -35,6 +35,9 @@ GRACE = 1.0
 """Seconds that calls under way have to end when the daemon stops."""
 SILENCE = 60.0
 """Seconds between two words in the log about callers who were sent away."""
+
+STRANGERS = 10
+"""Of so many connections one may be of a user that is not known."""
 
 _CREDENTIALS = struct.Struct("iII")
 _PEER = re.compile(r"unix-abstract:noded-control-(\d+)-(\d+)-(\d+)-[0-9a-f]{16}")
@@ -57,6 +60,16 @@ Speak: TypeAlias = Callable[[socket.socket, Caller, bytes], Coroutine[None, None
 read so far, greeting and all. What it raises ends the daemon."""
 
 
+class Known(Protocol):
+    """Whose users may take more than a little: gRPC reads megabytes of each before anyone asks who it is."""
+
+    def knows(self, uid: int) -> bool: ...
+
+    async def known(self, uid: int) -> bool:
+        """Waits until that user is known; False when nobody has heard of it for a while."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """How many connections there may be."""
@@ -67,6 +80,8 @@ class Rooms:
     kept: int
     """Only for root, our own uid and `first`, so that no number of others can lock them out."""
     first: frozenset[int] = frozenset()
+    known: Known | None = None
+    """Without it, every user is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +199,11 @@ class _Door:
         if self.held[uid] >= rooms.share:
             return f"it has {rooms.share} connections, which is its share"
         others = sum(count for each, count in self.held.items() if each not in first)
+        if rooms.known and uid not in first and not rooms.known.knows(uid):
+            knows = rooms.known.knows
+            strangers = sum(count for each, count in self.held.items() if not (each in first or knows(each)))
+            if strangers >= rooms.all // STRANGERS:
+                return f"{strangers} connections are of users that nobody has told of"
         if self.held.total() >= rooms.all or (uid not in first and others >= rooms.all - rooms.kept):
             return (
                 f"there are {self.held.total()} connections, {rooms.kept} of {rooms.all} are kept for admins"
@@ -204,9 +224,18 @@ class _Door:
                 return await self.other.speak(client, who, said)
             if not said:
                 return None
+        if not await self._is_known(who.uid):
+            return None
         with suppress(OSError):
             await _to_grpc(client, who, self.inner, self.preface_time, said)
         return None
+
+    async def _is_known(self, uid: int) -> bool:
+        known = self.rooms.known
+        if known is None or uid in self.rooms.first | {0, os.geteuid()} or await known.known(uid):
+            return True
+        self._tell(f"sent a caller of uid {uid} away: nobody has told of that user")
+        return False
 
     def _start(self, work: Coroutine[None, None, None], ended: Callable[[], None] = lambda: None) -> None:
         def forget(done: asyncio.Task[None]) -> None:

@@ -32,6 +32,7 @@ async def for_nodes(
     tasks: asyncio.TaskGroup,
     connections: int = CONNECTIONS,
     patience: Patience = USUAL,
+    known: door.Known | None = None,
 ) -> AsyncIterator[None]:
     """The socket is there for every user while the block runs; who may speak is the broker's to say.
 
@@ -39,7 +40,7 @@ async def for_nodes(
     """
     allowed = _allowed(connections)
     # In a checkout all nodes run as one user, and it is ours; elsewhere three quarters are enough for any.
-    rooms = door.Rooms(allowed, share=allowed * 3 // 4, kept=max(1, allowed // 20))
+    rooms = door.Rooms(allowed, share=allowed * 3 // 4, kept=max(1, allowed // 20), known=known)
     other = door.Other(GREETING, RawNodes(broker, patience).speak)
     with _told():
         async with door.serve(

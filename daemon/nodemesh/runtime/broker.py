@@ -56,6 +56,7 @@ class Broker:
         self._recent = Recent(RECENT)
         self._judges: dict[str, Judge | None] = {}
         self._tables = asyncio.Event()
+        self._uids: set[int] = set()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watchers: set[Callable[[Sequence[Stored]], None]] = set()
@@ -110,6 +111,7 @@ class Broker:
                 member = table.members.get(session.hands.instance)
                 if member is None or member.version != session.hands.version:
                     session.end(_not_there(session.hands.instance))
+        self._uids = {member.uid for member in table.members.values()}
         self._tables.set()
         self._tables = asyncio.Event()
 
@@ -207,6 +209,18 @@ class Broker:
             raise Refused(f"{instance} runs as uid {member.uid}, the caller is uid {uid}")
         return member
 
+    def knows(self, uid: int) -> bool:
+        """Whether an instance runs as that user."""
+        return uid in self._uids
+
+    async def known(self, uid: int) -> bool:
+        """Waits for a table that names one; False when none comes for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UNKNOWN_PATIENCE):
+                while uid not in self._uids:
+                    await self._tables.wait()
+        return uid in self._uids
+
     # What is published
 
     def contract(self, type: str, node: str) -> Contract | None:
@@ -265,9 +279,6 @@ class Broker:
         while span.bytes >= self._limit:
             floor = self.floor
             if span.oldest >= floor or not await self._give_up(span.oldest, floor):
-                if floor > self.world.log.span.newest:
-                    # Nothing waits: what is left is the newest file, and the next commit begins another.
-                    return ""
                 slow = min(self.consumers.values(), key=lambda n: n.delivery.floor, default=None)
                 who = f"{slow.name} has not handled" if slow else "nobody has handled"
                 text = f"the event log is full ({span.bytes} of {self._limit} bytes): {who} its events"
