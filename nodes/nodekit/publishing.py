@@ -1,7 +1,7 @@
 """How do events get to the mesh, and how does their publisher learn that they are on disk?
 
-Events gather in a parcel. It leaves as one frame when nothing is under way or when it is full, so an event of
-a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said
+Events gather in a parcel. It leaves as one frame when at most one is under way or when it is full, so an event
+of a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said
 that they are on disk, and sent again on every new connection: the mesh passes over what it has.
 """
 
@@ -24,6 +24,9 @@ MOST_KEPT_BYTES = 8 * 1024 * 1024
 MOST_KEPT_EVENTS = 100_000
 # `after` is a uint32 of microseconds.
 LONGEST_OPEN = 2**32 - 1
+UNDER_WAY = 2
+"""Frames under way up to which the next one leaves before it is full. With one alone each event would wait
+for the answer to those before it; with two the mesh takes the second while it writes the first."""
 CLOCK = 63
 """What is published in one go has one time: the clock is read every 64 events."""
 logger = logging.getLogger("nodekit")
@@ -371,7 +374,7 @@ class Publisher:
         self.pushing = False
         if not self.answered or self.link is None:
             return
-        if not self.sealed and not self.sent:
+        if not self.sealed and len(self.sent) < UNDER_WAY:
             self.seal()
         while self.sealed:
             parcel = self.sealed[0]

@@ -85,22 +85,23 @@ def test_events_of_one_turn_share_a_frame_with_their_columns() -> None:
     run(scenario)
 
 
-def test_while_one_frame_is_under_way_the_next_one_gathers() -> None:
+def test_while_two_frames_are_under_way_the_next_one_gathers() -> None:
     async def scenario(mesh: MeshSide) -> None:
         events, mesh.acks = trial(mesh), False
         async with living(events):
             first = events.publish_nowait(1, type="t")
             await until(lambda: mesh.frames)
-            others = []
+            others = [events.publish_nowait(1, type="t")]
+            await until(lambda: len(mesh.frames) == 2)
             for number in range(10):
                 others.append(events.publish_nowait(number, type="t"))
                 await asyncio.sleep(0.001)
-            assert len(mesh.frames) == 1
+            assert [len(frame.data) for frame in mesh.frames] == [1, 1]
             assert not first.done()
             mesh.acks = True
             mesh.ack()
-            assert [await each for each in (first, *others)][-1].endswith(".11")
-            assert len(mesh.frames) == 2
+            assert [await each for each in (first, *others)][-1].endswith(".12")
+            assert [len(frame.data) for frame in mesh.frames] == [1, 1, 10]
             assert first.done()
 
     run(scenario)
