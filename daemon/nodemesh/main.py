@@ -16,15 +16,20 @@ from nodeapi.v1 import mesh_pb2
 from nodemesh.adapters import doors, frames, metrics, state_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.control import control_server
+from nodemesh.adapters.peer_calls import PeerCalls
+from nodemesh.adapters.peer_server import for_peers
+from nodemesh.adapters.peer_tls import Certificates
 from nodemesh.adapters.sqlite_index import SqliteIndex
 from nodemesh.adapters.sqlite_log import LIMIT as LONGEST_FILE
 from nodemesh.adapters.sqlite_log import SqliteLog
-from nodemesh.adapters.table_file import TableFile, table_of
+from nodemesh.adapters.table_file import TableFile, ToldFile, table_of
 from nodemesh.config import MeshPart, Settings, read_settings
 from nodemesh.ports import Refused, Unavailable
 from nodemesh.runtime.broker import Broker
 from nodemesh.runtime.consumer import World
 from nodemesh.runtime.desk import Desk
+from nodemesh.runtime.fleet import Fleet, consumers_of
+from nodemesh.runtime.links import Here, Links
 from nodespec.tables import ManifestError
 
 VERSION = "0.1.0"
@@ -84,11 +89,15 @@ async def _run(settings: Settings) -> None:
         world = World(logged, index, frames, clock)
         cursors = dict(await index.cursors())
         generation = int(time.time())
-        broker = Broker(world, table.load(), cursors, generation, (part.log_limit, part.keep))
+        limits = (part.log_limit, part.keep)
+        broker = Broker(world, table.load(), cursors, generation, limits, _fleet(state / "peers"))
         name = f"{os.getpid()}.{generation}"
         desk = Desk(broker, world, name, part.log_limit, (table_of, table.keep))
         async with asyncio.TaskGroup() as group:
-            await _serve(part, broker, desk, group, stopping)
+            await broker.part_from([name for name, _ in part.peers])
+            peers = _peers(settings, broker, world, group)
+            async with for_peers(part.peer_listen, broker, *peers, name):
+                await _serve(part, broker, desk, group, stopping)
             raise Stopped
     except* Stopped:
         pass
@@ -98,6 +107,27 @@ async def _run(settings: Settings) -> None:
                 await broker.save()
         await index.close()
         await logged.close()
+
+
+def _fleet(path: Path) -> Fleet:
+    told = ToldFile(path)
+    return Fleet({said.host: consumers_of(said) for said in told.load().announcements}, told.keep)
+
+
+def _peers(
+    settings: Settings, broker: Broker, world: World, group: asyncio.TaskGroup
+) -> tuple[Certificates | None, frozenset[str]]:
+    """Begins to ask other meshes. Raises Refused for certificates that cannot be used."""
+    part = settings.mesh
+    if part.peer_listen == "off" and not part.peers:
+        return None, frozenset()
+    certificates = Certificates(Path(part.tls.cert), Path(part.tls.key), Path(part.tls.ca))
+    if part.peers:
+        peers = [PeerCalls(name, address, certificates) for name, address in part.peers]
+        here = Here(settings.host.name, world.codec, world.clock)
+        broker.links = Links(here, peers, broker.table)
+        group.create_task(broker.links.run())
+    return certificates, frozenset(name for name, _ in part.peers)
 
 
 async def _serve(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nodeapi.v1.mesh_pb2 import Delivery
+from nodeapi.v1.mesh_pb2 import Announcement, ConsumeRequest, Delivery
 from nodemesh.model.cursor import Cursor, Dead
 from nodemesh.model.frame import BEFORE_ALL, Address, Columns, Head, Places, Stored
 
@@ -122,6 +122,50 @@ class Codec(Protocol):
         ...
 
     def delivered(self, data: bytes, delivery: Delivery) -> bytes: ...
+
+    def carried(self, data: bytes) -> tuple[Columns, tuple[str, ...], Delivery, bytes] | None:
+        """Of a frame from another mesh; None for one without events. Raises Refused."""
+        ...
+
+
+class Carrying(Protocol):
+    """Events of another mesh for one consuming node: a stream to and fro."""
+
+    async def say(self, request: ConsumeRequest) -> None:
+        """Raises Unavailable when the stream is over."""
+        ...
+
+    async def hear(self) -> bytes | None:
+        """The next frame; None when the other side has said all. Raises Refused, Unavailable."""
+        ...
+
+    async def finish(self) -> None:
+        """We have said all."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Peer(Protocol):
+    """A mesh on another host."""
+
+    name: str
+    address: str
+
+    async def announce(self, said: Announcement) -> None:
+        """Returns when it is durable there. Raises Refused, Unavailable."""
+        ...
+
+    def carry(self) -> Carrying:
+        """A stream with the certificates there are now."""
+        ...
+
+    @property
+    def lives(self) -> int:
+        """Rises when certificates were replaced: older streams should be begun again."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Clock(Protocol):

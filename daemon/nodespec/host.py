@@ -2,7 +2,7 @@
 
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from itertools import combinations
 from typing import Annotated, Any
@@ -11,6 +11,9 @@ from nodespec.tables import shape_of
 from nodespec.units import Form, Seconds, Size, a_string, a_whole_number, matching, whole
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ABSOLUTE = r"/[^\0]{0,4000}"
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
+PEER = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})")
 
 
 def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
@@ -70,6 +73,34 @@ def _address(value: Any) -> str:
     return text
 
 
+def _peers(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(HOST.fullmatch(name) for name in value):
+        raise ValueError
+    found = tuple((name, a_string(address)) for name, address in value.items())
+    for _, address in found:
+        parts = PEER.fullmatch(address)
+        if parts is None or not 1 <= int(parts[1]) <= 65535:
+            raise ValueError
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files. The certificate names the host as a DNS name, and is good for servers and clients."""
+
+    cert: str = "/etc/noded/tls/host.pem"
+    key: str = "/etc/noded/tls/host.key"
+    ca: str = "/etc/noded/tls/ca.pem"
+
+
+def _tls(value: Any) -> Tls:
+    if not isinstance(value, dict) or not value.keys() <= {"cert", "key", "ca"}:
+        raise ValueError
+    if not all(re.fullmatch(ABSOLUTE, a_string(path)) for path in value.values()):
+        raise ValueError
+    return Tls(**value)
+
+
 def _bind(value: Any) -> str:
     text = a_string(value)
     if text != "*":
@@ -83,8 +114,8 @@ def _written(ports: tuple[int, int]) -> str:
 
 
 STRINGS = {"type": "array", "items": {"type": "string"}}
-AbsolutePath = Annotated[str, matching(r"/[^\0]{0,4000}", "an absolute path")]
-HostName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "a host name")]
+AbsolutePath = Annotated[str, matching(ABSOLUTE, "an absolute path")]
+HostName = Annotated[str, matching(HOST.pattern, "a host name")]
 Ranges = Annotated[
     tuple[tuple[int, int], ...],
     Form(
@@ -114,6 +145,24 @@ Command = Annotated[
 ]
 Address = Annotated[
     str, Form('an IP address and a port such as "127.0.0.1:9464", or "off"', _address, {"type": "string"})
+]
+Peers = Annotated[
+    tuple[tuple[str, str], ...],
+    Form(
+        'a table of host names, each with an address and a port such as "10.0.0.2:9466"',
+        _peers,
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        dict,
+    ),
+]
+TlsFiles = Annotated[
+    Tls,
+    Form(
+        "a table of absolute paths: cert, key, ca",
+        _tls,
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        asdict,
+    ),
 ]
 Bind = Annotated[str, Form('an IP address, or "*" for all', _bind, {"type": "string"})]
 
@@ -169,13 +218,17 @@ class MetricsPart:
 @dataclass(frozen=True, slots=True)
 class MeshPart:
     """Nodes publish and consume at `socket`; at most `log_limit` of events lie in `state`, for `keep` after
-    all have handled them, while there is room."""
+    all have handled them, while there is room. `peers` are meshes of other hosts: what is
+    published there is consumed here, and the other way."""
 
     socket: AbsolutePath = "/run/noded-mesh/mesh.sock"
     state: AbsolutePath = "/var/lib/noded-mesh"
     log_limit: Size = 1024 * 1024 * 1024
     keep: Seconds = 86_400.0
     listen: Address = "127.0.0.1:9465"
+    peers: Peers = ()
+    peer_listen: Address = "off"
+    tls: TlsFiles = Tls()
 
     def __post_init__(self) -> None:
         if self.socket == self.control:

@@ -110,7 +110,7 @@ def part(data: bytes, places: Places) -> bytes:
     has.after.extend(_chosen(had.after, places))
     has.subject.extend(_chosen(had.subject, places))
     has.key.extend(_chosen(had.key, places))
-    has.index.extend(places)
+    has.index.extend(_chosen(had.index, places) if had.index else places)
     if whole.extra:
         renumbered = {place: number for number, place in enumerate(places)}
         made.extra.extend(extra for extra in whole.extra if extra.event in renumbered)
@@ -149,6 +149,37 @@ def delivered(data: bytes, delivery: Delivery) -> bytes:
     """The same bytes, and behind them the delivery: protobuf reads fields in any order."""
     said = delivery.SerializeToString()
     return b"".join((data, _DELIVERY, _varint(len(said)), said))
+
+
+def carried(data: bytes) -> tuple[Columns, tuple[str, ...], Delivery, bytes] | None:
+    """Of a frame from another mesh, which checked it: what delivery needs, and its bytes without theirs.
+
+    None for one without events. Raises Refused.
+    """
+    try:
+        frame = Frame.FromString(data)
+    except DecodeError as error:
+        raise Refused(f"frame: expected a message nodeapi.v1.Frame: {error}") from error
+    if not frame.HasField("head"):
+        return None
+    count, types, columns = len(frame.data), tuple(frame.head.types), frame.columns
+    if not 1 <= count <= MOST_EVENTS or not types or frame.head.count != count:
+        raise Refused(f"frame: expected 1 to {MOST_EVENTS} events as its head says, found {count}")
+    if any(column and len(column) != count for column in (columns.type, columns.key, columns.index)):
+        raise Refused(f"columns: expected none or {count} values")
+    if columns.type and max(columns.type) >= len(types):
+        raise Refused(f"columns.type: expected below {len(types)}, found {max(columns.type)}")
+    delivery = frame.delivery
+    tail = delivered(b"", delivery)
+    if data.endswith(tail):
+        rest = data[: -len(tail)]
+    else:
+        bare = Frame()
+        bare.CopyFrom(frame)
+        bare.ClearField("delivery")
+        rest = bare.SerializeToString()
+    type_column = tuple(columns.type) if len(types) > 1 else ()
+    return Columns(type_column, tuple(columns.key)), types, delivery, rest
 
 
 def _parse(data: bytes) -> tuple[Frame, HeadMessage]:

@@ -55,6 +55,10 @@ class _Mesh(Collector):
             facts.commits,
             facts.commit_seconds,
         )
+        up = GaugeMetricFamily("noded_mesh_peer_up", "Whether a peer answers.", labels=["peer"])
+        for peer in flows.peers:
+            up.add_metric([peer.name], float(peer.connected))
+        yield up
         yield from _published(flows)
         yield from _consumed(flows)
 

@@ -35,22 +35,48 @@ class TableFile:
 
     def keep(self, table: mesh_pb2.Table) -> None:
         """The old or the new one is there, whatever happens. Raises Unavailable."""
-        part = self._path.with_suffix(".part")
+        keep_whole(self._path, table.SerializeToString())
+
+
+class ToldFile:
+    """What other hosts told of who consumes there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> mesh_pb2.Announcements:
+        """Without it, hosts tell again; until then what is kept for their nodes stays."""
         try:
-            with part.open("wb") as file:
-                file.write(table.SerializeToString())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise Unavailable(f"cannot keep the table in {self._path}: {error.strerror}") from error
+            return mesh_pb2.Announcements.FromString(self._path.read_bytes())
+        except FileNotFoundError:
+            return mesh_pb2.Announcements()
+        except (OSError, DecodeError) as error:
+            _log.error("cannot read what peers told, %s: %s; they tell again", self._path, error)
+            return mesh_pb2.Announcements()
+
+    def keep(self, told: mesh_pb2.Announcements) -> None:
+        """Raises Unavailable."""
+        keep_whole(self._path, told.SerializeToString())
+
+
+def keep_whole(path: Path, data: bytes) -> None:
+    """The old or the new one is there, whatever happens. Raises Unavailable."""
+    part = path.with_suffix(".part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise Unavailable(f"cannot keep {path}: {error.strerror}") from error
 
 
 def table_of(said: mesh_pb2.Table) -> Table:

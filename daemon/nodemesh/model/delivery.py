@@ -13,6 +13,8 @@ class How(StrEnum):
     RETRY = "retry"
     REJECT = "reject"
     RELEASE = "release"
+    LOST = "lost"
+    """Another mesh says: the session ended that had it in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,10 @@ class Session:
     soonest: float = float("inf")
     """No deadline of what it holds is before."""
     over: bool = False
+    is_peer: bool = False
+    """It is another mesh: that it goes says nothing of the events it had."""
+    elsewhere: int = 0
+    """Deliveries from other meshes that the instance has in hand."""
 
     @property
     def timeout(self) -> float:

@@ -38,6 +38,9 @@ AHEAD_KEYED = 4096
 """More, because one key that waits for its next try must not hold up the others soon."""
 AHEAD_EVENTS = 32_768
 """Events beyond which no more are read for one that asks for their order: each takes some 300 bytes."""
+MOST_TRIALS = 8192
+"""Failed events that wait for their next try, from which on no new ones are given: each has its reason, in
+memory and in every cursor that is written. Those in hand by then may fail, too."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
 """Seconds to the next try, doubled each time."""
 KILLS = 2
@@ -80,6 +83,7 @@ class Delivery:
         if consumer.ordered != self.consumer.ordered:
             raise ValueError("the order a consumer asks for changes only with a new machine")
         self.consumer = self._shares.consumer = consumer
+        self._there = {session.version for session in self.sessions}
         self._share_out(self._wall)
 
     def offer(self, offer: Offer) -> None:
@@ -116,7 +120,9 @@ class Delivery:
         session.over = True
         for held in sorted(session.held.values(), key=lambda h: h.sending.number):
             left = held.left
-            if held.past.suspect:
+            if session.is_peer:
+                self._queue.give_back(Batch(held.sending.position, left, held.past))
+            elif held.past.suspect:
                 self._killed(session, Address(held.sending.position, left[0]), held, now)
             else:
                 past = Past(held.past.attempt, held.past.lost + 1)
@@ -220,8 +226,12 @@ class Delivery:
         if session.over or session.room <= 0:
             return None
         self._look_at(wall)
-        batch = self._queue.take(session)
+        batch = self._queue.take(session, len(self._trials) >= MOST_TRIALS)
         return None if batch is None else self._send(session, batch, now)
+
+    def wants_alone(self, session: Session) -> bool:
+        """Whether an event waits for this session to have nothing in hand, from any mesh."""
+        return not session.over and self._queue.wants_alone(session)
 
     def take_aside(self) -> tuple[SetAside, ...]:
         """Dead letters since the last call. They are settled only once the caller has kept them: `kept`."""
@@ -277,6 +287,10 @@ class Delivery:
             del session.held[held.sending.number]
         if how is How.RELEASE:
             self._released(session, Address(position, place), held.past, now)
+        elif how is How.LOST and session.is_peer and held.past.suspect:
+            self._killed(session, Address(position, place), held, now)
+        elif how is How.LOST and session.is_peer:
+            self._queue.give_back(Batch(position, (place,), Past(held.past.attempt, held.past.lost + 1)))
         else:
             self._count(session).failed += 1
             self._again(session, Address(position, place), held.past, (how, *word), now)

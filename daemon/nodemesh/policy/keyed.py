@@ -124,15 +124,17 @@ class Keyed:
                 line.home = None
                 self._list(line)
 
-    def take(self, session: Session) -> Batch | None:
+    def take(self, session: Session, only_again: bool = False) -> Batch | None:
         """Events of one frame, of as many keys as the session may have."""
         parts = self._shares.parts
         stable = session.version in parts.rest
         if stable and (first := self._first_tried()) is not None:
-            if first.suspect and session.held:
+            if first.suspect and (session.held or session.elsewhere):
                 # Its hands must be empty first.
                 return None
             return self._take_tried(session, first)
+        if only_again:
+            return None
         shelves = (self._own.get(session), self._open.get(REST if stable else session.version))
         found = [(shelf.first, shelf) for shelf in shelves if shelf is not None]
         position = min((first for first, _ in found if first is not None), default=None)
@@ -144,6 +146,13 @@ class Keyed:
                 self._take_new(session, position, shelf.at(position), places)
         places.sort()
         return Batch(position, tuple(places))
+
+    def wants_alone(self, session: Session) -> bool:
+        """Whether it waits until this session has nothing in hand."""
+        if session.version not in self._shares.parts.rest:
+            return False
+        first = self._first_tried()
+        return first is not None and first.suspect
 
     def settled(self, position: int, places: Places, over: bool) -> None:
         """`over`: these were the last of the frame."""

@@ -35,13 +35,21 @@ class Waiting:
     def give_back(self, batch: Batch) -> None:
         insort(self._back, batch, key=_order)
 
-    def take(self, session: Session) -> Batch | None:
+    def take(self, session: Session, only_again: bool = False) -> Batch | None:
+        """`only_again`: nothing that is new."""
+        if only_again and not self._back:
+            return None
         version, parts = session.version, self._shares.parts
         if version not in parts.rest:
-            return self._from(version, session.free) if self._events.get(version) else None
+            mine = self._events.get(version) and not only_again
+            return self._from(version, session.free) if mine else None
         if self._back:
             return self._given_back(session)
         return self._from(REST, session.free) or self._spare(session.free)
+
+    def wants_alone(self, session: Session) -> bool:
+        """Whether it waits until this session has nothing in hand."""
+        return session.version in self._shares.parts.rest and bool(self._back) and self._back[0].past.suspect
 
     def settled(self, position: int, places: Places, over: bool) -> None:
         """Nothing waits for them."""
@@ -107,7 +115,7 @@ class Waiting:
         """As many as belong together: they often came back one by one."""
         first = self._back[0]
         if first.past.suspect:
-            if session.held:
+            if session.held or session.elsewhere:
                 # Its hands must be empty first.
                 return None
             taken, rest = _split(first, 1)

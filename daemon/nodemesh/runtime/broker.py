@@ -4,18 +4,22 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from nodeapi.v1 import mesh_pb2
 from nodekit.schema import SchemaRefused, judge
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.frame import Stored
-from nodemesh.model.table import Contract, Member, Table
+from nodemesh.model.table import Consumer, Contract, Member, Table
 from nodemesh.ports import NotFound, Refused, Unavailable
 from nodemesh.runtime.commit import Commit
 from nodemesh.runtime.consumer import ConsumingNode, Recent, World
+from nodemesh.runtime.fleet import Fleet, together
+from nodemesh.runtime.joint import Joint
+from nodemesh.runtime.links import Links
 from nodemesh.runtime.publisher import Judge, Publisher
+from nodemesh.runtime.room import Room
 from nodemesh.runtime.session import Session, hands
 
 log = logging.getLogger("nodemesh")
@@ -25,11 +29,8 @@ UNKNOWN_PATIENCE = 30.0
 """Seconds an instance that the table does not know may wait for one that does."""
 SAVE = 0.1
 """Seconds between two writes of what consumers have settled."""
-PRUNE = 30.0
 MOST_UNSURE = 1000
 """Ended publishers whose last word may not have been heard."""
-STEPS = 32
-"""Parts of the log that are given up one after the other."""
 
 
 class Broker:
@@ -40,17 +41,24 @@ class Broker:
         cursors: dict[str, Cursor],
         generation: int,
         limits: tuple[int, float],
+        fleet: Fleet | None = None,
     ) -> None:
         """`limits`: bytes of the log, and seconds for which settled events are kept while there is room."""
         self.table = Table()
+        self.fleet = fleet or Fleet({})
+        self.links: Links | None = None
+        """To other meshes, if there are any."""
+        self.wanted: dict[str, Consumer] = {}
+        """For whom events are kept: consumers of this host and of its peers."""
+        self._changing = asyncio.Lock()
         self.consumers: dict[str, ConsumingNode] = {}
         self.publishers: list[Publisher] = []
         self.published: Counter[tuple[str, str]] = Counter()
         """Events by type and publishing node, since the start."""
         self.generation = generation
         self.world = world
-        self.commit = Commit(world.log, world.clock, self._committed, self._room)
-        self._limit, self._keep = limits
+        self._room = Room(world.log, world.clock, limits, lambda: self.floor, self._slowest)
+        self.commit = Commit(world.log, world.clock, self._committed, self._room.make)
         self._cursors = cursors
         """Of consumers that the table does not name: their events wait until they are named or gone."""
         self._recent = Recent(RECENT)
@@ -70,7 +78,7 @@ class Broker:
                 self._start(name)
             group.create_task(self.commit.run())
             group.create_task(self._save_always())
-            group.create_task(self._prune_always())
+            group.create_task(self._room.prune_always())
 
     # The table
 
@@ -79,21 +87,48 @@ class Broker:
 
         Raises Refused for a table older than the one held, Unavailable when it cannot be kept.
         """
-        if table.number < self.table.number:
-            raise Refused(f"table {table.number} is older than the one held, {self.table.number}")
+        async with self._changing:
+            if table.number < self.table.number:
+                raise Refused(f"table {table.number} is older than the one held, {self.table.number}")
+            await self._begin(table.consumers)
+            self._adopt(table)
+            for name in table.gone:
+                if name not in self.wanted:
+                    await self._forget(name)
+
+    async def announce(self, said: mesh_pb2.Announcement) -> None:
+        """Another host's consumers, durable when it returns. Raises Refused, Unavailable."""
+        async with self._changing:
+            told = self.fleet.with_said(said)
+            if told is None:
+                return
+            await self._begin(told[said.host])
+            self.fleet.take(told)
+            self._adopt(self.table)
+            for name in said.gone:
+                if name not in self.wanted:
+                    await self._forget(name)
+
+    async def part_from(self, hosts: Collection[str]) -> None:
+        """Nothing is kept for any other host's nodes any more. Raises Unavailable."""
+        left = {name for host, told in self.fleet.hosts.items() if host not in hosts for name in told}
+        if any(host not in hosts for host in self.fleet.hosts):
+            self.fleet.take({host: told for host, told in self.fleet.hosts.items() if host in hosts})
+            self._adopt(self.table)
+        for name in left - self.wanted.keys():
+            await self._forget(name)
+
+    async def _begin(self, consumers: Iterable[str]) -> None:
         floor = self.world.log.span.newest + 1
-        new = {name for name in table.consumers if name not in self.consumers and name not in self._cursors}
+        new = {name for name in consumers if name not in self.consumers and name not in self._cursors}
         await self.world.index.save({name: Cursor(floor) for name in new}, ())
         for name in new:
             self._cursors[name] = Cursor(floor)
-        gone = [name for name in table.gone if name not in table.consumers]
-        self._adopt(table)
-        for name in gone:
-            await self._forget(name)
 
     def _adopt(self, table: Table) -> None:
         self.table = table
-        for name, consumer in table.consumers.items():
+        self.wanted = together(table.consumers, self.fleet.hosts.values())
+        for name, consumer in self.wanted.items():
             held = self.consumers.get(name)
             if held is not None:
                 held.route(consumer)
@@ -107,10 +142,12 @@ class Broker:
             if not self._is_member(publisher.member):
                 publisher.end(_not_there(publisher.member.instance))
         for node in self.consumers.values():
-            for session in list(node.sessions):
+            for session in [s for s in node.sessions if not s.hands.is_peer]:
                 member = table.members.get(session.hands.instance)
                 if member is None or member.version != session.hands.version:
                     session.end(_not_there(session.hands.instance))
+        if self.links is not None:
+            self.links.route(table)
         self._uids = {member.uid for member in table.members.values()}
         self._tables.set()
         self._tables = asyncio.Event()
@@ -179,7 +216,7 @@ class Broker:
                 if last.head.source != f"/{member.node}":
                     raise Refused(_of_another(stream))
 
-    async def session(self, uid: int, subscribe: mesh_pb2.Subscribe) -> Session:
+    async def session(self, uid: int, subscribe: mesh_pb2.Subscribe) -> Session | Joint:
         """Raises Refused."""
         member = await self._member(subscribe.instance, uid)
         node = self.consumers.get(member.node)
@@ -191,6 +228,20 @@ class Broker:
         )
         for earlier in [s for s in node.sessions if s.hands.instance == member.instance]:
             earlier.end("the same instance subscribed again on another connection")
+        node.join(session)
+        return session if self.links is None else self.links.joined(node.name, session)
+
+    def peer_session(self, host: str, subscribe: mesh_pb2.Subscribe) -> Session:
+        """For a consuming node of another host, whichever instance takes what comes. Raises Refused."""
+        node = self.consumers.get(subscribe.node)
+        if node is None or subscribe.node not in self.fleet.hosts.get(host, {}):
+            raise Refused(f"node: {host} has not announced {subscribe.node!r}")
+        consumer, instance = node.delivery.consumer, f"peer:{host}"
+        made = hands(instance, consumer.stable, subscribe, tuple(consumer.types))
+        made.is_peer = True
+        for earlier in [s for s in node.sessions if s.hands.instance == instance]:
+            earlier.end("the same host subscribed again on another stream")
+        session = Session(node, made, self.world.clock)
         node.join(session)
         return session
 
@@ -267,61 +318,22 @@ class Broker:
         floors += [cursor.floor for cursor in self._cursors.values()]
         return min(floors, default=self.world.log.span.newest + 1)
 
-    async def _room(self) -> str:
-        """Makes room if the log is at its limit; what is wrong if there is none."""
-        try:
-            return await self._made_room()
-        except Unavailable as error:
-            return str(error)
-
-    async def _made_room(self) -> str:
-        span = self.world.log.span
-        while span.bytes >= self._limit:
-            floor = self.floor
-            if span.oldest >= floor or not await self._give_up(span.oldest, floor):
-                slow = min(self.consumers.values(), key=lambda n: n.delivery.floor, default=None)
-                who = f"{slow.name} has not handled" if slow else "nobody has handled"
-                text = f"the event log is full ({span.bytes} of {self._limit} bytes): {who} its events"
-                return f"{text} since position {floor}; start it, or remove it, or raise [mesh] log_limit"
-            span = self.world.log.span
-        return ""
-
-    async def _give_up(self, oldest: int, floor: int) -> int:
-        step = max(1, (self.world.log.span.newest - oldest) // STEPS)
-        below, freed = oldest, 0
-        while not freed and below < floor:
-            below = min(floor, below + step)
-            freed = await self.world.log.drop(below)
-        return freed
-
-    async def _prune_always(self) -> None:
-        while True:
-            await asyncio.sleep(PRUNE)
-            with suppress(Unavailable):
-                await self._prune()
-
-    async def _prune(self) -> None:
-        """Settled events older than `keep` go, file by file."""
-        span = self.world.log.span
-        low, high = span.oldest, min(self.floor, span.newest)
-        until = self.world.clock.wall() - self._keep
-        while low < high:
-            middle = (low + high) // 2
-            found, _ = await self.world.log.read(middle, frozenset(), 1)
-            if found and found[0].taken < until:
-                low = middle + 1
-            else:
-                high = middle
-        await self.world.log.drop(low)
+    def _slowest(self) -> str:
+        slow = min(self.consumers.values(), key=lambda n: n.delivery.floor, default=None)
+        return slow.name if slow else ""
 
     async def _save_always(self) -> None:
+        pause = SAVE
         while True:
-            await asyncio.sleep(SAVE)
+            await asyncio.sleep(pause)
+            began = self.world.clock.now()
             try:
                 await self.save()
             except Unavailable as error:
                 log.error("what consumers have handled cannot be written down: %s", error)
                 await asyncio.sleep(1.0)
+            # With many failed events there is much to write: others have the time in between.
+            pause = max(SAVE, 4.0 * (self.world.clock.now() - began))
 
     async def save(self) -> None:
         """Raises Unavailable."""

@@ -70,6 +70,9 @@ class ConsumingNode:
     def route(self, consumer: Consumer) -> None:
         if consumer.ordered != self.delivery.consumer.ordered:
             self._begin_anew(consumer)
+        for session in self.sessions:
+            if session.hands.is_peer:
+                session.hands.version = consumer.stable
         self.delivery.route(consumer)
         self._wake()
 
@@ -119,10 +122,14 @@ class ConsumingNode:
             except TimeoutError:
                 pass
 
-    async def written(self, sending: Sending) -> bytes:
+    async def written(self, sending: Sending, alone: bool = False) -> bytes:
         stored = await self._stored(sending.position)
         delivery = mesh_pb2.Delivery(
-            number=sending.number, position=sending.position, attempt=sending.attempt, epoch=sending.epoch
+            number=sending.number,
+            position=sending.position,
+            attempt=sending.attempt,
+            epoch=sending.epoch,
+            alone=alone,
         )
         whole = len(sending.places) == stored.head.count
         data = stored.data if whole else self._codec.part(stored.data, sending.places)

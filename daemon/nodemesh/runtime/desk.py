@@ -52,7 +52,15 @@ class Desk:
             oldest=span.oldest,
             table=number,
             generation=self._name,
+            peers=self._peers(),
         )
+
+    def _peers(self) -> list[mesh_pb2.PeerState]:
+        states = self._broker.links.states() if self._broker.links is not None else []
+        for state in states:
+            sessions = [s.hands for node in self._broker.consumers.values() for s in node.sessions]
+            state.sent = sum(hands.sent for hands in sessions if hands.instance == f"peer:{state.name}")
+        return states
 
     async def _count_dead(self) -> Mapping[str, int]:
         """What was last known, while the index cannot be read: the rest of the map is of use all the same."""
@@ -80,7 +88,7 @@ class Desk:
         for type, node in table.contracts:
             publishers.setdefault(type, []).append(node)
         consumers: dict[str, list[Consumer]] = {}
-        for consumer in table.consumers.values():
+        for consumer in self._broker.wanted.values():
             for type in consumer.types:
                 consumers.setdefault(type, []).append(consumer)
         for type in sorted(publishers.keys() | consumers.keys()):

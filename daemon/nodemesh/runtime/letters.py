@@ -44,7 +44,7 @@ class Letters:
     async def requeue(self, asked: mesh_pb2.DeadRequest) -> mesh_pb2.DeadReply:
         """Each is on disk again before its letter goes: a sudden end sends it twice, never not at all."""
         self._check_node(asked)
-        consumer = self._broker.table.consumers.get(asked.node)
+        consumer = self._broker.wanted.get(asked.node)
         if consumer is None:
             raise Refused(f"{asked.node} consumes nothing here any more: nodectl map")
         done = 0

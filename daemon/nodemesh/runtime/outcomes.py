@@ -45,7 +45,7 @@ class Outcomes:
 
     def __init__(self, broker: Broker, index: Index, clock: Clock) -> None:
         self._index, self._clock = index, clock
-        self._consumers = broker.table.consumers
+        self._consumers = broker.wanted
         self._nodes = {
             name: Whereabouts(node.delivery.cursor, node.delivery.sessions)
             for name, node in broker.consumers.items()

@@ -44,7 +44,7 @@ class Person:
 
     async def replay(self, asked: mesh_pb2.ReplayRequest) -> mesh_pb2.ReplayReply:
         """In the order of the log. Raises Refused, NotFound; Unavailable, which tells how many were sent."""
-        consumer = self._broker.table.consumers.get(asked.node)
+        consumer = self._broker.wanted.get(asked.node)
         if consumer is None or asked.node not in self._broker.consumers:
             raise NotFound(f"{asked.node or 'nobody'} consumes nothing here: nodectl map")
         types = _types(asked, consumer)
@@ -106,7 +106,7 @@ class Person:
     def _check_type(self, type: str) -> None:
         table = self._broker.table
         known = {type for type, _ in table.contracts}
-        known.update(*(consumer.types for consumer in table.consumers.values()))
+        known.update(*(consumer.types for consumer in self._broker.wanted.values()))
         if type not in known:
             near = difflib.get_close_matches(type, known, 3)
             hint = f"did you mean {' or '.join(near)}?" if near else "what there is: nodectl map"

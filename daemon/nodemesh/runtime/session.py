@@ -15,6 +15,7 @@ _HOW = {
     mesh_pb2.Failed.RETRY: How.RETRY,
     mesh_pb2.Failed.REJECT: How.REJECT,
     mesh_pb2.Failed.RELEASE: How.RELEASE,
+    mesh_pb2.Failed.LOST: How.LOST,
 }
 PATIENCE = 1.0
 """Seconds until a log that could not be read is tried again."""
@@ -26,10 +27,14 @@ MOST_GRANTED = 65_536
 class Source(Protocol):
     """The consuming node it belongs to."""
 
-    delivery: Delivery
+    @property
+    def delivery(self) -> Delivery: ...
 
-    async def written(self, sending: Sending) -> bytes:
-        """What goes out. Raises NotFound when the log has lost it, Unavailable when it cannot be read now."""
+    async def written(self, sending: Sending, alone: bool = False) -> bytes:
+        """What goes out; `alone` is told to another mesh.
+
+        Raises NotFound when the log has lost it, Unavailable when it cannot be read now.
+        """
         ...
 
     def moved(self, *, later: bool = True) -> None:
@@ -51,19 +56,34 @@ class Session:
             if self._over:
                 raise Refused(self._over)
             self.wake.clear()
-            sending = self._source.delivery.next(self.hands, self._clock.now(), self._clock.wall())
+            sending = self.next()
             if sending is None:
                 await self.wake.wait()
                 continue
-            try:
-                return await self._source.written(sending)
-            except NotFound:
-                # The log has lost it: nobody will ever see it.
-                self._source.delivery.settle(self.hands, done=(sending.number,))
-                self.hands.sent -= len(sending.places)
-            except Unavailable:
-                self._give_back(sending)
-                await asyncio.sleep(PATIENCE)
+            data = await self.written(sending, sending)
+            if data is not None:
+                return data
+
+    def next(self) -> Sending | None:
+        return self._source.delivery.next(self.hands, self._clock.now(), self._clock.wall())
+
+    @property
+    def wants_alone(self) -> bool:
+        return self._source.delivery.wants_alone(self.hands)
+
+    async def written(self, sending: Sending, told: Sending) -> bytes | None:
+        """`told`: the same with the number that the other side sees. None when there is nothing to send."""
+        held = self.hands.held.get(sending.number) if self.hands.is_peer else None
+        try:
+            return await self._source.written(told, held is not None and held.past.suspect)
+        except NotFound:
+            # The log has lost it: nobody will ever see it.
+            self._source.delivery.settle(self.hands, done=(sending.number,))
+            self.hands.sent -= len(sending.places)
+        except Unavailable:
+            self._give_back(sending)
+            await asyncio.sleep(PATIENCE)
+        return None
 
     def _give_back(self, sending: Sending) -> None:
         released = [(sending.number, place, How.RELEASE, 0.0, "") for place in range(len(sending.places))]
@@ -94,6 +114,11 @@ class Session:
         hands.granted = max(hands.granted, settle.granted)
         self._source.moved(later=bool(failed or settle.working))
         self.wake.set()
+
+    @property
+    def over(self) -> str:
+        """Why it is; empty while it is not."""
+        return self._over
 
     def end(self, why: str) -> None:
         """It gets nothing more; what it had in hand goes to others."""

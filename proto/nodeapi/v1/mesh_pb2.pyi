@@ -85,18 +85,20 @@ class Extra(_message.Message):
     def __init__(self, event: _Optional[int] = ..., trace: _Optional[bytes] = ..., span: _Optional[bytes] = ..., cause: _Optional[str] = ..., tracestate: _Optional[str] = ..., schema: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("number", "position", "attempt", "epoch", "origin")
+    __slots__ = ("number", "position", "attempt", "epoch", "origin", "alone")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
     number: int
     position: int
     attempt: int
     epoch: int
     origin: str
-    def __init__(self, number: _Optional[int] = ..., position: _Optional[int] = ..., attempt: _Optional[int] = ..., epoch: _Optional[int] = ..., origin: _Optional[str] = ...) -> None: ...
+    alone: bool
+    def __init__(self, number: _Optional[int] = ..., position: _Optional[int] = ..., attempt: _Optional[int] = ..., epoch: _Optional[int] = ..., origin: _Optional[str] = ..., alone: _Optional[bool] = ...) -> None: ...
 
 class Published(_message.Message):
     __slots__ = ("through", "window", "refused", "waiting")
@@ -129,16 +131,18 @@ class ConsumeRequest(_message.Message):
     def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., settle: _Optional[_Union[Settle, _Mapping]] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("instance", "wishes", "granted", "keeps_order")
+    __slots__ = ("instance", "wishes", "granted", "keeps_order", "node")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     WISHES_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
     KEEPS_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     instance: str
     wishes: _containers.RepeatedCompositeFieldContainer[Wish]
     granted: int
     keeps_order: bool
-    def __init__(self, instance: _Optional[str] = ..., wishes: _Optional[_Iterable[_Union[Wish, _Mapping]]] = ..., granted: _Optional[int] = ..., keeps_order: _Optional[bool] = ...) -> None: ...
+    node: str
+    def __init__(self, instance: _Optional[str] = ..., wishes: _Optional[_Iterable[_Union[Wish, _Mapping]]] = ..., granted: _Optional[int] = ..., keeps_order: _Optional[bool] = ..., node: _Optional[str] = ...) -> None: ...
 
 class Wish(_message.Message):
     __slots__ = ("type", "attempts", "timeout")
@@ -171,9 +175,11 @@ class Failed(_message.Message):
         RETRY: _ClassVar[Failed.How]
         REJECT: _ClassVar[Failed.How]
         RELEASE: _ClassVar[Failed.How]
+        LOST: _ClassVar[Failed.How]
     RETRY: Failed.How
     REJECT: Failed.How
     RELEASE: Failed.How
+    LOST: Failed.How
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     HOW_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +191,28 @@ class Failed(_message.Message):
     after: float
     reason: str
     def __init__(self, delivery: _Optional[int] = ..., event: _Optional[int] = ..., how: _Optional[_Union[Failed.How, str]] = ..., after: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Announcement(_message.Message):
+    __slots__ = ("host", "consumers", "gone")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    CONSUMERS_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    consumers: _containers.RepeatedCompositeFieldContainer[Consumer]
+    gone: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, host: _Optional[str] = ..., consumers: _Optional[_Iterable[_Union[Consumer, _Mapping]]] = ..., gone: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Announcements(_message.Message):
+    __slots__ = ("announcements",)
+    ANNOUNCEMENTS_FIELD_NUMBER: _ClassVar[int]
+    announcements: _containers.RepeatedCompositeFieldContainer[Announcement]
+    def __init__(self, announcements: _Optional[_Iterable[_Union[Announcement, _Mapping]]] = ...) -> None: ...
+
+class Announced(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    def __init__(self, generation: _Optional[str] = ...) -> None: ...
 
 class Table(_message.Message):
     __slots__ = ("number", "members", "consumers", "contracts", "gone", "host")

@@ -143,6 +143,129 @@ class Mesh:
             _registered_method=True)
 
 
+class MeshPeerStub:
+    """Between hosts, over TLS with a certificate on either side. Events stay with the mesh where they were published
+    until they are settled, and go one hop: who consumes them asks there.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Announce = channel.unary_unary(
+                '/nodeapi.v1.MeshPeer/Announce',
+                request_serializer=nodeapi_dot_v1_dot_mesh__pb2.Announcement.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_mesh__pb2.Announced.FromString,
+                _registered_method=True)
+        self.Carry = channel.stream_stream(
+                '/nodeapi.v1.MeshPeer/Carry',
+                request_serializer=nodeapi_dot_v1_dot_mesh__pb2.ConsumeRequest.SerializeToString,
+                response_deserializer=nodeapi_dot_v1_dot_mesh__pb2.Frame.FromString,
+                _registered_method=True)
+
+
+class MeshPeerServicer:
+    """Between hosts, over TLS with a certificate on either side. Events stay with the mesh where they were published
+    until they are settled, and go one hop: who consumes them asks there.
+    """
+
+    def Announce(self, request, context):
+        """Asked every second: the first one registers, the others say that both are there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Carry(self, request_iterator, context):
+        """As Mesh.Consume. A frame without a head only says that the mesh is there; so does a Settle without anything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MeshPeerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Announce': grpc.unary_unary_rpc_method_handler(
+                    servicer.Announce,
+                    request_deserializer=nodeapi_dot_v1_dot_mesh__pb2.Announcement.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_mesh__pb2.Announced.SerializeToString,
+            ),
+            'Carry': grpc.stream_stream_rpc_method_handler(
+                    servicer.Carry,
+                    request_deserializer=nodeapi_dot_v1_dot_mesh__pb2.ConsumeRequest.FromString,
+                    response_serializer=nodeapi_dot_v1_dot_mesh__pb2.Frame.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'nodeapi.v1.MeshPeer', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('nodeapi.v1.MeshPeer', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class MeshPeer:
+    """Between hosts, over TLS with a certificate on either side. Events stay with the mesh where they were published
+    until they are settled, and go one hop: who consumes them asks there.
+    """
+
+    @staticmethod
+    def Announce(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodeapi.v1.MeshPeer/Announce',
+            nodeapi_dot_v1_dot_mesh__pb2.Announcement.SerializeToString,
+            nodeapi_dot_v1_dot_mesh__pb2.Announced.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Carry(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/nodeapi.v1.MeshPeer/Carry',
+            nodeapi_dot_v1_dot_mesh__pb2.ConsumeRequest.SerializeToString,
+            nodeapi_dot_v1_dot_mesh__pb2.Frame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class MeshControlStub:
     """For noded and administrators. noded serves the same on its control socket, by role.
     """
