@@ -1,8 +1,8 @@
 """How do events get to the mesh, and how does their publisher learn that they are on disk?
 
-Events gather in a parcel. It leaves as one frame when at most one is under way or when it is full, so an event
-of a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh has said
-that they are on disk, and sent again on every new connection: the mesh passes over what it has.
+Events gather in a parcel. It leaves as one frame when at most one is under way or when it is full, so an
+event of a quiet node leaves at once and those of a busy one share a frame. Parcels are kept until the mesh
+has said that they are on disk, and sent again on every new connection: the mesh passes over what it has.
 """
 
 import asyncio

@@ -126,12 +126,13 @@ class Commit:
     def _written(self, group: list[Handed], frames: list[Stored], took: float) -> None:
         self.groups, self.seconds, self.last_seconds = self.groups + 1, self.seconds + took, took
         self.waiting = ""
+        # Who consumes them comes first: somebody waits for an event, and mostly nobody for the answer.
+        self._committed(frames)
         for (publisher, _, done), stored in zip(group, frames, strict=True):
             if publisher is not None:
                 publisher.on_disk(stored.head)
             if done is not None and not done.done():
                 done.set_result(stored.position)
-        self._committed(frames)
 
     def _say(self, group: list[Handed], problem: str) -> None:
         self.waiting = problem
