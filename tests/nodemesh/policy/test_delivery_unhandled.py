@@ -1,4 +1,4 @@
-"""What becomes of an event that a release gets and does not handle? And of what is in hand while the mesh stands?
+"""What becomes of events that a release gets and does not handle? And of what is in hand while the mesh stands?
 
 A canary may consume a type that stable knows nothing of, and an author may forget a handler.
 """
@@ -9,7 +9,7 @@ import pytest
 
 from nodemesh.model.delivery import How, Offer, Session, Wish
 from nodemesh.model.table import Consumer
-from nodemesh.policy.delivery import UNHANDLED, Delivery
+from nodemesh.policy.delivery import MOST_TRIALS, UNHANDLED, Delivery
 from tests.nodemesh.policy.delivering import LATER, PLAIN, events, frame, keep, machine, session, taken
 
 BY_KEY = Consumer("payment", {"placed": True, "paid": True}, "1")
@@ -81,3 +81,29 @@ def test_what_the_mesh_slept_through_is_nobodys_fault() -> None:
     delivery.settle(who, through=1, now=3701.0)
     assert delivery.floor == 2
     assert not keep(delivery)
+
+
+@pytest.mark.parametrize("consumer", [PLAIN, BY_KEY])
+def test_one_that_fails_all_it_gets_gets_no_more_until_they_are_tried_again(consumer: Consumer) -> None:
+    delivery = machine(consumer)
+    who = knows(delivery, "placed")
+    position = 0
+    for _ in range(60):
+        position += 1
+        delivery.offer(frame(position, 512, range(position * 512, (position + 1) * 512)))
+    while sending := delivery.next(who, 0.0, 0.0):
+        places = range(len(sending.places))
+        delivery.settle(who, failed=[(sending.number, place, How.RETRY, 0.0, "no") for place in places])
+        who.granted = who.sent + 1000
+    assert MOST_TRIALS <= len(delivery.cursor.trials) < MOST_TRIALS + 1000
+    handled = 0
+    now = 0.0
+    while delivery.floor <= position:
+        now = max(now + 1.0, min(delivery.tick(now, LATER), 1e9))
+        delivery.tick(now, LATER)
+        while sending := delivery.next(who, now, LATER):
+            handled += len(sending.places)
+            delivery.settle(who, done=[sending.number], now=now)
+            who.granted = who.sent + 1000
+    assert handled == 60 * 512
+    assert not delivery.cursor.trials
