@@ -1,4 +1,4 @@
-"""What becomes of events that a release gets and does not handle? And of what is in hand while the mesh stands?
+"""What becomes of events that a release gets and does not handle? And of those in hand while the mesh stands?
 
 A canary may consume a type that stable knows nothing of, and an author may forget a handler.
 """
