@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tests.bench.brokers import Broker
 from tests.bench.load.events import Job
 from tests.bench.measured import Program
+from tests.bench.two_meshes import TwoMeshes
 
 LONGEST = 300.0
 """Seconds that one load may take."""
@@ -68,7 +69,7 @@ class Carried:
     """Of the broker at the end."""
 
 
-def carry(broker: Broker, load: Load) -> Carried:
+def carry(broker: Broker | TwoMeshes, load: Load) -> Carried:
     publishing, consuming = load.jobs(broker.address)
     broker.admit(publishing, consuming)
     programs: list[Program] = []
@@ -92,7 +93,7 @@ def carry(broker: Broker, load: Load) -> Carried:
     return _summed_up(published, arrived, total, spent, resident)
 
 
-def _begun(broker: Broker, role: str, job: Job, programs: list[Program]) -> Program:
+def _begun(broker: Broker | TwoMeshes, role: str, job: Job, programs: list[Program]) -> Program:
     program = broker.program(role, job)
     programs.append(program)
     program.expect("ready", 30.0)

@@ -25,8 +25,9 @@ from tests.bench.figures import conclude
 from tests.bench.mesh_figures import details, summed_up, targets
 from tests.bench.mesh_memory import Memory, remembered
 from tests.bench.own_mesh import Mesh
+from tests.bench.two_meshes import TwoMeshes
 
-RUNS: dict[str, tuple[type[Broker], Callable[[int], Load]]] = {
+RUNS: dict[str, tuple[type[Broker] | type[TwoMeshes], Callable[[int], Load]]] = {
     "mesh": (Mesh, lambda part: single(600_000 // part)),
     "jetstream": (JetStream, lambda part: single(60_000 // part)),
     "redis": (RedisStreams, lambda part: single(240_000 // part)),
@@ -39,6 +40,7 @@ RUNS: dict[str, tuple[type[Broker], Callable[[int], Load]]] = {
     "mesh_1k": (Mesh, lambda part: single(4_000 // part, rate=1_000)),
     "jetstream_1k": (JetStream, lambda part: single(4_000 // part, rate=1_000)),
     "redis_1k": (RedisStreams, lambda part: single(4_000 // part, rate=1_000)),
+    "mesh_two_hosts": (TwoMeshes, lambda part: single(300_000 // part)),
     "mesh_50k": (Mesh, lambda part: single(150_000 // part, rate=50_000)),
 }
 """Events enough for about three seconds; `part` makes them fewer."""
@@ -73,7 +75,7 @@ class Bench:
     def _run(self, name: str) -> Carried:
         broker, load = RUNS[name]
         profiles = None
-        if self.profiles and broker is Mesh:
+        if self.profiles and broker in (Mesh, TwoMeshes):
             profiles = self.profiles / name
             profiles.mkdir(parents=True, exist_ok=True)
         with broker(self.disk, profiles) as one:
@@ -122,7 +124,6 @@ def main() -> int:
     print(
         json.dumps({**details(bench.rows), "rounds": rounds, "load": os.getloadavg(), **provide.versions()})
     )
-    print("two_host_ratio_jetstream: not measured, there is no mesh between hosts yet")
     return conclude(told, targets(bench.rows, bench.syncs, told), figure=whole)
 
 

@@ -15,7 +15,7 @@ from tests.e2e.ground import ROOT, connects, wait_for
 
 CONF = """
 [host]
-name = "bench"
+name = "{host}"
 
 [mesh]
 socket = "{sockets}/mesh.sock"
@@ -27,13 +27,17 @@ VERSION = "1.0.0"
 
 class Mesh(Broker):
     load = "tests.bench.load.through_mesh"
+    host = "bench"
+    more = ""
+    """Keys of [mesh]."""
 
     def _begin(self) -> Program:
         self._tables = 0
         self._control = self.sockets / "control.sock"
         self.address = f"unix:{self.sockets}/mesh.sock"
         conf = self.state / "noded.toml"
-        conf.write_text(CONF.format(sockets=self.sockets, state=self.state / "state"))
+        said = CONF.format(host=self.host, sockets=self.sockets, state=self.state / "state")
+        conf.write_text(said + self.more)
         profile = self.profiles / "mesh.prof" if self.profiles else None
         argv = module("nodemesh", "--config", str(conf), profile=profile)
         env = {**os.environ, "PYTHONPATH": f"{ROOT}/daemon:{ROOT}/proto:{ROOT}/nodes"}
@@ -44,7 +48,7 @@ class Mesh(Broker):
 
     def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:
         self._tables += 1
-        table = mesh_pb2.Table(number=self._tables, host="bench")
+        table = mesh_pb2.Table(number=self._tables, host=self.host)
         for job in (*publishers, *consumers):
             table.members.add(instance=f"{job.name}.1", node=job.name, version=VERSION, uid=os.getuid())
         for job in consumers:

@@ -41,6 +41,8 @@ class Inbound:
         """There is something to tell."""
         self.draining = False
         """No more is asked for."""
+        self.is_over = False
+        """What still comes is left to whom the other mesh gives it next: nothing more can be told of it."""
         self._codec, self._clock = codec, clock
         self._frames: dict[int, Carried] = {}
         self._sessions: list[Session] = []
@@ -57,6 +59,8 @@ class Inbound:
 
     def take_in(self, data: bytes) -> None:
         """Raises Refused for what no mesh says."""
+        if self.is_over:
+            return
         found = self._codec.carried(data)
         if found is None:
             return

@@ -229,7 +229,9 @@ class Link:
                 beat = clock.now()
                 await _said(carrying, mesh_pb2.ConsumeRequest(settle=inbound.beat()))
             is_over = inbound.draining and (inbound.is_idle or clock.now() >= drained)
-            if is_over or not self._links.joints(node):
+            # What was settled while the last word went out is told first.
+            if (is_over or not self._links.joints(node)) and not inbound.delivery.has_to_tell:
+                inbound.is_over = True
                 await carrying.finish()
                 return
 
