@@ -87,8 +87,9 @@ def _fetch(command: Sequence[str], cwd: Path) -> None:
     said = done.stderr + done.stdout
     if done.returncode == 0:
         return
-    if OFFLINE.search(said) and not MISMATCH.search(said):
-        pytest.skip(f"Node.js or its packages cannot be fetched: {said.strip().splitlines()[-1]}")
+    sign = next((line for line in said.splitlines() if OFFLINE.search(line)), "")
+    if sign and not MISMATCH.search(said):
+        pytest.skip(f"Node.js or its packages cannot be fetched: {sign}")
     raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
 
 
