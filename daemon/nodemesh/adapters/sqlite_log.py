@@ -377,6 +377,8 @@ class SqliteLog:
     def _sweep(self) -> None:
         """What a sudden end left: files half made, and what belongs to none."""
         for path in self._folder.iterdir():
-            owner = path.name.split(".")[0] + log_file.SUFFIX
-            if ".new" in path.name or not (self._folder / owner).exists():
+            number = path.name.split(".")[0]
+            if not number.isdigit():
+                continue  # not ours, such as lost+found
+            if ".new" in path.name or not (self._folder / (number + log_file.SUFFIX)).exists():
                 path.unlink()
