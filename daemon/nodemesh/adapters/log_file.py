@@ -42,7 +42,6 @@ CHECKED = 16
 _APPLICATION = 0x4E4D4C00
 """With the format added: a number that stands at one place only is damage, not a later format."""
 _MAGIC = b"SQLite format 3\0"
-_CHUNK = 2**20
 _BY_STREAM = "SELECT * FROM frame WHERE stream = ? AND first <= ? AND position <= ?"
 _ROW = 256
 """Bytes of a row without its texts and its frame, and of its place in the index, at most."""
@@ -63,9 +62,8 @@ class LogFile:
         self._is_verified = is_verified
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
-        self._pages = 0
-        """At most so many are used."""
-        self._sizes = tuple(f"{path}{side}" for side in ("", "-wal"))
+        self._at_most = 0  # pages in use
+        self._sizes = (f"{path}", f"{path}-wal")
         self.measure()
 
     @property
@@ -79,9 +77,9 @@ class LogFile:
     def fits(self, frames: Sequence[Stored], limit: int) -> bool:
         """Any commit fits into an empty file."""
         most = limit // PAGE - _pages_for(frames)
-        if self._pages > most and not self.is_empty:
+        if self._at_most > most and not self.is_empty:
             self._count_pages()
-        return self.is_empty or self._pages <= most
+        return self.is_empty or self._at_most <= most
 
     def append(self, rows: Sequence[Row], frames: Sequence[Stored]) -> None:
         """All or nothing. After an error it is never to be called again."""
@@ -91,12 +89,12 @@ class LogFile:
         base.executemany(INSERT, rows)
         base.execute("COMMIT")
         self.last = rows[-1][0]
-        self._pages += _pages_for(frames)
+        self._at_most += _pages_for(frames)
         self.measure()
 
     def _count_pages(self) -> None:
         assert self._writing is not None
-        (self._pages,) = self._writing.execute("PRAGMA page_count").fetchone()
+        (self._at_most,) = self._writing.execute("PRAGMA page_count").fetchone()
 
     def abandon(self) -> None:
         """Nothing is written to it any more, not even what SQLite writes when it is closed."""
@@ -385,7 +383,7 @@ def _pages_for(frames: Sequence[Stored]) -> int:
 def _crc_of(path: Path) -> int:
     crc = 0
     with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(2**20):
             crc = crc32(chunk, crc)
     return crc
 
