@@ -102,6 +102,17 @@ class Index(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A frame from another mesh: what delivery needs, what was said of it there, its bytes without that."""
+
+    events: int
+    types: tuple[str, ...]
+    columns: Columns
+    delivery: Delivery
+    data: bytes
+
+
 class Codec(Protocol):
     """What the bytes of frames say."""
 
@@ -123,7 +134,7 @@ class Codec(Protocol):
 
     def delivered(self, data: bytes, delivery: Delivery) -> bytes: ...
 
-    def carried(self, data: bytes) -> tuple[Columns, tuple[str, ...], Delivery, bytes] | None:
+    def carried(self, data: bytes) -> Carried | None:
         """Of a frame from another mesh; None for one without events. Raises Refused."""
         ...
 

@@ -24,7 +24,7 @@ from nodemesh.model.frame import (
     Head,
     Places,
 )
-from nodemesh.ports import Refused
+from nodemesh.ports import Carried, Refused
 
 LONGEST_SOURCE = LONGEST_TYPE = LONGEST_CONTENT = LONGEST_CAUSE = 256
 LONGEST_STREAM = LONGEST_VERSION = LONGEST_INSTANCE = 128
@@ -151,8 +151,8 @@ def delivered(data: bytes, delivery: Delivery) -> bytes:
     return b"".join((data, _DELIVERY, _varint(len(said)), said))
 
 
-def carried(data: bytes) -> tuple[Columns, tuple[str, ...], Delivery, bytes] | None:
-    """Of a frame from another mesh, which checked it: what delivery needs, and its bytes without theirs.
+def carried(data: bytes) -> Carried | None:
+    """Of a frame from another mesh, which checked it.
 
     None for one without events. Raises Refused.
     """
@@ -179,7 +179,7 @@ def carried(data: bytes) -> tuple[Columns, tuple[str, ...], Delivery, bytes] | N
         bare.ClearField("delivery")
         rest = bare.SerializeToString()
     type_column = tuple(columns.type) if len(types) > 1 else ()
-    return Columns(type_column, tuple(columns.key)), types, delivery, rest
+    return Carried(count, types, Columns(type_column, tuple(columns.key)), delivery, rest)
 
 
 def _parse(data: bytes) -> tuple[Frame, HeadMessage]:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.delivery import How, Offer, Sending
 from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Failure
 from nodemesh.policy.relayed import Relayed
-from nodemesh.ports import Clock, Codec, NotFound, Refused
+from nodemesh.ports import Carried, Clock, Codec, NotFound, Refused
 from nodemesh.runtime.session import MOST_GRANTED, Session
 
 _SAID = {
@@ -18,15 +18,6 @@ _SAID = {
     How.RELEASE: mesh_pb2.Failed.RELEASE,
     How.LOST: mesh_pb2.Failed.LOST,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A frame as it came, and what the other mesh says of it."""
-
-    data: bytes
-    events: int
-    delivery: mesh_pb2.Delivery
 
 
 class Inbound:
@@ -64,14 +55,13 @@ class Inbound:
         found = self._codec.carried(data)
         if found is None:
             return
-        columns, types, delivery, bare = found
-        number, count = delivery.number, mesh_pb2.Frame.FromString(bare).head.count
+        delivery, number, count = found.delivery, found.delivery.number, found.events
         if number != self.delivery.offered + 1:
             raise Refused(f"delivery.number: expected {self.delivery.offered + 1}, found {number}")
         self.received += count
-        self._frames[number] = Carried(bare, count, delivery)
-        keys = columns.key if self.delivery.consumer.ordered else ()
-        offer = Offer(number, range(count), types, columns.type, keys)
+        self._frames[number] = found
+        keys = found.columns.key if self.delivery.consumer.ordered else ()
+        offer = Offer(number, range(count), found.types, found.columns.type, keys)
         if delivery.alone:
             self.delivery.offer_alone(offer)
         else:
