@@ -74,3 +74,17 @@ def test_the_port_of_a_socket_in_use_is_not_changed() -> None:
 def test_a_host_without_such_ports_says_so() -> None:
     core = Core(state=HostState(host=Host(ports=((8100, 8199),)), proxy="first"))
     assert "none" in only(core.apply(echo()), Answer).text
+
+
+def test_a_release_during_a_restart_starts_its_instance_once() -> None:
+    """The spare of the old version may stand there; it makes that of the new one not superfluous."""
+    core = up()
+    assert starts(core.order("restart")) == ["shop.2"]
+    core.started("shop.2")
+    core.tick(1.0)
+    assert starts(core.apply(echo("1.1"))) == ["shop.3"]
+    for _ in range(5):
+        assert starts(core.tick(0.2)) == []
+    core.comes_up("shop.3")
+    core.tick(1.0)
+    assert core.serving() == ["shop.3"]

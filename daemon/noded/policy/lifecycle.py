@@ -131,8 +131,10 @@ def _unwanted(node: NodeState, instance: Instance, at: float) -> str:
     if instance.digest != node.release.digest:
         return f"version {node.release.version} has taken over" if _can_go(node, instance) else ""
     if instance.role is Role.SPARE:
-        surplus = len(node.of(Role.SPARE)) - crashes.wanted_spares(node, at) - len(starting.condemned(node))
-        return "it is one spare too many" if _least(node.of(Role.SPARE), surplus) is instance else ""
+        # One of another version can take nobody's place: it makes none of this version superfluous.
+        spares = tuple(i for i in node.of(Role.SPARE) if i.digest == node.release.digest)
+        surplus = len(spares) - crashes.wanted_spares(node, at) - len(starting.condemned(node))
+        return "it is one spare too many" if _least(spares, surplus) is instance else ""
     if instance.condemned:
         return instance.condemned if _can_go(node, instance) else ""
     wanted = starting.wanted_stable(node)
