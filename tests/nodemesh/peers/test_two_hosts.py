@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.ground import wait_for
 from tests.faults.mesh_world import Notes, Part, all_come
 from tests.nodemesh.peers.hosts import Authority, Host, Two, served, two_hosts
 
+pytestmark = pytest.mark.e2e
 SHOP = Part("shop", publishes=("shop.placed", "shop.paid"))
 TILL = Part("till", consumes={"shop.placed": False})
 
@@ -55,7 +58,7 @@ def test_a_link_that_is_cut_loses_nothing() -> None:
         two.b.start("till.1", "handle")
         two.a.start("shop.1", "publish", RATE="2000")
         handled, wanted = two.b.notes("till"), acked(two.a)
-        for _ in range(3):
+        for _ in range(2):
             until_more(lambda: len(handled.ids), 300)
             two.wire.cut()
             linked(two.b, False)
