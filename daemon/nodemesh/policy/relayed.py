@@ -53,6 +53,13 @@ class Relayed(Delivery):
         """Deliveries that are not over."""
         return tuple(self._offers)
 
+    def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
+        if self.type_of(address) in session.wishes or not session.wishes:
+            super()._released(session, address, past, now)
+        else:
+            # No handler here: another host may have the release that has one.
+            self._tell(address, (How.RELEASE, 0.0, ""))
+
     def _again(
         self, session: Session, address: Address, past: Past, word: tuple[How, float, str], now: float
     ) -> None:

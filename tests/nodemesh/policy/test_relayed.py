@@ -3,6 +3,7 @@
 import pytest
 
 from nodemesh.model.delivery import How, Session, Wish
+from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Delivery
 from nodemesh.policy.relayed import Relayed
 from tests.nodemesh.policy.delivering import ORDERED, PLAIN, frame, machine, session
@@ -13,8 +14,8 @@ def joined(relayed: Delivery, name: str = "a", granted: int = 1000) -> Session:
 
 
 @pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
-def test_what_is_handled_is_over(consumer: object) -> None:
-    relayed = Relayed(consumer)  # type: ignore[arg-type]
+def test_what_is_handled_is_over(consumer: Consumer) -> None:
+    relayed = Relayed(consumer)
     who = joined(relayed)
     relayed.offer(frame(1, 3, keys=(1, 2, 3)))
     sent = relayed.next(who, 0.0, 0.0)
@@ -26,8 +27,8 @@ def test_what_is_handled_is_over(consumer: object) -> None:
 
 @pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
 @pytest.mark.parametrize("how", [How.RETRY, How.REJECT])
-def test_what_fails_is_told_and_not_tried_here(consumer: object, how: How) -> None:
-    relayed = Relayed(consumer)  # type: ignore[arg-type]
+def test_what_fails_is_told_and_not_tried_here(consumer: Consumer, how: How) -> None:
+    relayed = Relayed(consumer)
     who = joined(relayed)
     relayed.offer(frame(1, 3, keys=(1, 2, 3)))
     sent = relayed.next(who, 0.0, 0.0)
@@ -50,8 +51,22 @@ def test_what_is_given_back_untried_goes_to_another_here() -> None:
 
 
 @pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
-def test_what_a_session_had_when_it_ended_is_lost_and_nobodys_here(consumer: object) -> None:
-    relayed = Relayed(consumer)  # type: ignore[arg-type]
+def test_what_has_no_handler_here_goes_back(consumer: Consumer) -> None:
+    relayed = Relayed(consumer)
+    who = Session("a", "1", {"paid": Wish()}, 1000)
+    relayed.join(who)
+    relayed.offer(frame(1, 1, keys=(1,)))
+    sent = relayed.next(who, 0.0, 0.0)
+    assert sent is not None
+    relayed.settle(who, through=1, failed=[(sent.number, 0, How.RELEASE, 0.0, "")])
+    assert relayed.told() == ([1], [(1, 0, How.RELEASE, 0.0, "")])
+    relayed.tick(1e6, 1e6)
+    assert relayed.next(who, 1e6, 1e6) is None
+
+
+@pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
+def test_what_a_session_had_when_it_ended_is_lost_and_nobodys_here(consumer: Consumer) -> None:
+    relayed = Relayed(consumer)
     one, other = joined(relayed), joined(relayed, "b")
     relayed.offer(frame(1, 2, keys=(1, 2)))
     relayed.offer(frame(2, 1, keys=(1,)))
@@ -75,8 +90,8 @@ def test_a_session_that_says_nothing_has_failed() -> None:
 
 
 @pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
-def test_what_may_end_its_consumer_is_given_to_empty_hands_only(consumer: object) -> None:
-    relayed = Relayed(consumer)  # type: ignore[arg-type]
+def test_what_may_end_its_consumer_is_given_to_empty_hands_only(consumer: Consumer) -> None:
+    relayed = Relayed(consumer)
     who = joined(relayed)
     relayed.offer_alone(frame(1, 1, keys=(1,)))
     who.elsewhere = 1
