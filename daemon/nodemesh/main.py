@@ -88,7 +88,7 @@ async def _run(settings: Settings) -> None:
         table = TableFile(state / "table")
         world = World(logged, index, frames, clock)
         cursors = dict(await index.cursors())
-        generation = int(time.time())
+        generation = state_folder.next_generation(state)
         limits = (part.log_limit, part.keep)
         broker = Broker(world, table.load(), cursors, generation, limits, _fleet(state / "peers"))
         name = f"{os.getpid()}.{generation}"

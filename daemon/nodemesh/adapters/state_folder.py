@@ -1,11 +1,15 @@
-"""Is nobody else working in this state folder?"""
+"""Is nobody else working in this state folder, and which life of the mesh is this?"""
 
 import contextlib
 import fcntl
+import logging
 import os
+import time
 from pathlib import Path
 
 from nodemesh.ports import Refused
+
+log = logging.getLogger("nodemesh")
 
 
 def take(folder: Path) -> int:
@@ -28,3 +32,21 @@ def take(folder: Path) -> int:
         length = os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         os.ftruncate(handle, length)
     return handle
+
+
+def next_generation(folder: Path) -> int:
+    """Higher than at every start before, whatever the clock says."""
+    path = folder / "generation"
+    try:
+        before = int(path.read_text()) if path.exists() else 0
+    except (OSError, ValueError):
+        before = 0
+    generation = max(before + 1, int(time.time()))
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(f"{generation}\n")
+        part.replace(path)
+    except OSError as error:
+        # A full disk is no reason not to serve what is on it; the clock is right nearly always.
+        log.error("cannot write %s: %s", path, error.strerror)
+    return generation
