@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -11,6 +12,7 @@ from nodemesh.model.frame import Columns, Head, Stored
 from nodemesh.model.table import Contract, Judging, Member
 from nodemesh.ports import Codec, Refused
 
+log = logging.getLogger("nodemesh")
 WINDOW = 4 * 1024 * 1024
 """Bytes one publisher may have under way."""
 MOST_TOLD = 100
@@ -56,6 +58,7 @@ class Publisher:
         self._through = through
         """Last sequence on disk or refused, with all before it."""
         self._begun = False
+        self._warned: set[str] = set()
         self._refused = [each for each in refused if each.first + each.count - 1 <= through]
         self.refused = deque(self._refused, MOST_UNTOLD)
         """Told or not: whoever goes on with this stream is told again."""
@@ -173,7 +176,7 @@ class Publisher:
             contract = self._contracts.contract(type, node)
             if contract is None:
                 judges.append((None, f"{node} does not publish {type}: add [[publishes]] to its node.toml"))
-            elif self._checked or contract.judging is not Judging.REJECT or not contract.schema:
+            elif self._checked or contract.judging is Judging.OFF or not contract.schema:
                 judges.append((None, ""))
             else:
                 judges.append((self._contracts.judge(contract), ""))
@@ -184,11 +187,23 @@ class Publisher:
         for place in range(start, head.count):
             judge, reason = judges[columns.type[place] if columns.type else 0]
             text = reason or (judged(judge, data[place]) if judge else "")
+            if text and not reason:
+                text = self._weighed(head.types[columns.type[place] if columns.type else 0], text)
             if runs and runs[-1][2] == text:
                 runs[-1] = (runs[-1][0], place + 1, text)
             else:
                 runs.append((place, place + 1, text))
         return runs
+
+    def _weighed(self, type: str, text: str) -> str:
+        """Why a broken event is refused; empty where its publisher only wants to be told, once."""
+        contract = self._contracts.contract(type, self.member.node)
+        if contract is None or contract.judging is not Judging.WARN:
+            return text
+        if type not in self._warned:
+            self._warned.add(type)
+            log.warning("%s breaks the contract of %s, and goes on: %s", self.member.instance, type, text)
+        return ""
 
 
 def judged(judge: Judge, data: bytes) -> str:

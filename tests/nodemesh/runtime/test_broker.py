@@ -141,8 +141,10 @@ async def test_only_what_a_node_declares_is_taken_from_it() -> None:
             )
 
 
-@pytest.mark.parametrize("judging", [Judging.REJECT, Judging.OFF])
-def test_an_event_that_breaks_its_contract_is_refused_alone(judging: Judging) -> None:
+@pytest.mark.parametrize("judging", list(Judging))
+def test_an_event_that_breaks_its_contract_is_refused_alone(
+    judging: Judging, caplog: pytest.LogCaptureFixture
+) -> None:
     @looped
     async def story() -> None:
         contracts = {(PLACED, "a"): Contract(PLACED, "a", "1", SCHEMA, judging)}
@@ -151,8 +153,14 @@ def test_an_event_that_breaks_its_contract_is_refused_alone(judging: Judging) ->
             await a.say(b'{"id":1}', b'{"id":"x"}', b"nonsense", b'{"id":4}')
             refused = [r for heard in await a.until(4) for r in heard.refused]
             got = list((await taken(b)).data)
-            if judging is Judging.OFF:
-                assert not refused
+            told = [
+                record.getMessage()
+                for record in caplog.records
+                if "breaks the contract" in record.getMessage()
+            ]
+            assert len(told) == (judging is Judging.WARN), "once, not for every event"
+            if judging is not Judging.REJECT:
+                assert not refused and len(got) == 4
                 return
             assert [(r.first, r.count) for r in refused] == [(2, 1), (3, 1)]
             assert "$.id" in refused[0].reason
