@@ -1,6 +1,7 @@
 """What holds for every test: order, seeds, and the time the whole run took."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -11,6 +12,10 @@ settings.register_profile("local", deadline=None)
 # The same examples on every run: a red build is the change's fault, and repeats at any desk.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Who starts the tests in the background leaves Ctrl-C ignored, and programs inherit that; a handler they do not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -181,7 +181,7 @@ def test_inbox_and_outbox_stand_all_faults(tmp_path: Path, seed: int, threads: b
                 tx.publish({"paid": event}, type="paid", subject=str(event))
             await asyncio.sleep(0)
 
-    mesh = testing.Mesh(pay, seed=seed, duplicates=0.3, crashes=0.15, reorder=True, ordered=False)
+    mesh = testing.Mesh(pay, seed=seed, duplicates=0.3, crashes=0.4, reorder=True, ordered=False)
     for number in range(1, 41):
         mesh.publish("order", number)
     asyncio.run(mesh.run(timeout=30))
