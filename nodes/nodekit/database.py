@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -39,7 +40,7 @@ class Misused(Exception):
     """The connection is in a state in which no transaction can begin or end; the text says what to do."""
 
 
-class Database:
+class Database(ABC):
     """One connection. What it does may have to be awaited: `is_async` tells."""
 
     is_async = False
@@ -56,27 +57,27 @@ class Database:
         self.thread_lock = threading.Lock()
         self.users = 0
 
-    @cached_property
+    @property
+    @abstractmethod
     def identity(self) -> str:
         """Which database it is, for all connections to it; "" when no other connection reaches it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self, patient: bool) -> Any:
         """False when the database is busy and the caller is not patient."""
-        raise NotImplementedError
 
-    def execute(self, statement: str, values: Sequence[object]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def execute(self, statement: str, values: Sequence[object]) -> Any: ...
 
-    def commit(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def commit(self) -> Any: ...
 
-    def rollback(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def rollback(self) -> Any: ...
 
+    @abstractmethod
     def opener(self) -> Callable[[], Any]:
         """Makes further connections to the same database, in any thread."""
-        raise NotImplementedError
 
     def close(self) -> Any:
         return self.connection.close()
@@ -99,7 +100,7 @@ class Database:
             try:
                 said = steps.send(answer)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+                return end.value  # type: ignore[no-any-return]  # StopIteration's value has no type
             answer = self.execute(*said)
 
     def leave(self, good: bool) -> None:
@@ -114,8 +115,8 @@ class Database:
             try:
                 if not good:
                     self.rollback()
-            # The error that led here is the one to be seen; what is closed is rolled back, too.
-            except Exception as error:  # noqa: BLE001
+            # What is closed is rolled back, too.
+            except Exception as error:  # noqa: BLE001 - told: the error that led here is the one to be seen
                 logger.warning("cannot roll back, the connection is closed: %s", error)
                 self.close()
             finally:
@@ -152,7 +153,7 @@ class Database:
             try:
                 said = steps.send(answer)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+                return end.value  # type: ignore[no-any-return]  # StopIteration's value has no type
             answer = await awaited(self.execute(*said))
 
     async def leave_async(self, good: bool) -> None:
@@ -166,8 +167,8 @@ class Database:
             try:
                 if not good:
                     await awaited(self.rollback())
-            # As in leave; psycopg cannot roll back while a statement that was cancelled is under way.
-            except Exception as error:  # noqa: BLE001
+            # psycopg cannot roll back while a statement that was cancelled is under way.
+            except Exception as error:  # noqa: BLE001 - told, as in leave
                 logger.warning("cannot roll back, the connection is closed: %s", error)
                 await awaited(self.close())
             finally:
@@ -294,22 +295,22 @@ class Psycopg(Database):
 class AsyncPsycopg(Psycopg):
     is_async = True
 
-    async def begin(self, patient: bool) -> bool:  # type: ignore[override]
+    async def begin(self, patient: bool) -> bool:  # type: ignore[override]  # awaited, as is_async tells
         self.check_idle()
         await self.connection.execute("BEGIN" if self.connection.autocommit else "SELECT 1")
         return True
 
-    async def execute(self, statement: str, values: Sequence[object]) -> Answer:  # type: ignore[override]
+    async def execute(self, statement: str, values: Sequence[object]) -> Answer:  # type: ignore[override]  # awaited, as is_async tells
         self.check_open()
         async with self.connection.cursor(row_factory=plain_rows) as cursor:
             await cursor.execute(statement.replace("?", "%s"), values)
             return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
 
-    async def commit(self) -> None:  # type: ignore[override]
+    async def commit(self) -> None:  # type: ignore[override]  # awaited, as is_async tells
         self.check_open()
         await self.connection.commit()
 
-    async def rollback(self) -> None:  # type: ignore[override]
+    async def rollback(self) -> None:  # type: ignore[override]  # awaited, as is_async tells
         await self.connection.rollback()
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -20,7 +21,7 @@ jetstream {{ store_dir: "{state}", max_file_store: 20GB }}
 REDIS_OPTIONS = ("--port", "0", "--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
 
 
-class Broker:
+class Broker(ABC):
     """One daemon. Its state goes when it is closed, so that no run pays for writing out another one's."""
 
     load = ""
@@ -41,11 +42,11 @@ class Broker:
             self.close()
             raise
 
-    def _begin(self) -> Program:
-        raise NotImplementedError
+    @abstractmethod
+    def _begin(self) -> Program: ...
 
-    def _is_up(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_up(self) -> bool: ...
 
     def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:
         """Learns who will speak, before any of them does."""
