@@ -48,7 +48,7 @@ class Broker(ABC):
     @abstractmethod
     def _is_up(self) -> bool: ...
 
-    def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:
+    def admit(self, publishers: Sequence[Job], consumers: Sequence[Job]) -> None:  # noqa: B027 - most ask nobody
         """Learns who will speak, before any of them does."""
 
     def program(self, role: str, job: Job) -> Program:
@@ -62,7 +62,7 @@ class Broker(ABC):
     def environment(self, job: Job) -> Mapping[str, str]:
         return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/nodes:{provide.CLIENTS}"}
 
-    def await_consumers(self, consumers: Sequence[Job]) -> None:
+    def await_consumers(self, consumers: Sequence[Job]) -> None:  # noqa: B027 - most need not wait
         """The programs themselves say when they consume."""
 
     def close(self) -> None:
