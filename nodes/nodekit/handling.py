@@ -240,6 +240,8 @@ class Handling:
                 await asyncio.wait([running])
         except asyncio.CancelledError:
             self.told(worker, Outcome(RETRY, 0.0, "cut off when the node stopped"))
+            # The thread goes on, and what it ends with is nobody's any more.
+            running.add_done_callback(_let_go)
             raise
         error = running.exception()
         self.told(worker, outcome_of(error, context) if error else None)
@@ -265,6 +267,11 @@ class Handling:
         reason = f"not handled within {self.handler.timeout:g} s"
         logger.warning("event %s of %s: %s", context.id, context.type, reason)
         return Outcome(RETRY, 0.0, reason)
+
+
+def _let_go(running: "asyncio.Future[None]") -> None:
+    if not running.cancelled():
+        running.exception()
 
 
 @coroutine
