@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 from nodespec.manifest import (
     Budget,
+    Calls,
     Consumes,
     Healing,
     Health,
+    Metrics,
     NodeSpec,
+    Objectives,
     Publishes,
     Regeneration,
     Resources,
@@ -248,6 +251,15 @@ SchemaFile = Annotated[
         'a file inside the release such as "contracts/order.placed.json"', inside_or_none, {"type": "string"}
     ),
 ]
+HostName = Annotated[
+    str,
+    matching(
+        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62}\.?)*", 'a host name in lower case such as "shop.example.org"'
+    ),
+]
+MetricName = Annotated[
+    str, matching("|[a-zA-Z_:][a-zA-Z0-9_:]{0,127}", 'a metric\'s name such as "answer_seconds"')
+]
 UrlPath = Annotated[str, matching(r"/[!-~]*", 'a path such as "/healthz"')]
 
 FORMS: dict[type, dict[str, Any]] = {
@@ -276,6 +288,7 @@ FORMS: dict[type, dict[str, Any]] = {
         "idempotent": Annotated[
             tuple[str, ...], Form('a list of HTTP methods such as ["GET", "HEAD"]', methods, STRINGS)
         ],
+        "hosts": tuple[HostName, ...],
     },
     Publishes: {"type": EventType, "schema": SchemaFile},
     Consumes: {"type": EventType, "schema": SchemaFile},
@@ -313,7 +326,15 @@ FORMS: dict[type, dict[str, Any]] = {
         ],
         "dwell": Seconds,
         "soak": Seconds,
+        "max_dwell": Timeout,
     },
+    Objectives: {
+        "error_ratio": Annotated[float, number(0, 0.5, "a ratio such as 0.01")],
+        "latency_p99": Seconds,
+        "queue_lag": Seconds,
+    },
+    Metrics: {"path": UrlPath, "latency": MetricName},
+    Calls: {"node": Name, "timeout": Timeout},
     Tests: {"command": CommandOrNone, "timeout": Timeout, "soak": CommandOrNone},
     Regeneration: {"write": tuple[Glob, ...]},
 }
@@ -323,14 +344,8 @@ LATER = frozenset(
         "node.hosts",
         "node.singleton",
         "node.instances=every-host",
-        "metrics",
-        "objectives",
-        "serves.protocol=grpc",
         "healing.quiet_hours",
         "healing.quiet",
-        "rollout.on_inconclusive",
-        "rollout.on_failure",
-        "rollout.canary",
         "regeneration.allowed_imports",
         "regeneration.model",
     }

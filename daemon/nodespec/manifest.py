@@ -9,7 +9,10 @@ from enum import StrEnum
 
 
 class Protocol(StrEnum):
+    """What clients speak; `http` is HTTP/1.1 and HTTP/2, `grpc` reaches the program as HTTP/2."""
+
     HTTP = "http"
+    GRPC = "grpc"
     TCP = "tcp"
 
 
@@ -28,7 +31,10 @@ class Probe(StrEnum):
 
     SDK = "sdk"
     NOTIFY = "notify"
+    """What clients speak; `http` is HTTP/1.1 and HTTP/2, `grpc` reaches the program as HTTP/2."""
+
     HTTP = "http"
+    GRPC = "grpc"
     TCP = "tcp"
     EXEC = "exec"
     NONE = "none"
@@ -63,6 +69,17 @@ class Serves:
     protocol: Protocol = Protocol.HTTP
     listen: Listen = Listen.UNIX
     idempotent: tuple[str, ...] = ("GET", "HEAD")
+    hosts: tuple[str, ...] = ()
+    """Names of the Host header for which it answers: nodes with different names may share one port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A node whose port this one asks, and how long it waits: a conflict with that node's objectives is found
+    before it hurts."""
+
+    node: str
+    timeout: float
 
 
 class Check(StrEnum):
@@ -190,6 +207,32 @@ class Healing:
     autonomy: Levels = field(default_factory=Levels)
 
 
+class OnInconclusive(StrEnum):
+    """What follows when a step has lasted `max_dwell` and the figures decide nothing."""
+
+    HOLD = "hold"
+    WIDEN = "widen"
+    """The next share, for more evidence; never the last step."""
+    PROMOTE = "promote"
+
+
+class OnFailure(StrEnum):
+    """What follows when the new version is found to be worse."""
+
+    ROLLBACK = "rollback"
+    FREEZE = "freeze"
+    """The share stays where it is, where going back would do more harm, and a person decides."""
+
+
+class Canary(StrEnum):
+    """How the new version gets work."""
+
+    SHARE = "share"
+    """By its share of requests and events."""
+    INSTANCES = "instances"
+    """It fetches its work elsewhere: its share is that of acting instances."""
+
+
 @dataclass(frozen=True, slots=True)
 class RolloutPlan:
     steps: tuple[float, ...] = (0.10, 0.25, 0.50, 1.0)
@@ -197,6 +240,32 @@ class RolloutPlan:
     """Shortest time at a step."""
     soak: float = 600.0
     """How long the old version stays warm after the last step."""
+    max_dwell: float = 1800.0
+    """Time at a step after which it counts as inconclusive."""
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    canary: Canary = Canary.SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What users of the node may expect; 0 means that nothing is promised."""
+
+    error_ratio: float = 0.0
+    """Largest part of requests and events that may fail; also what a new version may be worse by."""
+    latency_p99: float = 0.0
+    """Seconds within which 99 of 100 requests are answered."""
+    queue_lag: float = 0.0
+    """Seconds an event may wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where the node tells its own figures, in Prometheus' text format, through the place where it serves."""
+
+    path: str = "/metrics"
+    latency: str = ""
+    """Name of its histogram of answer times in seconds; empty when it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +312,16 @@ class NodeSpec:
     resources: Resources = field(default_factory=Resources)
     healing: Healing = field(default_factory=Healing)
     rollout: RolloutPlan = field(default_factory=RolloutPlan)
+    objectives: Objectives = field(default_factory=Objectives)
+    metrics: Metrics = field(default_factory=Metrics)
+    calls: tuple[Calls, ...] = ()
     tests: Tests = field(default_factory=Tests)
     regeneration: Regeneration = field(default_factory=Regeneration)
 
     @property
     def proxied(self) -> bool:
         """Whether its requests come through the proxy."""
-        return self.serves is not None and self.serves.protocol is Protocol.HTTP
+        return self.serves is not None and self.serves.listen is not Listen.FD
 
     @property
     def speaks(self) -> bool:

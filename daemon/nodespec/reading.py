@@ -49,6 +49,8 @@ HEAD = (
 MOST_TYPES = 100
 """Event types that one node publishes, and as many that it consumes."""
 
+MOST_CALLS = 100
+
 LOCAL = {"readiness": "sdk, notify, exec or none", "liveness": "sdk, exec or none"}
 """What can be told without a connection."""
 
@@ -82,6 +84,7 @@ def together(raw: Mapping[str, Any]) -> Iterable[Mistake]:
     yield from _watched(raw)
     yield from _run(_table(raw, "node"))
     yield from _events(raw)
+    yield from _calls(raw)
     resources = _table(raw, "resources")
     high, most = (_size(resources.get(key)) for key in ("memory_high", "memory"))
     if high and most and high > most:
@@ -130,14 +133,14 @@ def _unserved(raw: Mapping[str, Any]) -> Iterable[Mistake]:
 def _served(raw: Mapping[str, Any]) -> Iterable[Mistake]:
     serves, health, node = _table(raw, "serves"), _table(raw, "health"), _table(raw, "node")
     tcp, held = serves.get("protocol") == "tcp", serves.get("listen") == "fd"
-    if tcp != held:
-        expected = '"fd" for protocol = "tcp"' if tcp else 'unix or port for protocol = "http"'
-        got = shown(serves["listen"]) if "listen" in serves else "nothing"
-        yield Mistake("serves.listen", expected, got)
-    if tcp and "idempotent" in serves:
-        hint = 'only for protocol = "http": noded does not read what goes through a held socket'
-        yield Mistake("serves.idempotent", hint=hint)
-    if tcp or held:
+    if held and not tcp:
+        expected = 'unix or port for protocol = "http" and "grpc"'
+        yield Mistake("serves.listen", expected, shown(serves["listen"]))
+    for key in ("idempotent", "hosts"):
+        if tcp and key in serves:
+            hint = 'only for protocol = "http" and "grpc": nobody reads what goes through here'
+            yield Mistake(f"serves.{key}", hint=hint)
+    if held:
         yield from _held(node, health)
 
 
@@ -179,6 +182,19 @@ def _events(raw: Mapping[str, Any]) -> Iterable[Mistake]:
                 yield Mistake(f"{name}[{place}].type", hint=f"{shown(kind)} stands there twice")
             elif isinstance(kind, str):
                 seen.add(kind)
+
+
+def _calls(raw: Mapping[str, Any]) -> Iterable[Mistake]:
+    calls = raw.get("calls")
+    if not isinstance(calls, list):
+        return
+    if len(calls) > MOST_CALLS:
+        yield Mistake("calls", f"at most {MOST_CALLS} nodes", str(len(calls)))
+        return
+    names = [call.get("node") for call in calls if isinstance(call, dict)]
+    for place, name in enumerate(names):
+        if isinstance(name, str) and name in names[:place]:
+            yield Mistake(f"calls[{place}].node", hint=f"{shown(name)} stands there twice")
 
 
 def _size(value: Any) -> int:

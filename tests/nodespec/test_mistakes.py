@@ -98,8 +98,12 @@ BAD = [
     ("serves", 'port = 80\nidempotent = ["GET", "GET"]', "serves.idempotent"),
     ("serves", 'port = 80\nidempotent = ["GET", 1]', "serves.idempotent"),
     ("serves", 'port = 80\nidempotent = "GET"', "serves.idempotent"),
-    ("serves", 'port = 80\nprotocol = "tcp"', "serves.listen"),
-    ("serves", 'port = 80\nprotocol = "tcp"\nlisten = "port"', "serves.listen"),
+    ("serves", 'port = 80\nprotocol = "tcp"\nhosts = ["a.example"]', "serves.hosts"),
+    ("serves", 'port = 80\nhosts = ["A.example"]', "serves.hosts[0]"),
+    ("serves", 'port = 80\nprotocol = "grpc"\nlisten = "fd"', "serves.listen"),
+    ("objectives", "error_ratio = 1", "objectives.error_ratio"),
+    ("metrics", 'latency = "a b"', "metrics.latency"),
+    ("rollout", 'on_failure = "stop"', "rollout.on_failure"),
     ("serves", 'port = 80\nlisten = "fd"', "serves.listen"),
     ("serves", 'port = 80\nprotocol = "tcp"\nlisten = "fd"\nidempotent = ["GET"]', "serves.idempotent"),
     ("health", 'readiness = "http"', "health.readiness"),
@@ -228,11 +232,9 @@ def test_mistakes_of_every_kind_come_together() -> None:
         hosts = {}
         [health]
         readiness = "http"
-        [metrics]
-        path = "/metrics"
     """)
     assert sorted(line.partition(": ")[0] for line in got) == [
-        "health.readiness", "helth", "metrics", "node.hosts", "node.instances", "node.memory", "node.name",
+        "health.readiness", "helth", "node.hosts", "node.instances", "node.memory", "node.name",
         "node.run", "node.spares", "node.version",
     ]  # fmt: skip
     assert "node.memory: unknown key; nearest known key: resources.memory" in got

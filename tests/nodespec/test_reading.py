@@ -13,13 +13,19 @@ from nodespec.forms import FORMS
 from nodespec.manifest import (
     Autonomy,
     Budget,
+    Calls,
+    Canary,
     Check,
     Consumes,
     Healing,
     Health,
     Levels,
     Listen,
+    Metrics,
     NodeSpec,
+    Objectives,
+    OnFailure,
+    OnInconclusive,
     Order,
     Probe,
     Protocol,
@@ -58,6 +64,7 @@ port = 8081
 protocol = "http"
 listen = "port"
 idempotent = ["GET"]
+hosts = ["pay.example.org"]
 
 [[publishes]]
 type = "shop.payment.captured"
@@ -106,6 +113,23 @@ regenerate = 0
 steps = [10, 12.5, 100]
 dwell = "0s"
 soak = "5m"
+max_dwell = "1h"
+on_inconclusive = "widen"
+on_failure = "freeze"
+canary = "instances"
+
+[objectives]
+error_ratio = 0.01
+latency_p99 = "300ms"
+queue_lag = "30s"
+
+[metrics]
+path = "/figures"
+latency = "answer_seconds"
+
+[[calls]]
+node = "ledger"
+timeout = "2s"
 
 [tests]
 command = ["python", "-m", "pytest"]
@@ -139,7 +163,7 @@ def test_every_key_is_read() -> None:
         reload="HUP",
         instances=2,
         spares=1,
-        serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",)),
+        serves=Serves(8081, Protocol.HTTP, Listen.PORT, ("GET",), ("pay.example.org",)),
         publishes=(
             Publishes("shop.payment.captured", "contracts/captured.json", Check.WARN),
             Publishes("shop.payment.refused", "", Check.REJECT),
@@ -163,7 +187,18 @@ def test_every_key_is_read() -> None:
             Budget(2, 0),
             Levels(Autonomy.ACT, Autonomy.APPROVE, Autonomy.ACT, Autonomy.OBSERVE, Autonomy.ADVISE),
         ),
-        rollout=RolloutPlan((0.1, 0.125, 1.0), 0.0, 300.0),
+        rollout=RolloutPlan(
+            (0.1, 0.125, 1.0),
+            0.0,
+            300.0,
+            3600.0,
+            OnInconclusive.WIDEN,
+            OnFailure.FREEZE,
+            Canary.INSTANCES,
+        ),
+        objectives=Objectives(0.01, 0.3, 30.0),
+        metrics=Metrics("/figures", "answer_seconds"),
+        calls=(Calls("ledger", 2.0),),
         tests=Trials(("python", "-m", "pytest"), 60.0, ("python", "soak.py")),
         regeneration=Regeneration(("payment/*.py", "payment/**/*.sql"), ("Keep the API as it is.",)),
     )
@@ -180,7 +215,10 @@ def test_every_field_of_the_manifest_has_been_written_above() -> None:
     written = tomllib.loads(WHOLE)
     assert set(written["node"]) == set(HEAD)
     assert set(written) - {"node"} == {field.name for field in fields(NodeSpec)} - set(HEAD)
-    shapes = (Serves, Publishes, Consumes, Health, Resources, Healing, RolloutPlan, Trials, Regeneration)
+    shapes = (
+        *(Serves, Publishes, Consumes, Health, Resources, Healing, RolloutPlan),
+        *(Objectives, Metrics, Calls, Trials, Regeneration),
+    )
     for name, shape in zip(list(written)[1:], shapes, strict=True):
         table = written[name]
         assert set(table[0] if isinstance(table, list) else table) == {field.name for field in fields(shape)}

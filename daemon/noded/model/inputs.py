@@ -12,6 +12,7 @@ from noded.model.instance import Process, Vitals
 from noded.model.liveness import Silence
 from noded.model.release import Release
 from noded.model.route import Traffic
+from noded.model.signals import Answers, Handled
 from noded.model.state import Host
 from nodespec.manifest import Levels, NodeSpec
 
@@ -50,6 +51,14 @@ class Booted:
 
 
 @dataclass(frozen=True, slots=True)
+class Schema:
+    digest: str
+    """Of the release it lies in."""
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyRequested:
     at: float
     request: int
@@ -60,6 +69,14 @@ class ApplyRequested:
     plan_only: bool = False
     stopped: bool = False
     """A new node is entered and waits for its start: it was stopped where it comes from."""
+    schemas: tuple[Schema, ...] = ()
+    """Contracts of the release and of everything that lives here and shares a type with it."""
+    lost: str = ""
+    """A machine-written change of the active release that is missing here, as a diff; empty when none is."""
+    force: bool = False
+    """A person knows of the conflicts and goes on."""
+    supersede: bool = False
+    """A person knows that a machine-written change is lost and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +166,15 @@ class Sampled:
 class TrafficCounted:
     at: float
     counts: tuple[Traffic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsTold:
+    """What nodes and the mesh say of the work of versions that are being compared."""
+
+    at: float
+    answers: tuple[Answers, ...] = ()
+    handled: tuple[Handled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +317,7 @@ Input: TypeAlias = (
     | PolicyRead
     | Sampled
     | TrafficCounted
+    | SignalsTold
     | ProxyFound
     | ProxyLost
     | MeshFound

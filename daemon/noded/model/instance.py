@@ -16,6 +16,8 @@ class Role(StrEnum):
     STABLE = "stable"
     SPARE = "spare"
     CANARY = "canary"
+    BASELINE = "baseline"
+    """Of the stable version, started with the canary: only as old as it, its memory can be compared."""
 
 
 class Phase(StrEnum):

@@ -17,6 +17,19 @@ class Stage(StrEnum):
 
 ENDED = (Stage.PROMOTED, Stage.ROLLED_BACK)
 
+THRESHOLDS = 3
+"""Answer times at which both versions are compared: stable's median, 90th and 99th percentile before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How much of one kind both versions had, and how much of it was bad."""
+
+    canary: int = 0
+    canary_bad: int = 0
+    stable: int = 0
+    stable_bad: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -26,18 +39,60 @@ class Step:
     started_at: float
     seconds: float = 0.0
     canary_requests: int = 0
+    """As the proxy counted them; what failed was answered with 5xx, not answered, or sent elsewhere."""
     canary_bad: int = 0
     stable_requests: int = 0
     stable_bad: int = 0
+    events: Tally = Tally()
+    """First attempts, or keys where order is asked; bad are those that failed."""
+    status: Tally = Tally()
+    """Answers by the programs' own word; bad are gRPC statuses that tell of a fault of the server."""
+    slow: tuple[Tally, ...] = ()
+    """Answers by the programs' own word, one tally for each of `Rollout.thresholds`; bad are slower ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The proxy's counts of one instance that are in the steps already."""
+    """What one source had told when it was last counted; a lower count is a new beginning."""
 
-    instance: str
-    requests: int
-    bad: int
+    source: str
+    """An instance, by the proxy; `<instance> answers` by its own word; `events <version>`."""
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    at: float
+    stage: Stage
+    share: float
+    reason: str
+    by: str = ""
+    """A person's uid where one asked for it; empty for noded itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One signal's part in the verdict: it is worse at `1 / false_rollback`, weighed."""
+
+    signal: str
+    value: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Memory of a canary beside a fresh instance of stable, as means over blocks of time."""
+
+    canary: str
+    baseline: str
+    began_at: float
+    blocks: tuple[float, ...] = ()
+    """Bytes that the canary had more than the baseline."""
+    sum: float = 0.0
+    count: int = 0
+    """Of the block under way."""
+    looked: int = 0
+    """Looks that were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +111,32 @@ class Rollout:
     done: tuple[Step, ...] = ()
     now: Step | None = None
     seen: tuple[Seen, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    """Answer times in seconds, fixed before the first step; empty while nobody tells any."""
+    counted_from: float = 0.0
+    """Nothing is counted before: requests of the last share may still be answered."""
     rollback_evidence: float = 0.0
     promotion_evidence: float = 0.0
+    evidence: tuple[Evidence, ...] = ()
     requests_needed: int = 0
+    growth: Growth | None = None
     leased_at: float = 0.0
     """When the share's lease was last asked for."""
-    hurry: bool = False
-    """A person asked for the next step now."""
-    finish: bool = False
-    """A person asked for the end now."""
+    direct: bool = False
+    """A person returns to this release: it takes all at once as soon as it is ready."""
+    paused: bool = False
+    """A person holds it at its share; harm still ends it."""
+    frozen: str = ""
+    """Why a person has to decide, where the plan says that nothing goes back by itself."""
+    hurry: str = ""
+    """Who asked for the next step now."""
+    finish: str = ""
+    """Who asked for the end now."""
     reason: str = ""
     ended_at: float = 0.0
+    history: tuple[Transition, ...] = ()
+    forced: str = ""
+    """What was known to speak against it when a person went on all the same."""
 
     @property
     def share(self) -> float:

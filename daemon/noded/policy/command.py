@@ -123,7 +123,13 @@ def _of_rollout(node: NodeState, fact: CommandRequested) -> Outcome:
         raise Refusal(f"the canary of {node.name} is not ready yet: nothing to promote")
     finish = fact.verb == "finish"
     text = f"{held.release.version} is promoted " + ("to the end" if finish else "by one step")
-    return replace(node, rollout=replace(held, hurry=not finish, finish=finish)), (), text
+    return (
+        replace(
+            node, rollout=replace(held, hurry="" if finish else fact.by, finish=fact.by if finish else "")
+        ),
+        (),
+        text,
+    )
 
 
 def _approve(node: NodeState) -> Outcome:

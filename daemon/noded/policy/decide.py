@@ -33,6 +33,7 @@ from noded.model.inputs import (
     RegenerationFailed,
     RegistryRenewed,
     Sampled,
+    SignalsTold,
     TableTaken,
     TrafficCounted,
     Woken,
@@ -65,7 +66,7 @@ from noded.policy.settled import settled
 
 ROUTES = ("InstallRoute", "RenewShare", "RemoveRoute")
 TABLES = ("InstallTable", "RenewTable")
-READINGS = (Sampled, TrafficCounted)
+READINGS = (Sampled, TrafficCounted, SignalsTold)
 
 
 def decide(state: HostState, fact: Input) -> tuple[HostState, Actions]:
@@ -107,6 +108,8 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
             return state, (*told, *renewed, *actions)
         case TrafficCounted():
             return vitals.on_counted(state, fact), ()
+        case SignalsTold():
+            return state, ()
         case ProxyFound():
             return proxy.on_found(state, fact), ()
         case ProxyLost():

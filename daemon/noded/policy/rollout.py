@@ -44,7 +44,7 @@ def on_counted(node: NodeState) -> NodeState:
     rollout = node.rollout
     if rollout is None or rollout.now is None or rollout.ended:
         return node
-    seen = {s.instance: s for s in rollout.seen}
+    seen = {s.source: s.values for s in rollout.seen}
     step = rollout.now
     for instance in node.instances.values():
         step = _counted(step, instance, seen.get(instance.id), rollout.release.digest)
@@ -145,7 +145,7 @@ def _next_step(node: NodeState, rollout: Rollout, at: float, why: str) -> NodeSt
             done=_closed(rollout, at),
             now=Step(share, at),
             seen=_seen(node),
-            hurry=False,
+            hurry="",
             reason=f"{share:.0%}: {why}",
         ),
     )
@@ -222,12 +222,12 @@ def _closed(rollout: Rollout, at: float) -> tuple[Step, ...]:
 
 
 def _seen(node: NodeState) -> tuple[Seen, ...]:
-    return tuple(Seen(i.id, i.load.requests, i.load.bad) for i in node.instances.values())
+    return tuple(Seen(i.id, (i.load.requests, i.load.bad)) for i in node.instances.values())
 
 
-def _counted(step: Step, instance: Instance, before: Seen | None, digest: str) -> Step:
-    requests = instance.load.requests - (before.requests if before else 0)
-    bad = instance.load.bad - (before.bad if before else 0)
+def _counted(step: Step, instance: Instance, before: tuple[int, ...] | None, digest: str) -> Step:
+    requests = instance.load.requests - (before[0] if before else 0)
+    bad = instance.load.bad - (before[1] if before else 0)
     if requests < 0 or bad < 0:
         # The proxy was restarted and counts from nothing again.
         requests, bad = instance.load.requests, instance.load.bad

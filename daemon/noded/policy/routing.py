@@ -10,6 +10,12 @@ from noded.model.state import Desired, HostState, NodeState
 LEASE = 15.0
 """Seconds a canary keeps its share without word from noded."""
 RENEW = 5.0
+PLACES = {
+    Role.STABLE: Place.PINNED,
+    Role.BASELINE: Place.PINNED,
+    Role.SPARE: Place.SPARE,
+    Role.CANARY: Place.CANARY,
+}
 
 
 def route_of(node: NodeState) -> Route | None:
@@ -32,7 +38,7 @@ def _place(instance: Instance) -> Place | None:
         return Place.DRAINING
     if instance.phase is not Phase.READY:
         return None
-    return {Role.STABLE: Place.PINNED, Role.SPARE: Place.SPARE, Role.CANARY: Place.CANARY}[instance.role]
+    return PLACES[instance.role]
 
 
 def reconcile(node: NodeState, state: HostState, at: float) -> tuple[NodeState, tuple[Action, ...]]:

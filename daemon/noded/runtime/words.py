@@ -25,6 +25,7 @@ from noded.model.inputs import (
     RegenerationFailed,
     RegistryRenewed,
     Sampled,
+    SignalsTold,
     TableTaken,
     TrafficCounted,
     Woken,
@@ -47,6 +48,8 @@ def words(fact: Input) -> str:
             return f"{len(fact.readings)} instances were read"
         case TrafficCounted():
             return f"requests of {len(fact.counts)} instances were counted"
+        case SignalsTold():
+            return f"{len(fact.answers)} instances and {len(fact.handled)} versions told of their work"
         case ProxyFound():
             return f"the proxy answers ({fact.generation})"
         case ProxyLost():

@@ -29,6 +29,10 @@ class Verb(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERB_FINISH: _ClassVar[Verb]
     VERB_APPROVE: _ClassVar[Verb]
     VERB_RELOAD: _ClassVar[Verb]
+    VERB_HOLD: _ClassVar[Verb]
+    VERB_CONTINUE: _ClassVar[Verb]
+    VERB_RETRY: _ClassVar[Verb]
+    VERB_ROLLBACK: _ClassVar[Verb]
 EFFECT_UNSPECIFIED: Effect
 EFFECT_NONE: Effect
 EFFECT_CREATE: Effect
@@ -46,6 +50,10 @@ VERB_PROMOTE: Verb
 VERB_FINISH: Verb
 VERB_APPROVE: Verb
 VERB_RELOAD: Verb
+VERB_HOLD: Verb
+VERB_CONTINUE: Verb
+VERB_RETRY: Verb
+VERB_ROLLBACK: Verb
 
 class ApplyRequest(_message.Message):
     __slots__ = ("header", "chunk")
@@ -56,15 +64,19 @@ class ApplyRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[ApplyHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class ApplyHeader(_message.Message):
-    __slots__ = ("plan_only", "size")
+    __slots__ = ("plan_only", "size", "force", "supersede")
     PLAN_ONLY_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
     plan_only: bool
     size: int
-    def __init__(self, plan_only: _Optional[bool] = ..., size: _Optional[int] = ...) -> None: ...
+    force: bool
+    supersede: bool
+    def __init__(self, plan_only: _Optional[bool] = ..., size: _Optional[int] = ..., force: _Optional[bool] = ..., supersede: _Optional[bool] = ...) -> None: ...
 
 class ApplyResponse(_message.Message):
-    __slots__ = ("node", "effect", "from_version", "to_version", "digest", "changes", "peak_memory", "text")
+    __slots__ = ("node", "effect", "from_version", "to_version", "digest", "changes", "peak_memory", "text", "conflicts", "lost")
     NODE_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +85,8 @@ class ApplyResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     PEAK_MEMORY_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     node: str
     effect: Effect
     from_version: str
@@ -81,7 +95,25 @@ class ApplyResponse(_message.Message):
     changes: _containers.RepeatedCompositeFieldContainer[KeyChange]
     peak_memory: int
     text: str
-    def __init__(self, node: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., from_version: _Optional[str] = ..., to_version: _Optional[str] = ..., digest: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[KeyChange, _Mapping]]] = ..., peak_memory: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    conflicts: _containers.RepeatedCompositeFieldContainer[Conflict]
+    lost: str
+    def __init__(self, node: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., from_version: _Optional[str] = ..., to_version: _Optional[str] = ..., digest: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[KeyChange, _Mapping]]] = ..., peak_memory: _Optional[int] = ..., text: _Optional[str] = ..., conflicts: _Optional[_Iterable[_Union[Conflict, _Mapping]]] = ..., lost: _Optional[str] = ...) -> None: ...
+
+class Conflict(_message.Message):
+    __slots__ = ("kind", "node", "release", "field", "text", "advice")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    node: str
+    release: str
+    field: str
+    text: str
+    advice: str
+    def __init__(self, kind: _Optional[str] = ..., node: _Optional[str] = ..., release: _Optional[str] = ..., field: _Optional[str] = ..., text: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class KeyChange(_message.Message):
     __slots__ = ("key", "before", "after")
@@ -94,12 +126,14 @@ class KeyChange(_message.Message):
     def __init__(self, key: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class CommandRequest(_message.Message):
-    __slots__ = ("verb", "node")
+    __slots__ = ("verb", "node", "version")
     VERB_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     verb: Verb
     node: str
-    def __init__(self, verb: _Optional[_Union[Verb, str]] = ..., node: _Optional[str] = ...) -> None: ...
+    version: str
+    def __init__(self, verb: _Optional[_Union[Verb, str]] = ..., node: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class CommandResponse(_message.Message):
     __slots__ = ("text",)
@@ -240,7 +274,7 @@ class InstanceStatus(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., phase: _Optional[str] = ..., pid: _Optional[int] = ..., started_at: _Optional[float] = ..., memory: _Optional[int] = ..., cpu_share: _Optional[float] = ..., loop_lag: _Optional[float] = ..., requests: _Optional[int] = ..., bad: _Optional[int] = ..., fds: _Optional[int] = ..., threads: _Optional[int] = ...) -> None: ...
 
 class RolloutStatus(_message.Message):
-    __slots__ = ("id", "from_version", "to_version", "phase", "share", "steps", "step", "started_at", "ended_at", "canary_requests", "canary_bad", "stable_requests", "stable_bad", "rollback_evidence", "promotion_evidence", "requests_needed", "reason", "origin", "done", "dwell_left")
+    __slots__ = ("id", "from_version", "to_version", "phase", "share", "steps", "step", "started_at", "ended_at", "canary_requests", "canary_bad", "stable_requests", "stable_bad", "rollback_evidence", "promotion_evidence", "requests_needed", "reason", "origin", "done", "dwell_left", "held", "frozen", "signals", "history", "forced", "digest", "versions")
     ID_FIELD_NUMBER: _ClassVar[int]
     FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
     TO_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +295,13 @@ class RolloutStatus(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     DWELL_LEFT_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     from_version: str
     to_version: str
@@ -281,7 +322,66 @@ class RolloutStatus(_message.Message):
     origin: str
     done: _containers.RepeatedCompositeFieldContainer[StepStatus]
     dwell_left: float
-    def __init__(self, id: _Optional[str] = ..., from_version: _Optional[str] = ..., to_version: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., steps: _Optional[_Iterable[float]] = ..., step: _Optional[int] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., canary_requests: _Optional[int] = ..., canary_bad: _Optional[int] = ..., stable_requests: _Optional[int] = ..., stable_bad: _Optional[int] = ..., rollback_evidence: _Optional[float] = ..., promotion_evidence: _Optional[float] = ..., requests_needed: _Optional[int] = ..., reason: _Optional[str] = ..., origin: _Optional[str] = ..., done: _Optional[_Iterable[_Union[StepStatus, _Mapping]]] = ..., dwell_left: _Optional[float] = ...) -> None: ...
+    held: bool
+    frozen: str
+    signals: _containers.RepeatedCompositeFieldContainer[SignalStatus]
+    history: _containers.RepeatedCompositeFieldContainer[TransitionStatus]
+    forced: str
+    digest: str
+    versions: _containers.RepeatedCompositeFieldContainer[VersionStatus]
+    def __init__(self, id: _Optional[str] = ..., from_version: _Optional[str] = ..., to_version: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., steps: _Optional[_Iterable[float]] = ..., step: _Optional[int] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., canary_requests: _Optional[int] = ..., canary_bad: _Optional[int] = ..., stable_requests: _Optional[int] = ..., stable_bad: _Optional[int] = ..., rollback_evidence: _Optional[float] = ..., promotion_evidence: _Optional[float] = ..., requests_needed: _Optional[int] = ..., reason: _Optional[str] = ..., origin: _Optional[str] = ..., done: _Optional[_Iterable[_Union[StepStatus, _Mapping]]] = ..., dwell_left: _Optional[float] = ..., held: _Optional[bool] = ..., frozen: _Optional[str] = ..., signals: _Optional[_Iterable[_Union[SignalStatus, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[TransitionStatus, _Mapping]]] = ..., forced: _Optional[str] = ..., digest: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[VersionStatus, _Mapping]]] = ...) -> None: ...
+
+class SignalStatus(_message.Message):
+    __slots__ = ("signal", "canary", "canary_bad", "stable", "stable_bad", "evidence", "weight", "limit")
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    CANARY_BAD_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    STABLE_BAD_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    signal: str
+    canary: int
+    canary_bad: int
+    stable: int
+    stable_bad: int
+    evidence: float
+    weight: float
+    limit: float
+    def __init__(self, signal: _Optional[str] = ..., canary: _Optional[int] = ..., canary_bad: _Optional[int] = ..., stable: _Optional[int] = ..., stable_bad: _Optional[int] = ..., evidence: _Optional[float] = ..., weight: _Optional[float] = ..., limit: _Optional[float] = ...) -> None: ...
+
+class TransitionStatus(_message.Message):
+    __slots__ = ("at", "phase", "share", "reason", "by")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    at: float
+    phase: str
+    share: float
+    reason: str
+    by: str
+    def __init__(self, at: _Optional[float] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., reason: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+
+class VersionStatus(_message.Message):
+    __slots__ = ("version", "ready", "wanted", "memory", "rate", "p50", "p99")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P99_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    ready: int
+    wanted: int
+    memory: int
+    rate: float
+    p50: float
+    p99: float
+    def __init__(self, version: _Optional[str] = ..., ready: _Optional[int] = ..., wanted: _Optional[int] = ..., memory: _Optional[int] = ..., rate: _Optional[float] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ...) -> None: ...
 
 class StepStatus(_message.Message):
     __slots__ = ("share", "seconds", "canary_requests", "canary_bad")
