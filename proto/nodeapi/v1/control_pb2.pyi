@@ -384,16 +384,20 @@ class VersionStatus(_message.Message):
     def __init__(self, version: _Optional[str] = ..., ready: _Optional[int] = ..., wanted: _Optional[int] = ..., memory: _Optional[int] = ..., rate: _Optional[float] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ...) -> None: ...
 
 class StepStatus(_message.Message):
-    __slots__ = ("share", "seconds", "canary_requests", "canary_bad")
+    __slots__ = ("share", "seconds", "canary_requests", "canary_bad", "stable_requests", "stable_bad")
     SHARE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CANARY_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     CANARY_BAD_FIELD_NUMBER: _ClassVar[int]
+    STABLE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    STABLE_BAD_FIELD_NUMBER: _ClassVar[int]
     share: float
     seconds: float
     canary_requests: int
     canary_bad: int
-    def __init__(self, share: _Optional[float] = ..., seconds: _Optional[float] = ..., canary_requests: _Optional[int] = ..., canary_bad: _Optional[int] = ...) -> None: ...
+    stable_requests: int
+    stable_bad: int
+    def __init__(self, share: _Optional[float] = ..., seconds: _Optional[float] = ..., canary_requests: _Optional[int] = ..., canary_bad: _Optional[int] = ..., stable_requests: _Optional[int] = ..., stable_bad: _Optional[int] = ...) -> None: ...
 
 class IncidentStatus(_message.Message):
     __slots__ = ("id", "signature", "state", "finding", "opened_at", "closed_at", "rungs", "outcome", "slope", "seconds_to_limit", "detected_after", "sites", "regeneration")
