@@ -148,7 +148,7 @@ def test_a_node_without_requests_is_replaced_not_rolled_out() -> None:
 
 def test_a_changed_port_replaces() -> None:
     actions = running().apply(spec("1.1", port=8101))
-    assert answer(actions).text == "shop changes its port: 1.1 replaces 1.0 at once"
+    assert answer(actions).text == "shop changes its port or host names: 1.1 replaces 1.0 instance by instance"
 
 
 def test_a_version_that_never_ran_is_no_obstacle_to_its_repair() -> None:

@@ -98,10 +98,21 @@ def test_errors_of_both_versions_alike_are_no_reason() -> None:
     assert core.rollout.stage is Stage.STEP
 
 
-def test_the_fuse_ends_it_without_statistics() -> None:
+def test_a_blown_fuse_ends_it_while_stable_fails_nobody() -> None:
     core = rolling()
     core.count({"shop.1": (9, 0), "shop.2": (3, 3)}, down=["shop.2"])
-    assert core.rollout.reason == "the proxy holds shop.2 down after 3 failed requests"
+    assert core.rollout.stage is Stage.ROLLED_BACK
+    assert core.rollout.reason.startswith("the canary is worse")
+
+
+def test_a_fuse_that_blew_when_stable_failed_as_often_is_put_back() -> None:
+    core = rolling()
+    core.count({"shop.1": (900, 300), "shop.2": (30, 4)}, down=["shop.2"])
+    assert core.rollout.stage is Stage.STEP
+    assert (core.instance("shop.2").raised, core.instance("shop.2").raised_bad) == (1, 4)
+    core.at += 2.0
+    core.count({"shop.1": (900, 300), "shop.2": (30, 4)}, down=["shop.2"])
+    assert core.rollout.reason == "the proxy has not reached shop.2 for 2 s"
 
 
 def test_a_health_check_that_is_not_up_yet_is_no_fuse() -> None:

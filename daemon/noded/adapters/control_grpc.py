@@ -141,7 +141,9 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             await named(request.node, context)
         by, now = f"uid {caller(context).uid}", self._desk.clock.now()
         reply = await decided(
-            self._desk, lambda number: CommandRequested(now, number, verb, request.node, by), context
+            self._desk,
+            lambda number: CommandRequested(now, number, verb, request.node, by, request.version[:64]),
+            context,
         )
         return pb.CommandResponse(text=reply.text)
 

@@ -86,6 +86,8 @@ class CommandRequested:
     verb: str
     node: str
     by: str
+    version: str = ""
+    """The release to return to; empty for the one before."""
 
 
 @dataclass(frozen=True, slots=True)

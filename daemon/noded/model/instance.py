@@ -20,6 +20,10 @@ class Role(StrEnum):
     """Of the stable version, started with the canary: only as old as it, its memory can be compared."""
 
 
+BESIDE = (Role.CANARY, Role.BASELINE)
+"""Started for a rollout only: their faults are its own, and nobody else has to be started for them."""
+
+
 class Phase(StrEnum):
     STARTING = "starting"
     READY = "ready"
@@ -69,6 +73,8 @@ class Load:
     sessions: int = 0
     up: bool = True
     counted_at: float = 0.0
+    down_since: float = 0.0
+    """Since when the proxy holds it down; 0 while it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,12 @@ class Instance:
     spared_requests: int = -1
     """What the proxy had counted then; negative when it was not left alone for want of CPU."""
     ready_at: float = 0.0
+    acts: bool = False
+    """A canary that was told to fetch its work beside stable."""
+    raised: int = 0
+    """How often its fuse in the proxy was put back, because the figures do not speak against it."""
+    raised_bad: int = 0
+    """What the proxy had counted bad then."""
     vitals: Vitals = field(default_factory=Vitals)
     load: Load = field(default_factory=Load)
     trend: Trend = field(default_factory=Trend)

@@ -1,10 +1,13 @@
 """How far has a new version come, and what speaks for and against it?"""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from noded.model.pace import Pace
 from noded.model.release import Release
-from nodespec.manifest import NodeSpec
+from noded.model.signals import Answers, Handled
+from nodespec.manifest import Canary, NodeSpec
 
 
 class Stage(StrEnum):
@@ -16,6 +19,9 @@ class Stage(StrEnum):
 
 
 ENDED = (Stage.PROMOTED, Stage.ROLLED_BACK)
+
+LONG = 1080.0
+"""Seconds after which the first look at the slopes of memory is taken."""
 
 THRESHOLDS = 3
 """Answer times at which both versions are compared: stable's median, 90th and 99th percentile before."""
@@ -49,15 +55,29 @@ class Step:
     """Answers by the programs' own word; bad are gRPC statuses that tell of a fault of the server."""
     slow: tuple[Tally, ...] = ()
     """Answers by the programs' own word, one tally for each of `Rollout.thresholds`; bad are slower ones."""
+    dealt: float = 0.0
+    """Part of the work that the canary gets where that is not its share; 0 where it is."""
+    early: Tally = Tally()
+    """Of requests and events: counted while what began under another share may still have been under way."""
+
+    @property
+    def errors(self) -> Tally:
+        """Requests and events together."""
+        return Tally(
+            self.canary_requests + self.events.canary,
+            self.canary_bad + self.events.canary_bad,
+            self.stable_requests + self.events.stable,
+            self.stable_bad + self.events.stable_bad,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one source had told when it was last counted; a lower count is a new beginning."""
+    """What the proxy had counted of one instance when it was last looked at; a lower count begins anew."""
 
-    source: str
-    """An instance, by the proxy; `<instance> answers` by its own word; `events <version>`."""
-    values: tuple[int, ...]
+    instance: str
+    requests: int
+    bad: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +131,32 @@ class Rollout:
     done: tuple[Step, ...] = ()
     now: Step | None = None
     seen: tuple[Seen, ...] = ()
+    answers: tuple[Answers, ...] = ()
+    """What instances last told of the requests they answered."""
+    handled: tuple[Handled, ...] = ()
+    """What the mesh last told of both versions."""
     thresholds: tuple[float, ...] = ()
-    """Answer times in seconds, fixed before the first step; empty while nobody tells any."""
-    counted_from: float = 0.0
-    """Nothing is counted before: requests of the last share may still be answered."""
+    """Answer times in seconds, fixed before the first step; 0 where one says no more than that before it, and
+    empty when nobody tells any."""
+    usable: bool = False
+    """Both versions had a server that could be used at the last look: what happens meanwhile counts."""
+    settles_at: float = 0.0
+    """Before, requests of the last share may still be under way."""
+    busy: float = 0.0
+    """Cores that all of stable used at most while the canary had a share."""
+    greedy_since: float = 0.0
+    """Since when the canary uses far more than that; 0 while it does not."""
     rollback_evidence: float = 0.0
     promotion_evidence: float = 0.0
     evidence: tuple[Evidence, ...] = ()
     requests_needed: int = 0
     growth: Growth | None = None
+    paces: tuple[Pace, ...] = ()
+    """Of the old version and of the new one, for people to look at; kept by `policy/pace.py`."""
     leased_at: float = 0.0
     """When the share's lease was last asked for."""
+    from_spec: NodeSpec | None = None
+    from_release: Release | None = None
     direct: bool = False
     """A person returns to this release: it takes all at once as soon as it is ready."""
     paused: bool = False
@@ -137,6 +172,25 @@ class Rollout:
     history: tuple[Transition, ...] = ()
     forced: str = ""
     """What was known to speak against it when a person went on all the same."""
+
+    @property
+    def plan(self) -> tuple[float, ...]:
+        """The shares of its steps."""
+        return (1.0,) if self.direct else self.spec.rollout.steps
+
+    @property
+    def canaries(self) -> int:
+        """Instances of the new version that are wanted now."""
+        if self.spec.rollout.canary is Canary.SHARE or self.direct:
+            return self.spec.instances
+        return max(1, math.ceil((self.share or self.plan[0]) * self.spec.instances))
+
+    @property
+    def compares_memory(self) -> bool:
+        """Whether it lasts long enough for the slopes of two instances to be told apart."""
+        plan = self.spec.rollout
+        lasts = plan.dwell * (len(self.plan) - 1) + plan.soak
+        return not self.direct and self.spec.serves is not None and lasts >= LONG
 
     @property
     def share(self) -> float:

@@ -7,14 +7,8 @@ from noded.model.incident import Stage
 from noded.model.inputs import CommandRequested
 from noded.model.instance import Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
-from noded.policy import capacity, rollout, starting, storage
-
-Outcome = tuple[NodeState, tuple[Action, ...], str]
-"""The node, what is to be done, and the answer in words."""
-
-
-class Refusal(Exception):
-    """The order makes no sense now; the text says why and what would."""
+from noded.policy import capacity, ordered, rollout, starting, storage
+from noded.policy.ordered import Outcome, Refusal
 
 
 def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Action, ...]]:
@@ -58,8 +52,8 @@ def _order(node: NodeState, state: HostState, fact: CommandRequested) -> Outcome
             return replace(node, paused=True), (), f"{node.name} is paused: restarts go on, nothing else"
         case "resume":
             return replace(node, paused=False), (), f"{node.name} is no longer paused"
-        case "abort" | "promote" | "finish":
-            return _of_rollout(node, fact)
+        case "abort" | "promote" | "finish" | "hold" | "continue" | "retry" | "rollback":
+            return ordered.on_order(node, state, fact)
         case "approve":
             return _approve(node)
         case _:
@@ -110,26 +104,6 @@ def _reload(node: NodeState, fact: CommandRequested) -> Outcome:
         raise Refusal(f"no instance of {node.name} is ready: nodectl status {node.name}")
     told = ", ".join(action.instance for action in actions if isinstance(action, ReloadInstance))
     return node, tuple(actions), f"{node.spec.reload} goes to {told}"
-
-
-def _of_rollout(node: NodeState, fact: CommandRequested) -> Outcome:
-    held = node.rollout
-    if held is None or held.ended:
-        raise Refusal(f"no rollout of {node.name} is under way: nodectl rollout history {node.name}")
-    if fact.verb == "abort":
-        node, actions = rollout.roll_back(node, f"{fact.by} aborted it", fact.at)
-        return node, actions, "the rollout was aborted"
-    if held.now is None:
-        raise Refusal(f"the canary of {node.name} is not ready yet: nothing to promote")
-    finish = fact.verb == "finish"
-    text = f"{held.release.version} is promoted " + ("to the end" if finish else "by one step")
-    return (
-        replace(
-            node, rollout=replace(held, hurry="" if finish else fact.by, finish=fact.by if finish else "")
-        ),
-        (),
-        text,
-    )
 
 
 def _approve(node: NodeState) -> Outcome:

@@ -109,7 +109,7 @@ def _note(state: HostState, fact: Input) -> tuple[HostState, Actions]:
         case TrafficCounted():
             return vitals.on_counted(state, fact), ()
         case SignalsTold():
-            return state, ()
+            return vitals.on_told(state, fact), ()
         case ProxyFound():
             return proxy.on_found(state, fact), ()
         case ProxyLost():

@@ -15,7 +15,7 @@ from noded.model.actions import (
     StopInstance,
 )
 from noded.model.inputs import ActionFailed, InstanceExited, InstanceReady, InstanceStarted
-from noded.model.instance import HUNG, Instance, Phase, Role
+from noded.model.instance import BESIDE, HUNG, Instance, Phase, Role
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy import crashes, starting
 from nodespec.manifest import Probe
@@ -53,7 +53,7 @@ def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
         return node, ()
     clear = RemoveInstance(node.name, instance.id, f"it exited: {fact.status}")
     node = node.without(instance.id)
-    if instance.leaving or instance.role is Role.CANARY:
+    if instance.leaving or instance.role in BESIDE:
         return node, (clear,)
     what = f"{instance.id} exited: {fact.status}"
     return crashes.count(node, instance, what, fact.at), (clear,)
@@ -71,7 +71,7 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
         node = node.without(instance.id)
     if fact.kind == "Unavailable":
         node = crashes.wait(node, fact.cause, fact.at)
-    elif instance.role is not Role.CANARY:
+    elif instance.role not in BESIDE:
         node = crashes.count(node, instance, fact.cause, fact.at)
     return node, tuple(actions)
 
@@ -84,9 +84,7 @@ def on_unreachable(node: NodeState, fact: ActionFailed) -> Outcome:
     kill = KillInstance(node.name, instance.id, fact.cause)
     gone = replace(instance, phase=Phase.STOPPING, since=fact.at, killed_at=fact.at, condemned=fact.cause)
     node = node.having(gone)
-    return node if instance.role is Role.CANARY else crashes.count(node, instance, fact.cause, fact.at), (
-        kill,
-    )
+    return node if instance.role in BESIDE else crashes.count(node, instance, fact.cause, fact.at), (kill,)
 
 
 def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
@@ -126,7 +124,7 @@ def _unwanted(node: NodeState, instance: Instance, at: float) -> str:
     """Why an instance is to go; empty while it is wanted."""
     if node.desired is not Desired.RUNNING:
         return f"the node is to be {node.desired}"
-    if instance.role is Role.CANARY:
+    if instance.role in BESIDE:
         return "" if node.rolling_out else "its rollout has ended"
     if instance.digest != node.release.digest:
         return f"version {node.release.version} has taken over" if _can_go(node, instance) else ""
@@ -202,7 +200,7 @@ def _start_timed_out(
     what = f"{instance.id} was not ready within {timeout:.0f} s of its start"
     actions.append(KillInstance(node.name, instance.id, what))
     node = node.having(replace(instance, phase=Phase.STOPPING, since=at, killed_at=at, condemned=what))
-    return node if instance.role is Role.CANARY else crashes.count(node, instance, what, at)
+    return node if instance.role in BESIDE else crashes.count(node, instance, what, at)
 
 
 def _drained(node: NodeState, instance: Instance, at: float) -> bool:

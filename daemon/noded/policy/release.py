@@ -119,14 +119,13 @@ def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
         return NONE, f"{name} {version} is what runs already"
     if node.desired is Desired.STOPPED:
         return REPLACE, f"{name} is stopped: {version} takes the place of {node.release.version}"
-    if not node.spec.proxied or not fact.spec.proxied:
+    unlike = rollout.replaced(node.spec, fact.spec)
+    if unlike:
         way = f"{version} replaces {node.release.version} instance by instance"
-        return REPLACE, f"{name} takes no requests through the proxy: {way}"
-    if _port(node) != (fact.spec.serves.port if fact.spec.serves else 0):
-        return REPLACE, f"{name} changes its port: {version} replaces {node.release.version} at once"
+        return REPLACE, f"{name} {unlike}: {way}"
     if _never_ran(node):
         return REPLACE, f"no instance of {name} {node.release.version} is ready: {version} takes its place"
-    steps = ", ".join(f"{share:.0%}" for share in fact.spec.rollout.steps)
+    steps = ", ".join(map(rollout.percent, fact.spec.rollout.steps))
     return ROLLOUT, f"{name} rolls out from {node.release.version} to {version}: {steps}"
 
 

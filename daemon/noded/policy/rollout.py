@@ -8,23 +8,34 @@ from dataclasses import replace
 
 from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
-from noded.model.instance import HUNG, Instance, Phase, Role
+from noded.model.instance import Role
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Seen, Stage, Step
+from noded.model.rollout import Growth, Rollout, Stage, Step, Tally, Transition
 from noded.model.state import HostState, NodeState
-from noded.policy import verdict
-from nodespec.manifest import Autonomy, NodeSpec
+from noded.policy import counting, guards, verdict
+from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive, Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
 KEPT = 10
 """Past rollouts a node remembers; the journal has them all."""
-PREPARE = 5.0
-"""Seconds beyond the start timeout after which a canary that never became ready is given up."""
+MOST_TRANSITIONS = 100
+SLOW = ("slow-50", "slow-90", "slow-99")
 
 
-def begin(node: NodeState, spec: NodeSpec, release: Release, origin: str, at: float) -> NodeState:
+def begin(
+    node: NodeState,
+    spec: NodeSpec,
+    release: Release,
+    origin: str,
+    at: float,
+    *,
+    forced: str = "",
+    direct: bool = False,
+) -> NodeState:
+    """`forced` is what was known to speak against it; `direct` returns to a release that has run before."""
     number = node.rollouts + 1
+    reason = "waiting for the canary to be ready"
     rollout = Rollout(
         id=f"{node.name}-r{number}",
         origin=origin,
@@ -34,21 +45,34 @@ def begin(node: NodeState, spec: NodeSpec, release: Release, origin: str, at: fl
         stage=Stage.PREPARING,
         started_at=at,
         since=at,
-        reason="waiting for the canary to be ready",
+        reason=reason,
+        from_spec=node.spec,
+        from_release=node.release,
+        direct=direct,
+        forced=forced,
+        history=(Transition(at, Stage.PREPARING, 0.0, reason, origin),),
     )
     return replace(node, rollout=rollout, rollouts=number)
 
 
-def on_counted(node: NodeState) -> NodeState:
-    """Add what was counted since the last look to the present step."""
-    rollout = node.rollout
-    if rollout is None or rollout.now is None or rollout.ended:
-        return node
-    seen = {s.source: s.values for s in rollout.seen}
-    step = rollout.now
-    for instance in node.instances.values():
-        step = _counted(step, instance, seen.get(instance.id), rollout.release.digest)
-    return replace(node, rollout=replace(rollout, now=step, seen=_seen(node)))
+def replaced(before: NodeSpec, after: NodeSpec) -> str:
+    """Why the versions cannot run side by side; empty when they can."""
+    if before.proxied and after.proxied and before.serves and after.serves:
+        old, new = before.serves, after.serves
+        if (old.port, old.hosts) != (new.port, new.hosts):
+            return "changes its port or host names"
+        return f"changes its protocol to {new.protocol}" if old.protocol is not new.protocol else ""
+    if before.serves is None and after.serves is None and _splits_events(before, after):
+        return ""
+    return "takes no requests through the proxy"
+
+
+def _splits_events(before: NodeSpec, after: NodeSpec) -> bool:
+    """Without the SDK an instance acts as soon as it runs: only its author can say that two may."""
+    if after.rollout.canary is Canary.INSTANCES:
+        return True
+    quiet = before.health.readiness is Probe.SDK and after.health.readiness is Probe.SDK
+    return quiet and bool(before.consumes and after.consumes)
 
 
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
@@ -56,7 +80,7 @@ def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     if node.rolling_out and instance is not None and instance.role is Role.CANARY:
         # One that we killed, for not being ready in time, may end before the next look at it.
         reason = instance.condemned or f"its canary {instance.id} exited: {fact.status}"
-        return roll_back(node, reason, fact.at)
+        return failed(node, reason, fact.at)
     return node, ()
 
 
@@ -69,128 +93,217 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
 
 
 def advance(node: NodeState, state: HostState, at: float) -> Outcome:
-    """The next step, the end, or nothing yet. Paused, only harm and a person's word move it."""
+    """The next step, the end, or nothing yet. Held, only harm and a person's word move it."""
     rollout = node.rollout
     if rollout is None or rollout.ended:
         return node, ()
-    fault = _fault(node, rollout, at)
-    if fault:
-        return roll_back(node, fault, at)
-    held = node.paused or state.limited
+    rollout = guards.watched(node, rollout, at)
+    node, actions = _acting(replace(node, rollout=rollout), rollout)
+    found = guards.fault(node, rollout, at)
+    if found and not rollout.frozen:
+        return failed(node, found, at)
+    held = node.paused or state.limited or rollout.paused
     if rollout.stage is Stage.PREPARING:
-        return node if held else _first_step(node, rollout, at), ()
-    return _judge(node, rollout, at, held)
+        return node if held else _first_step(node, rollout, at), actions
+    node, more = _judge(node, rollout, at, held)
+    return node, (*actions, *more)
 
 
-def roll_back(node: NodeState, reason: str, at: float) -> Outcome:
+def _acting(node: NodeState, rollout: Rollout) -> Outcome:
+    """Canaries that fetch their work themselves are told to, from the first step on."""
+    actions: list[Action] = []
+    if rollout.spec.rollout.canary is Canary.INSTANCES and rollout.now is not None:
+        for canary in node.of(Role.CANARY):
+            if canary.serves and not canary.acts:
+                why = f"it is {rollout.release.version} at work beside {rollout.from_version}"
+                actions.append(ActivateInstance(node.name, canary.id, why))
+                node = node.having(replace(canary, acts=True))
+    return node, tuple(actions)
+
+
+def roll_back(node: NodeState, reason: str, at: float, by: str = "") -> Outcome:
     """Give the canary's share back to stable. What runs is what the registry says: nothing to undo there."""
     rollout = node.rollout
     if rollout is None or rollout.ended:
         return node, ()
-    return _ended(node, rollout, Stage.ROLLED_BACK, reason, at), ()
+    return _ended(node, rollout, Stage.ROLLED_BACK, reason, at, by), ()
 
 
-def _fault(node: NodeState, rollout: Rollout, at: float) -> str:
-    """What ends the rollout without any statistics."""
-    canaries = node.of(Role.CANARY)
-    cut = next((i for i in canaries if i.serves and not i.load.up and i.load.bad), None)
-    if cut is not None:
-        return f"the proxy holds {cut.id} down after {cut.load.bad} failed requests"
-    hung = _hung(node)
-    if hung:
-        return hung
-    gone = [i for i in node.instances.values() if i.role is Role.CANARY and i.phase is Phase.STOPPING]
-    if gone:
-        return gone[0].condemned or f"its canary {gone[0].id} is stopping"
-    late = at - rollout.since > rollout.spec.start_timeout + PREPARE
-    if rollout.stage is Stage.PREPARING and late and node.preparing != rollout.release.digest:
-        return _unprepared(node, rollout, f"within {at - rollout.since:.0f} s")
-    return ""
+def failed(node: NodeState, reason: str, at: float) -> Outcome:
+    """The canary does harm: it goes, or stays for a person where its plan says so."""
+    rollout = node.rollout
+    if rollout is None or rollout.ended:
+        return node, ()
+    share_taken = rollout.stage is not Stage.PREPARING
+    if rollout.spec.rollout.on_failure is OnFailure.FREEZE and share_taken:
+        return (node if rollout.frozen else _frozen(node, rollout, reason, at)), ()
+    return roll_back(node, reason, at)
 
 
-def _hung(node: NodeState) -> str:
-    """Its event loop stands still while stable's turns: requests wait there for nothing."""
-    if any(i.vitals.still > HUNG / 2 for i in node.of(Role.STABLE)):
-        return ""
-    still = next((i for i in node.of(Role.CANARY) if i.serves and i.vitals.still > HUNG), None)
-    return f"the event loop of {still.id} has stood still for {still.vitals.still:.0f} s" if still else ""
+def moved(rollout: Rollout, at: float, reason: str, by: str = "") -> Rollout:
+    """The rollout with its present place in the history."""
+    entry = Transition(at, rollout.stage, rollout.share, reason, by)
+    return replace(rollout, reason=reason, history=(*rollout.history, entry)[-MOST_TRANSITIONS:])
 
 
-def _unprepared(node: NodeState, rollout: Rollout, when: str) -> str:
-    """What the first step still waits for; empty when nothing."""
-    if sum(1 for i in node.of(Role.CANARY) if i.serves) < rollout.spec.instances:
-        return f"no canary was ready {when}"
-    if not any(i.serves for i in node.of(Role.STABLE)):
-        return f"no stable instance to compare with was ready {when}"
-    return ""
+def percent(share: float) -> str:
+    return f"{share * 100:.4g}%"
+
+
+def _frozen(node: NodeState, rollout: Rollout, reason: str, at: float) -> NodeState:
+    name = node.name
+    advice = f"frozen: {reason}; nodectl rollout abort {name}, or nodectl rollout promote {name}"
+    return replace(node, rollout=moved(replace(rollout, frozen=reason), at, advice))
 
 
 def _first_step(node: NodeState, rollout: Rollout, at: float) -> NodeState:
-    if _unprepared(node, rollout, "yet"):
+    if guards.unprepared(node, rollout, "yet"):
         return node
+    limits = counting.thresholds(node, rollout)
+    rollout = replace(rollout, thresholds=limits, growth=_paired(node, rollout, at))
     return _next_step(node, rollout, at, "the canary is ready")
 
 
-def _next_step(node: NodeState, rollout: Rollout, at: float, why: str) -> NodeState:
+def _paired(node: NodeState, rollout: Rollout, at: float) -> Growth | None:
+    baseline, canary = (next(iter(node.of(role)), None) for role in (Role.BASELINE, Role.CANARY))
+    if not rollout.compares_memory or baseline is None or canary is None:
+        return None
+    return Growth(canary.id, baseline.id, at)
+
+
+def _next_step(node: NodeState, rollout: Rollout, at: float, why: str, by: str = "") -> NodeState:
     number = rollout.at_step + 1
-    share = rollout.spec.rollout.steps[number]
-    last = number == len(rollout.spec.rollout.steps) - 1
-    return replace(
-        node,
-        rollout=replace(
-            rollout,
-            stage=Stage.SOAK if last else Stage.STEP,
-            since=at,
-            at_step=number,
-            done=_closed(rollout, at),
-            now=Step(share, at),
-            seen=_seen(node),
-            hurry="",
-            reason=f"{share:.0%}: {why}",
-        ),
+    share = rollout.plan[number]
+    last = number == len(rollout.plan) - 1
+    entered = replace(
+        rollout,
+        stage=Stage.SOAK if last else Stage.STEP,
+        since=at,
+        at_step=number,
+        done=_closed(rollout, at),
+        now=Step(share, at, dealt=_dealt(node, rollout, share)),
+        seen=counting.seen(node),
+        usable=counting.usable(node),
+        settles_at=at + min(counting.SETTLE, rollout.spec.rollout.dwell) if number else at,
+        hurry="",
+        frozen="",
     )
+    return replace(node, rollout=moved(entered, at, f"{percent(share)}: {why}", by))
+
+
+def _dealt(node: NodeState, rollout: Rollout, share: float) -> float:
+    """Canaries that fetch their work elsewhere get as much as each other instance does."""
+    if rollout.spec.rollout.canary is Canary.SHARE or node.spec.proxied:
+        return 0.0
+    canaries = replace(rollout, now=Step(share, 0.0)).canaries
+    return canaries / (canaries + node.spec.instances)
 
 
 def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
-    judged = verdict.judge(tuple(_counts(step) for step in rollout.steps))
+    judged = verdict.weigh(case_of(rollout), verdict.standard_of(rollout.spec))
     rollout = replace(
         rollout,
         rollback_evidence=judged.e_rollback,
         promotion_evidence=judged.e_promote,
+        evidence=judged.evidence,
         requests_needed=judged.requests_needed or 0,
     )
     node = replace(node, rollout=rollout)
-    if judged.kind == verdict.ROLL_BACK:
-        return _worse(node, rollout, judged.reason, at)
-    plan = rollout.spec.rollout
     if rollout.finish:
-        return _promote(node, rollout, "a person asked to finish now", at)
+        return _promote(node, rollout, "a person asked to finish now", at, rollout.finish)
+    if rollout.frozen and not rollout.hurry:
+        return node, ()
+    if judged.kind == verdict.ROLL_BACK and not rollout.hurry:
+        return _worse(node, rollout, judged.reason, at)
+    node = _raised(node)
     if rollout.stage is Stage.SOAK:
-        if rollout.hurry or (not held and at - rollout.since >= plan.soak):
-            return _promote(node, rollout, f"no harm seen in {at - rollout.since:.0f} s at 100%", at)
-        return node, ()
+        return _soaked(node, rollout, at, held)
     if rollout.hurry:
-        return _next_step(node, rollout, at, "a person asked for the next step"), ()
-    if held or judged.kind != verdict.PROMOTE or at - rollout.since < plan.dwell:
+        return _next_step(node, rollout, at, "a person asked for the next step", rollout.hurry), ()
+    lasted = at - rollout.since
+    if held or lasted < rollout.spec.rollout.dwell:
         return node, ()
-    return _next_step(node, rollout, at, judged.reason), ()
+    if judged.kind == verdict.PROMOTE and at >= rollout.settles_at:
+        return _next_step(node, rollout, at, judged.reason), ()
+    if lasted >= rollout.spec.rollout.max_dwell:
+        return _inconclusive(node, rollout, judged.reason, at), ()
+    return node, ()
+
+
+def case_of(rollout: Rollout) -> verdict.Case:
+    """All that was counted, as the verdict wants it: stage by stage for each signal."""
+    steps = rollout.steps
+    others = [("status", tuple(_counts(s, s.status) for s in steps))]
+    others += [
+        (name, tuple(_counts(s, s.slow[place]) for s in steps if s.slow)) for place, name in enumerate(SLOW)
+    ]
+    now, early = steps[-1].errors, steps[-1].early
+    settled = Tally(
+        now.canary - early.canary,
+        now.canary_bad - early.canary_bad,
+        now.stable - early.stable,
+        now.stable_bad - early.stable_bad,
+    )
+    return verdict.Case(
+        errors=tuple(_counts(s, s.errors) for s in steps),
+        others=tuple((name, stages) for name, stages in others if any(map(_told, stages))),
+        settled=_counts(steps[-1], settled),
+    )
+
+
+def _told(counts: verdict.Counts) -> bool:
+    return bool(counts.canary_requests or counts.stable_requests)
+
+
+def _counts(step: Step, tally: Tally) -> verdict.Counts:
+    share = step.dealt or step.share
+    return verdict.Counts(share, tally.canary, tally.canary_bad, tally.stable, tally.stable_bad)
+
+
+def _raised(node: NodeState) -> NodeState:
+    """A fuse that wrong answers have blown is put back where the figures do not speak against the canary."""
+    for canary in node.of(Role.CANARY):
+        if canary.serves and not canary.load.up and canary.load.bad > canary.raised_bad:
+            raised = replace(canary, raised=canary.raised + 1, raised_bad=canary.load.bad)
+            node = node.having(raised)
+    return node
+
+
+def _soaked(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
+    lasted = at - rollout.since
+    if rollout.hurry or (not held and lasted >= rollout.spec.rollout.soak):
+        return _promote(node, rollout, f"no harm seen in {lasted:.0f} s at 100%", at, rollout.hurry)
+    return node, ()
+
+
+def _inconclusive(node: NodeState, rollout: Rollout, reason: str, at: float) -> NodeState:
+    plan, lasted = rollout.spec.rollout, f"inconclusive after {at - rollout.since:.0f} s"
+    more = rollout.at_step + 1 < len(rollout.plan) - 1
+    if plan.on_inconclusive is OnInconclusive.PROMOTE or (
+        plan.on_inconclusive is OnInconclusive.WIDEN and more
+    ):
+        return _next_step(node, rollout, at, f"{lasted}, on_inconclusive is {plan.on_inconclusive}: {reason}")
+    if rollout.reason.startswith("inconclusive"):
+        return node
+    advice = f"{lasted}: {reason}; nodectl rollout promote {node.name}, or nodectl rollout abort {node.name}"
+    return replace(node, rollout=moved(rollout, at, advice))
 
 
 def _worse(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:
     """The figures speak against the canary: take its share, or say so where only a person may."""
     level = node.autonomy.rollback
     if level is Autonomy.ACT:
-        return roll_back(node, reason, at)
+        return failed(node, reason, at)
     advice = f"advised: nodectl rollout abort {node.name} (autonomy rollback is {level}): {reason}"
-    if rollout.finish:
-        return _promote(node, rollout, "a person asked to finish now", at)
-    return replace(node, rollout=replace(rollout, reason=advice)), ()
+    if rollout.reason.startswith("advised"):
+        return node, ()
+    return replace(node, rollout=moved(rollout, at, advice)), ()
 
 
-def _promote(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:
+def _promote(node: NodeState, rollout: Rollout, reason: str, at: float, by: str = "") -> Outcome:
     """The canaries become stable in place; the old version drains once they hold its capacity."""
     canaries = node.of(Role.CANARY)
-    node = _ended(node, rollout, Stage.PROMOTED, reason, at)
+    node = _ended(node, rollout, Stage.PROMOTED, reason, at, by)
     for canary in canaries:
         node = node.having(replace(canary, role=Role.STABLE))
     for spare in node.of(Role.SPARE):
@@ -208,10 +321,11 @@ def _promote(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outco
     return node, tuple(actions)
 
 
-def _ended(node: NodeState, rollout: Rollout, stage: Stage, reason: str, at: float) -> NodeState:
-    ended = replace(
-        rollout, stage=stage, since=at, ended_at=at, done=_closed(rollout, at), now=None, reason=reason
-    )
+def _ended(
+    node: NodeState, rollout: Rollout, stage: Stage, reason: str, at: float, by: str = ""
+) -> NodeState:
+    ended = replace(rollout, stage=stage, since=at, ended_at=at, done=_closed(rollout, at), now=None)
+    ended = moved(ended, at, reason, by)
     return replace(node, rollout=ended, past_rollouts=(*node.past_rollouts, ended)[-KEPT:])
 
 
@@ -219,26 +333,3 @@ def _closed(rollout: Rollout, at: float) -> tuple[Step, ...]:
     if rollout.now is None:
         return rollout.done
     return (*rollout.done, replace(rollout.now, seconds=at - rollout.now.started_at))
-
-
-def _seen(node: NodeState) -> tuple[Seen, ...]:
-    return tuple(Seen(i.id, (i.load.requests, i.load.bad)) for i in node.instances.values())
-
-
-def _counted(step: Step, instance: Instance, before: tuple[int, ...] | None, digest: str) -> Step:
-    requests = instance.load.requests - (before[0] if before else 0)
-    bad = instance.load.bad - (before[1] if before else 0)
-    if requests < 0 or bad < 0:
-        # The proxy was restarted and counts from nothing again.
-        requests, bad = instance.load.requests, instance.load.bad
-    if instance.role is Role.CANARY and instance.digest == digest:
-        return replace(
-            step, canary_requests=step.canary_requests + requests, canary_bad=step.canary_bad + bad
-        )
-    return replace(step, stable_requests=step.stable_requests + requests, stable_bad=step.stable_bad + bad)
-
-
-def _counts(step: Step) -> verdict.Counts:
-    return verdict.Counts(
-        step.share, step.canary_requests, step.canary_bad, step.stable_requests, step.stable_bad
-    )

@@ -4,11 +4,15 @@ from dataclasses import replace
 from zlib import crc32
 
 from noded.model.actions import Action, ActivateInstance, StartInstance, WakeAt
-from noded.model.instance import Instance, Phase, Role
+from noded.model.instance import BESIDE, Instance, Phase, Role
 from noded.model.release import Release
+from noded.model.rollout import Rollout, Stage
 from noded.model.state import HostState, NodeState
 from noded.policy import crashes, events, preparing
 from nodespec.manifest import Autonomy, Listen, NodeSpec
+
+FIRST = 1.0
+"""Seconds of a rollout in which its baseline is started."""
 
 HELD_SOCKET = "fd:3"
 """The first descriptor that sd_listen_fds(3) hands over."""
@@ -65,7 +69,7 @@ def start_missing(node: NodeState, state: HostState, actions: list[Action], at: 
     missing = _missing(node, at)
     if node.backoff.failures and node.autonomy.restart is not Autonomy.ACT:
         # What ended by itself stays down until a person starts it, which clears the count.
-        missing = tuple((role, reason) for role, reason in missing if role is Role.CANARY)
+        missing = tuple((role, reason) for role, reason in missing if role in BESIDE)
     if len(_unsettled(node)) > node.spec.instances + node.spec.spares:
         return node
     if missing and at < node.backoff.until:
@@ -93,12 +97,20 @@ def _missing(node: NodeState, at: float) -> tuple[tuple[Role, str], ...]:
     spares = len(node.of(Role.SPARE)) - len(condemned(node))
     lacking += [(Role.SPARE, "a spare is to stand by")] * (crashes.wanted_spares(node, at) - max(spares, 0))
     rollout = node.rollout
-    if rollout and node.rolling_out:
+    if rollout and node.rolling_out and not rollout.frozen:
         canaries = len(node.of(Role.CANARY))
-        lacking += [(Role.CANARY, f"canary of {rollout.release.version}")] * (
-            rollout.spec.instances - canaries
-        )
+        lacking += [(Role.CANARY, f"canary of {rollout.release.version}")] * (rollout.canaries - canaries)
+        lacking += _baseline(node, rollout, at)
     return tuple(lacking)
+
+
+def _baseline(node: NodeState, rollout: Rollout, at: float) -> list[tuple[Role, str]]:
+    """Beside the first canary and never again: one that is younger tells nothing."""
+    begun = any(i.role is Role.BASELINE for i in node.instances.values())
+    first = at - rollout.started_at < FIRST and rollout.stage is Stage.PREPARING
+    if begun or not first or not rollout.compares_memory:
+        return []
+    return [(Role.BASELINE, f"a fresh {rollout.from_version} to compare the canary's memory with")]
 
 
 def _still_held(node: NodeState) -> int:
@@ -106,7 +118,7 @@ def _still_held(node: NodeState) -> int:
     if node.spec.serves is not None:
         return len(condemned(node))
     wanted = wanted_stable(node)
-    return sum(1 for i in node.instances.values() if i not in wanted)
+    return sum(1 for i in node.instances.values() if i not in wanted and i.role not in BESIDE)
 
 
 def _best_spare(node: NodeState) -> Instance | None:

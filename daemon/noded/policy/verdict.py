@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from noded.model.rollout import Evidence
+from nodespec.manifest import NodeSpec
+
 Kind = Literal["roll_back", "promote", "wait"]
 ROLL_BACK: Final = "roll_back"
 PROMOTE: Final = "promote"
@@ -90,6 +93,7 @@ class Verdict:
     rollback_at: float
     promote_at: float
     requests_needed: int | None
+    evidence: tuple[Evidence, ...] = ()
 
 
 DEFAULT: Final = Standard()
@@ -245,3 +249,21 @@ def _reason(verdict: Verdict, now: Counts) -> str:
         f"{opening}; at {now.share * 100:.4g} % of the traffic canary {now.canary_bad} bad of "
         f"{now.canary_requests}, stable {now.stable_bad} bad of {now.stable_requests}{ending}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that speaks for and against one rollout, stage by stage, the present one last."""
+
+    errors: tuple[Counts, ...]
+    others: tuple[tuple[str, tuple[Counts, ...]], ...] = ()
+    settled: Counts | None = None
+    """Of the present stage, what promotion may rest on; all of it when not given."""
+
+
+def standard_of(spec: NodeSpec) -> Standard:
+    return DEFAULT
+
+
+def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
+    return judge(case.errors, standard)

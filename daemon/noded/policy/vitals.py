@@ -6,12 +6,12 @@ from itertools import groupby
 from operator import attrgetter
 
 from noded.model.actions import Action
-from noded.model.inputs import Reading, Sampled, TrafficCounted
+from noded.model.inputs import Reading, Sampled, SignalsTold, TrafficCounted
 from noded.model.instance import Instance, Load, Phase, Role, Vitals
 from noded.model.route import Traffic
 from noded.model.state import HostState, NodeState
 from noded.model.trend import Trend
-from noded.policy import healing, rollout, trend
+from noded.policy import counting, healing, trend
 
 _NODE_FIELDS = [field.name for field in fields(NodeState)]
 _INSTANCE_FIELDS = [field.name for field in fields(Instance)]
@@ -38,8 +38,15 @@ def on_counted(state: HostState, fact: TrafficCounted) -> HostState:
     nodes = dict(state.nodes)
     for node in state.nodes.values():
         if any(name in counts for name in node.instances):
-            nodes[node.name] = rollout.on_counted(_counted(node, counts, fact.at))
+            nodes[node.name] = counting.on_counted(_counted(node, counts, fact.at), fact.at)
     return replace(state, nodes=nodes)
+
+
+def on_told(state: HostState, fact: SignalsTold) -> HostState:
+    for node in state.nodes.values():
+        if node.rolling_out:
+            state = state.holding(counting.on_told(node, fact))
+    return state
 
 
 def _read(
@@ -86,6 +93,7 @@ def _counted(node: NodeState, counts: dict[str, Traffic], at: float) -> NodeStat
         if count is None:
             held[name] = instance
             continue
-        load = Load(count.requests, count.bad, count.sessions, count.up, at)
+        down_since = 0.0 if count.up else instance.load.down_since or at
+        load = Load(count.requests, count.bad, count.sessions, count.up, at, down_since)
         held[name] = replace(instance, load=load)
     return replace(node, instances=held)

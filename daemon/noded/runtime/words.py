@@ -46,6 +46,18 @@ def words(fact: Input) -> str:
             return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}"
         case Sampled():
             return f"{len(fact.readings)} instances were read"
+        case TrafficCounted() | SignalsTold() | ProxyFound() | ProxyLost():
+            return _words_of_traffic(fact)
+        case MeshFound() | MeshLost() | TableTaken():
+            return _words_of_mesh(fact)
+        case DiskFilled() | DiskFreed() | RegistryRenewed() | PolicyRead():
+            return _words_of_host(fact)
+        case _:
+            return _words_of_node(fact)
+
+
+def _words_of_traffic(fact: TrafficCounted | SignalsTold | ProxyFound | ProxyLost) -> str:
+    match fact:
         case TrafficCounted():
             return f"requests of {len(fact.counts)} instances were counted"
         case SignalsTold():
@@ -54,12 +66,6 @@ def words(fact: Input) -> str:
             return f"the proxy answers ({fact.generation})"
         case ProxyLost():
             return f"the proxy does not answer: {fact.cause}"
-        case MeshFound() | MeshLost() | TableTaken():
-            return _words_of_mesh(fact)
-        case DiskFilled() | DiskFreed() | RegistryRenewed() | PolicyRead():
-            return _words_of_host(fact)
-        case _:
-            return _words_of_node(fact)
 
 
 def _words_of_mesh(fact: MeshFound | MeshLost | TableTaken) -> str:

@@ -1,0 +1,152 @@
+"""What did both versions of a rollout do since the last look, and what of it counts?
+
+Work is dealt to the versions by chance, so a bad outcome hits the canary with the probability of its share,
+as long as both can be reached: while either has no usable server nothing counts. What was begun under the
+last, smaller share and fails now only makes the canary look better (docs/adr/0030): it counts against
+stable at once, and nothing that promotion rests on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from noded.model.inputs import SignalsTold
+from noded.model.instance import Instance, Role
+from noded.model.rollout import THRESHOLDS, Rollout, Seen, Step, Tally
+from noded.model.signals import Answers, Handled
+from noded.model.state import NodeState
+
+SETTLE = 60.0
+"""Seconds the proxy waits for an answer at most: older requests of another share there are none."""
+QUANTILES = (0.5, 0.9, 0.99)
+LEAST = 100
+"""Answers of stable from which its quantiles are taken."""
+
+
+def on_counted(node: NodeState, at: float) -> NodeState:
+    """Add the requests that the proxy counted since the last look to the present step."""
+    rollout = node.rollout
+    if rollout is None or rollout.ended:
+        return node
+    before = {s.instance: s for s in rollout.seen}
+    step = rollout.now
+    if step is not None and (rollout.usable or rollout.share >= 1.0):
+        for instance in node.instances.values():
+            asked, bad = _more(before.get(instance.id), instance)
+            step = _requests(step, is_canary(instance, rollout), asked, bad, at < rollout.settles_at)
+    return replace(node, rollout=replace(rollout, now=step, seen=seen(node), usable=usable(node)))
+
+
+def on_told(node: NodeState, fact: SignalsTold) -> NodeState:
+    """Add what nodes and the mesh told of their work since the last word to the present step."""
+    rollout = node.rollout
+    if rollout is None or rollout.ended:
+        return node
+    answers = tuple(a for a in fact.answers if a.instance in node.instances)
+    handled = tuple(h for h in fact.handled if h.node == node.name)
+    step = rollout.now
+    if step is not None:
+        if rollout.usable or rollout.share >= 1.0:
+            step = _answered(step, rollout, node, answers)
+        step = _handled(step, rollout, handled, fact.at < rollout.settles_at)
+    kept = {a.instance: a for a in (*rollout.answers, *answers) if a.instance in node.instances}
+    told = {h.version: h for h in (*rollout.handled, *handled)}
+    now = replace(rollout, now=step, answers=tuple(kept.values()), handled=tuple(told.values()))
+    return replace(node, rollout=now)
+
+
+def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
+    """Answer times that half, nine tenths and 99 hundredths of stable's answers kept so far."""
+    told = [a for a in rollout.answers if not _of_canary(node, rollout, a.instance)]
+    edges = told[0].edges if told else ()
+    told = [a for a in told if a.edges == edges and len(a.within) == len(edges)]
+    total = sum(a.total for a in told)
+    if not edges or total < LEAST:
+        return ()
+    within = [sum(a.within[place] for a in told) for place in range(len(edges))]
+    found: list[float] = []
+    for quantile in QUANTILES:
+        edge = next((e for e, count in zip(edges, within, strict=True) if count >= quantile * total), 0.0)
+        found.append(0.0 if edge in found else edge)
+    return tuple(found)
+
+
+def is_canary(instance: Instance, rollout: Rollout) -> bool:
+    return instance.role is Role.CANARY and instance.digest == rollout.release.digest
+
+
+def usable(node: NodeState) -> bool:
+    """Whether either version has an instance that requests reach."""
+    there = [i for i in node.instances.values() if i.serves and i.load.up]
+    return any(i.role is Role.CANARY for i in there) and any(i.role is Role.STABLE for i in there)
+
+
+def seen(node: NodeState) -> tuple[Seen, ...]:
+    return tuple(Seen(i.id, i.load.requests, i.load.bad) for i in node.instances.values())
+
+
+def _more(before: Seen | None, instance: Instance) -> tuple[int, int]:
+    asked, bad = instance.load.requests, instance.load.bad
+    if before is None or asked < before.requests or bad < before.bad:
+        # The first look at it, or the proxy was restarted and counts from nothing again.
+        return asked, bad
+    return asked - before.requests, bad - before.bad
+
+
+def _requests(step: Step, canary: bool, asked: int, bad: int, early: bool) -> Step:
+    if early:
+        step = replace(step, early=_added(step.early, canary, asked, bad))
+    if canary:
+        return replace(step, canary_requests=step.canary_requests + asked, canary_bad=step.canary_bad + bad)
+    return replace(step, stable_requests=step.stable_requests + asked, stable_bad=step.stable_bad + bad)
+
+
+def _added(tally: Tally, canary: bool, count: int, bad: int) -> Tally:
+    if canary:
+        return replace(tally, canary=tally.canary + count, canary_bad=tally.canary_bad + bad)
+    return replace(tally, stable=tally.stable + count, stable_bad=tally.stable_bad + bad)
+
+
+def _answered(step: Step, rollout: Rollout, node: NodeState, answers: Iterable[Answers]) -> Step:
+    before = {a.instance: a for a in rollout.answers}
+    status, slow = step.status, list(step.slow or (Tally(),) * THRESHOLDS)
+    for now in answers:
+        canary = _of_canary(node, rollout, now.instance)
+        old = before.get(now.instance)
+        if old is None or old.total > now.total or old.bad > now.bad:
+            old = Answers(now.instance, 0, 0, now.edges, (0,) * len(now.edges))
+        total = now.total - old.total
+        status = _added(status, canary, total, now.bad - old.bad)
+        for place, threshold in enumerate(rollout.thresholds):
+            late = _later(old, now, threshold)
+            if late is not None:
+                slow[place] = _added(slow[place], canary, total, late)
+    return replace(step, status=status, slow=tuple(slow) if rollout.thresholds else ())
+
+
+def _later(old: Answers, now: Answers, threshold: float) -> int | None:
+    """Answers that took longer; None when it cannot be told, as of a version with other bounds."""
+    if not threshold or threshold not in now.edges or old.edges != now.edges:
+        return None
+    place = now.edges.index(threshold)
+    within = now.within[place] - old.within[place]
+    return max(0, now.total - old.total - within)
+
+
+def _handled(step: Step, rollout: Rollout, handled: Iterable[Handled], early: bool) -> Step:
+    before = {h.version: h for h in rollout.handled}
+    for now in handled:
+        old = before.get(now.version)
+        fresh = old is None or old.total > now.total or old.bad > now.bad
+        count, bad = (
+            (now.total, now.bad) if old is None or fresh else (now.total - old.total, now.bad - old.bad)
+        )
+        canary = now.version == rollout.release.version
+        step = replace(step, events=_added(step.events, canary, count, bad))
+        if early:
+            step = replace(step, early=_added(step.early, canary, count, bad))
+    return step
+
+
+def _of_canary(node: NodeState, rollout: Rollout, name: str) -> bool:
+    instance = node.instances.get(name)
+    return instance is not None and is_canary(instance, rollout)
