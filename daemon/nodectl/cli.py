@@ -2,14 +2,14 @@
 
 import click
 
-from nodectl import cli_events, cli_host, cli_look, cli_orders, cli_release
+from nodectl import cli_events, cli_host, cli_look, cli_orders, cli_rollout
 from nodectl.cli_tree import Tree, shared
 
 
 @click.group(
     cls=Tree,
     sections=(
-        cli_release.SECTION,
+        cli_rollout.SECTION,  # and that of cli_release, which it goes on with
         cli_look.SECTION,
         cli_events.SECTION,
         cli_orders.SECTION,

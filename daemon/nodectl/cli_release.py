@@ -11,7 +11,6 @@ from nodectl.cli_tree import (
     maybe_node,
     node_argument,
     wait_option,
-    watch_option,
 )
 from nodectl.session import Session
 
@@ -99,64 +98,6 @@ def test_(ctx: click.Context, session: Session, node: str, version: str) -> None
     from nodectl.commands import tests
 
     ctx.exit(tests.test(session, node, version))
-
-
-@group(SECTION, "rollout")
-def rollout_() -> None:
-    """Watch and steer the change from one version to the next."""
-
-
-@command(rollout_, "status")
-@node_argument
-@watch_option
-@click.pass_context
-def rollout_status(ctx: click.Context, session: Session, node: str, watch: bool) -> None:
-    """Show the rollout under way, else the last one."""
-    from nodectl.commands import rollout
-
-    if watch:
-        ctx.exit(rollout.watch(session, node))
-    rollout.status(session, node)
-
-
-@command(rollout_, "watch")
-@node_argument
-@click.pass_context
-def rollout_watch(ctx: click.Context, session: Session, node: str) -> None:
-    """Show the rollout until it ends; exit code 0 promoted, 1 rolled back or aborted."""
-    from nodectl.commands import rollout
-
-    ctx.exit(rollout.watch(session, node))
-
-
-@command(rollout_)
-@node_argument
-@click.option("--now", is_flag=True, help="To the end, not only to the next step.")
-@wait_option
-def promote(session: Session, node: str, now: bool, wait: bool) -> None:
-    """Go to the next step without waiting for the verdict."""
-    from nodectl.commands import rollout
-
-    rollout.promote(session, node, now, wait)
-
-
-@command(rollout_)
-@node_argument
-@wait_option
-def abort(session: Session, node: str, wait: bool) -> None:
-    """Take all traffic back to the old version and end the rollout."""
-    from nodectl.commands import rollout
-
-    rollout.abort(session, node, wait)
-
-
-@command(rollout_)
-@node_argument
-def history(session: Session, node: str) -> None:
-    """Show past rollouts, newest first."""
-    from nodectl.commands import rollout
-
-    rollout.history(session, node)
 
 
 @group(SECTION, "contracts")

@@ -25,9 +25,10 @@ def every(command: click.Command, *words: str) -> list[tuple[str, ...]]:
 
 def test_the_tree() -> None:
     assert [" ".join(words) for words in every(nodectl)][1:] == [
-        *("apply", "plan", "validate", "diff", "releases", "test", "rollout", "rollout status"),
-        *("rollout watch", "rollout promote", "rollout abort", "rollout history"),
+        *("apply", "plan", "validate", "diff", "releases", "test"),
         *("contracts", "contracts generate"),
+        *("rollout", "rollout status", "rollout watch", "rollout promote", "rollout abort", "rollout pause"),
+        *("rollout resume", "rollout retry", "rollout rollback", "rollout history"),
         *("status", "describe", "top", "logs", "explain", "incidents", "incidents list", "incidents approve"),
         *("events", "events tail", "events show", "events publish", "events replay", "events dead"),
         *("events dead list", "events dead requeue", "events dead drop", "map", "trace"),

@@ -41,3 +41,33 @@ def nodes(socket: str, begun: str) -> list[str]:
     except Failure:
         return []
     return [name for name in names if name.startswith(begun)]
+
+
+def versions(socket: str, node: str, begun: str) -> list[str]:
+    """Of the releases of a node that this host has, newest first."""
+    from nodeapi.v1.control_pb2 import ListReleasesRequest
+    from nodectl.client import Client
+    from nodectl.session import Session
+
+    try:
+        with Client(Session(socket=socket, timeout=PATIENCE)) as client:
+            request = ListReleasesRequest(node=node)
+            found = client.ask("complete", client.stub.ListReleases, request).releases
+    except Failure:
+        return []
+    kept = [one.version for one in found if one.state != "removed"]
+    return [version for version in kept if version.startswith(begun)]
+
+
+def rollouts(socket: str, node: str, begun: str) -> list[str]:
+    """Ids, newest first."""
+    from nodectl.client import Client
+    from nodectl.rollouts import all_of
+    from nodectl.session import Session
+
+    try:
+        with Client(Session(socket=socket, timeout=PATIENCE)) as client:
+            ids = [one.id for one in all_of(client.node("complete", node))]
+    except Failure:
+        return []
+    return [identity for identity in ids if identity.startswith(begun)]
