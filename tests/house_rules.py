@@ -97,7 +97,7 @@ def machine_paths(root: Path, files: list[Path]) -> Iterator[str]:
                 yield f"{path.relative_to(root)}:{number}: {found[0]} exists on one machine only"
 
 
-OPTIONAL = {("nodes/nodekit/link_grpc.py", "grpc")}
+OPTIONAL = {("nodes/nodekit/link_grpc.py", "grpc"), ("nodes/nodekit/grpc_answers.py", "grpc")}
 """Packages that a file imports within a function only, and does without when they are not there."""
 
 

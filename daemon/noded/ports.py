@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from noded.launch import Launch, Ran
+from noded.model import signals
 from noded.model.actions import Regenerate
 from noded.model.inputs import Input, Observed
 from noded.model.instance import Process, Vitals
@@ -250,6 +251,10 @@ class Nodes(Protocol):
 
     def forget(self, instance: str) -> None:
         """Close its socket; orders that wait fail with `NotFound`."""
+    def answers(self, instance: str) -> signals.Answers | None:
+        """Its newest word of the requests it answered; None when it never said any."""
+        ...
+
         ...
 
 

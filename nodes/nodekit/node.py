@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, Unpack
 
 from . import memory
+from .answered import Answered
 from .caches import Cache, Caches
 from .events import Events, More, PublishNow
 from .http import Limits
@@ -69,7 +70,8 @@ class Node:
         self._profile = Profile(os.getcwd())
         self._pulse = Pulse()
         self._progress = 0
-        self.events = Events(self.name, self.instance, self.version, environ)
+        self._answered = Answered()
+        self.use(Events(self.name, self.instance, self.version, environ))
         # A canary is there to be tried, a spare to wait.
         self._waits = environ.get("NODED_ACTIVE") == "0" and environ.get("NODED_ROLE") != "canary"
         self._active, self._stopping = asyncio.Event(), asyncio.Event()
@@ -173,6 +175,15 @@ class Node:
         """Work done besides requests, which count anyway: noded tells a busy node from a stuck one by it."""
         self._progress += count
 
+    def answered(self, seconds: float, ok: bool = True) -> None:
+        """A request that another server than this one's answered: after how long, and whether well.
+
+        Not `ok` is what is the node's own fault, as HTTP's 5xx. Any thread may tell. By these figures noded
+        compares a new version with the one before.
+        """
+        self._answered.add(seconds, ok)
+        self._progress += 1
+
     def status(self, text: str) -> None:
         self._say("STATUS=" + " ".join(text.split())[:1000])
 
@@ -237,7 +248,7 @@ class Node:
     async def _serve(self) -> None:
         if self.listen is None:
             raise ValueError("NODED_LISTEN is not set: start the node with noded or with `nodekit run`")
-        self._server = Server(self._routes, self._limits)
+        self._server = Server(self._routes, self._limits, self._answered)
         await self._server.start(self.listen.bind())
 
     async def _finish(self, works: list[asyncio.Task[None]]) -> int:
@@ -285,6 +296,7 @@ class Node:
             "progress": self._work_done(),
             "rss": memory.rss(),
             "caches": self._caches.report(),
+            "answers": self._answered.report(),
         }
 
     def _work_done(self) -> int:
@@ -301,6 +313,7 @@ class Node:
             "progress": self._work_done(),
             "rss": memory.rss(),
             "caches": self._caches.report(),
+            "answers": self._answered.report(),
             "node": self.name,
             "instance": self.instance,
             "version": self.version,

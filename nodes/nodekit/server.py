@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from .answered import PROBE, Answered
 from .http import Chunks, Head, HttpError, Limits, Request, Response, read_head, request_of
 from .listen import BACKLOG, unlink_socket
 
@@ -115,15 +116,20 @@ class Connection(asyncio.Protocol):
         return body
 
     async def answer(self, request: Request, head: Head) -> None:
-        self.server.running[self] = time.monotonic()
+        began = self.server.running[self] = time.monotonic()
         try:
             response = await self.server.application(request)
         finally:
             self.server.running.pop(self, None)
         keep = head.keep and not self.ended and not self.server.draining
         self.server.answered += 1
+        status = response.status
         if not self.transport.is_closing():
-            self.transport.write(encoded(response, keep, with_body=head.method != "HEAD"))
+            status, answer = encoded(response, keep, with_body=head.method != "HEAD")
+            self.transport.write(answer)
+        if head.headers.get("user-agent") != PROBE:
+            self.server.figures.add(time.monotonic() - began, status < 500)
+        if not self.transport.is_closing():
             self.deadline = time.monotonic() + self.limits.write
             await self.writable.wait()
         self.head = self.task = None
@@ -153,19 +159,23 @@ class Connection(asyncio.Protocol):
             self.refuse(HttpError(408, "the request did not arrive in time"))
 
 
-def encoded(response: Response, keep: bool, with_body: bool) -> bytes:
+def encoded(response: Response, keep: bool, with_body: bool) -> tuple[int, bytes]:
+    """With its status: that of a response that cannot be written is another."""
     try:
-        return response.encode(keep, with_body)
+        return response.status, response.encode(keep, with_body)
     except (TypeError, ValueError):
         logger.exception("a response cannot be written")
-        return Response("internal error\n", 500).encode(keep, with_body)
+        return 500, Response("internal error\n", 500).encode(keep, with_body)
 
 
 class Server:
     """Serves one listening socket until it is drained."""
 
-    def __init__(self, application: Application, limits: Limits | None = None) -> None:
+    def __init__(
+        self, application: Application, limits: Limits | None = None, figures: Answered | None = None
+    ) -> None:
         self.application, self.limits = application, limits or Limits()
+        self.figures = figures or Answered()
         self.connections: set[Connection] = set()
         self.running: dict[Connection, float] = {}
         """Since when each request is worked on, oldest first."""

@@ -42,6 +42,8 @@ class Session:
         self.notify_path = "\0" + notify[1:] if notify.startswith("@") else notify
         self.orders_path, self.report, self.obey, self.period = orders, report, obey, period
         self.away = self.closed = False
+        self.heard: object = None
+        """What noded has heard of the answers."""
         self.dropped = self.refused = 0
         self.next_beat = float("inf")
         self.outgoing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -111,7 +113,13 @@ class Session:
 
     def beat(self) -> None:
         self.next_beat = time.monotonic() + self.period
-        arrived = self.send(line({"kind": "heartbeat", **self.report()}))
+        said = self.report()
+        answers = said.pop("answers", None)
+        if answers and answers != self.heard:
+            said["answers"] = answers
+        arrived = self.send(line({"kind": "heartbeat", **said}))
+        # Told again when they change, and when what was told did not arrive.
+        self.heard = answers if arrived else None
         if arrived and self.away:
             self.away = not self.send("READY=1")
 

@@ -11,6 +11,7 @@ import pytest
 
 from noded.adapters.node_socket import NodeSockets
 from noded.model.inputs import InstanceReady
+from noded.model.signals import Answers
 from noded.ports import Heartbeat, Nodes, NotFound, PortError, Refused
 from tests.adapters.looped import looped
 from tests.adapters.sdk import Sdk, wait
@@ -34,6 +35,8 @@ class World(Protocol):
 
     def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None: ...
 
+    def answered(self, answers: Answers) -> None: ...
+
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         """A text is an error the program answers with."""
         ...
@@ -55,6 +58,10 @@ class Faked:
 
     def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None:
         self._nodes.beat(instance, UID, lag, progress, stuck)
+
+    def answered(self, answers: Answers) -> None:
+        self._nodes.tell_answers(UID, answers)
+        self.beat(answers.instance, 0.0, 1)
 
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         error = Refused(f"{instance} answered: {answer}")
@@ -85,6 +92,10 @@ class OverSockets:
 
     def beat(self, instance: str, lag: float, progress: int, stuck: float = 0.0) -> None:
         self._sdk(instance).tell(kind="heartbeat", lag=lag, progress=progress, stuck=stuck)
+
+    def answered(self, answers: Answers) -> None:
+        told = {"total": answers.total, "bad": answers.bad, "edges": answers.edges, "within": answers.within}
+        self._sdk(answers.instance).tell(kind="heartbeat", lag=0.0, progress=1, answers=told)
 
     def answers(self, instance: str, do: str, answer: Mapping[str, object] | str) -> None:
         self._sdk(instance).answers[do] = answer
@@ -135,6 +146,26 @@ async def test_a_heartbeat_is_kept_and_means_readiness(world: World) -> None:
     world.beat("catalog.1", 3.5, 7, stuck=3.5)
     await wait(lambda: (beat := world.nodes.heartbeat("catalog.1")) and beat.stuck, "another")
     assert world.nodes.heartbeat("catalog.1") == Heartbeat(world.clock.now(), 3.5, 7, 3.5)
+    world.end()
+
+
+@looped
+async def test_what_it_answered_is_kept_until_it_says_more(world: World) -> None:
+    world.begin()
+    listening(world)
+    assert world.nodes.answers("catalog.1") is None
+    first = Answers("catalog.1", 10, 1, (0.001, 0.01), (3, 9))
+    world.answered(first)
+    await wait(lambda: world.nodes.answers("catalog.1") == first, "answers")
+    world.beat("catalog.1", 0.5, 2)
+    await wait(lambda: (beat := world.nodes.heartbeat("catalog.1")) and beat.lag, "another heartbeat")
+    assert world.nodes.answers("catalog.1") == first
+    without = Answers("catalog.1", 12)
+    world.answered(without)
+    await wait(lambda: world.nodes.answers("catalog.1") == without, "answers without times")
+    assert world.nodes.answers("catalog.2") is None
+    world.nodes.forget("catalog.1")
+    assert world.nodes.answers("catalog.1") is None
     world.end()
 
 

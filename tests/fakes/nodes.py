@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from noded.model.inputs import InstanceReady
+from noded.model.signals import Answers
 from noded.ports import Clock, Heartbeat, Inbox, NotFound, PortError
 
 
@@ -16,6 +17,7 @@ class FakeLine:
     uid: int | None = None
     ready: bool = False
     heartbeat: Heartbeat | None = None
+    answered: Answers | None = None
     answers: dict[str, Mapping[str, object] | PortError] = field(default_factory=dict)
     """Answer to each `do`; without one there is no SDK."""
 
@@ -51,6 +53,10 @@ class FakeNodes:
         line = self.lines.get(instance)
         return line.heartbeat if line else None
 
+    def answers(self, instance: str) -> Answers | None:
+        line = self.lines.get(instance)
+        return line.answered if line else None
+
     def forget(self, instance: str) -> None:
         self.lines.pop(instance, None)
 
@@ -61,6 +67,10 @@ class FakeNodes:
         if line.uid == uid and not line.ready:
             line.ready = True
             self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
+
+    def tell_answers(self, uid: int, answers: Answers) -> None:
+        if self.lines[answers.instance].uid == uid:
+            self.lines[answers.instance].answered = answers
 
     def beat(self, instance: str, uid: int, lag: float = 0.0, progress: int = 0, stuck: float = 0.0) -> None:
         if self.lines[instance].uid == uid:

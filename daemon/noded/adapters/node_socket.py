@@ -13,10 +13,12 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from noded.adapters.owned_socket import owned
 from noded.model.inputs import InstanceReady
+from noded.model.signals import Answers
 from noded.ports import Clock, Heartbeat, Inbox, NotFound, Refused, TimedOut, Unavailable
 
 LARGEST = 64 * 1024
@@ -30,6 +32,7 @@ LINES = 16
 """Of one message; systemd's own have fewer."""
 PAUSE = 0.02
 """A node that talks without pause gets its turn and no more."""
+MOST_EDGES = 64
 PAUSE_OF_MANY = 0.2
 """The same of those that are ready: what they say can wait, and many heartbeats are taken at one waking."""
 
@@ -44,6 +47,7 @@ class Line:
     uid: int | None = None
     ready: bool = False
     heartbeat: Heartbeat | None = None
+    answers: Answers | None = None
     asked: dict[int, asyncio.Future[Mapping[str, object]]] = field(default_factory=dict)
 
 
@@ -109,6 +113,10 @@ class NodeSockets:
     def heartbeat(self, instance: str) -> Heartbeat | None:
         line = self._lines.get(instance)
         return line.heartbeat if line else None
+
+    def answers(self, instance: str) -> Answers | None:
+        line = self._lines.get(instance)
+        return line.answers if line else None
 
     def forget(self, instance: str) -> None:
         line = self._lines.pop(instance, None)
@@ -196,6 +204,8 @@ class NodeSockets:
                 max(0.0, _bounded(message.get("stuck"))),
                 max(0.0, _bounded(message.get("oldest"))),
             )
+            # Told only when they change; what cannot be meant leaves the last word as it is.
+            line.answers = _answers(instance, message.get("answers")) or line.answers
             # A word after noded was away: what it said while nobody listened is lost, but it lives.
             self._ready(instance, line, "its heartbeat")
             return
@@ -236,6 +246,24 @@ def _uid(ancillary: list[tuple[int, int, bytes]]) -> int:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
             return int(CREDENTIALS.unpack(value[: CREDENTIALS.size])[1])
     return NOBODY
+
+
+def _answers(instance: str, said: object) -> Answers | None:
+    """None for nothing, and for what is not whole or contradicts itself."""
+    if not isinstance(said, Mapping):
+        return None
+    edges, within = said.get("edges", []), said.get("within", [])
+    if not isinstance(edges, list) or not isinstance(within, list) or len(edges) > MOST_EDGES:
+        return None
+    counts = (*within, said.get("bad", 0), said.get("total"))
+    if not all(type(count) is int and 0 <= count < 2**53 for count in counts):
+        return None
+    if not all(type(edge) in (int, float) and 0 < edge < 2**53 for edge in edges):
+        return None
+    told = Answers(instance, counts[-1], counts[-2], tuple(map(float, edges)), tuple(within))
+    rising = all(a < b for a, b in pairwise(told.edges)) and all(a <= b for a, b in pairwise(told.within))
+    whole = len(edges) == len(within) and max((told.bad, *within[-1:])) <= told.total
+    return told if rising and whole else None
 
 
 def _bounded(value: object) -> float:
