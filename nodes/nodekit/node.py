@@ -71,7 +71,7 @@ class Node:
         self._pulse = Pulse()
         self._progress = 0
         self._answered = Answered()
-        self.use(Events(self.name, self.instance, self.version, environ))
+        self.events = Events(self.name, self.instance, self.version, environ)
         # A canary is there to be tried, a spare to wait.
         self._waits = environ.get("NODED_ACTIVE") == "0" and environ.get("NODED_ROLE") != "canary"
         self._active, self._stopping = asyncio.Event(), asyncio.Event()
