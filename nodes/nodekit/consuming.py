@@ -18,8 +18,6 @@ from .wire import RELEASE, RETRY, Settle, Subscribe, Wish
 SETTLE_TIME = 0.002
 # After a failure, what was sent before the mesh knew of it arrives within this time or not at all.
 BLOCKED = 30.0
-# Seconds to the next try of an event without a handler, to the power of the attempt: in all 13 minutes.
-NO_HANDLER_PAUSE = 5.0
 logger = logging.getLogger("nodekit")
 
 
@@ -194,15 +192,11 @@ class Consumer:
         return True
 
     def unknown_type(self, delivery: Delivery, place: int, type: str) -> None:
-        """The manifest consumes it, this release has no handler: a later one may, and is given time to come.
-
-        Given back untried it would be here again at once, for ever.
-        """
+        """It was not asked for. Another release may handle it: given back untried, the mesh waits for that."""
         if type not in self.strange:
             self.strange.add(type)
             logger.error("events of type %s come, but there is no handler for it: add @node.on", type)
-        pause = NO_HANDLER_PAUSE ** min(delivery.frame.delivery.attempt or 1, 8)
-        delivery.session.fail(delivery, place, RETRY, pause, f"{self.instance} has no handler for {type}")
+        delivery.session.fail(delivery, place, RELEASE, 0.0, f"{self.instance} has no handler for {type}")
 
     # What became of events
 

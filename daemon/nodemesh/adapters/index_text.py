@@ -23,6 +23,8 @@ def text_of(node: str, cursor: Cursor, now: float, wall: float) -> tuple[bytes, 
         "floor": cursor.floor,
         "open": list(cursor.open.items()),
         "settled": cursor.settled,
+        "behind": dict(cursor.behind),
+        "top": cursor.top,
         "trials": trials,
         "at": wall,
     }
@@ -43,10 +45,13 @@ def cursor_of(node: str, text: Any, crc: Any, now: float, wall: float) -> Cursor
         for position, place, attempt, left, reason, version, suspect in whole["trials"]
     }
     settled = tuple((first, last) for first, last in whole["settled"])
-    return Cursor(whole["floor"], dict(whole["open"]), trials, settled)
+    # Releases before did not know the last two.
+    behind, top = whole.get("behind", {}), whole.get("top", 0)
+    return Cursor(whole["floor"], dict(whole["open"]), trials, settled, behind, top)
 
 
 def newest_of(cursor: Cursor) -> int:
     """Highest position it speaks of; its floor may be the next one that comes."""
     tried = (address.position for address in cursor.trials)
-    return max([cursor.floor - 1, *cursor.open, *tried, *(last for _, last in cursor.settled)])
+    settled = (last for _, last in cursor.settled)
+    return max([cursor.floor - 1, cursor.top - 1, *cursor.open, *tried, *settled])

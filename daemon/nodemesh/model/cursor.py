@@ -28,12 +28,22 @@ class Cursor:
     `open`: frames from the floor on that are settled in part, with a bit set for each place that is not.
     `settled`: runs of frames above the floor that are over, by their first and last position. As runs,
     because one event that waits for a day must not make the cursor grow with every frame behind it.
+    `behind`: types that nobody handled from that position on; of these all is to be handled still.
+    `top`: when the log is read again for them, it was read up to here before: below, of other types only
+    what `open` names is left.
     """
 
     floor: int
     open: Mapping[int, int] = field(default_factory=dict)
     trials: Mapping[Address, Trial] = field(default_factory=dict)
     settled: tuple[tuple[int, int], ...] = ()
+    behind: Mapping[str, int] = field(default_factory=dict)
+    top: int = 0
+
+    @property
+    def least(self) -> int:
+        """All below is settled, of every type."""
+        return min((self.floor, *self.behind.values()))
 
 
 @dataclass(frozen=True, slots=True)

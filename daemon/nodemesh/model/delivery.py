@@ -130,6 +130,28 @@ class Session:
             return 0
         return max(0, self.granted - self.sent)
 
+    def check(self, number: int, place: int) -> None:
+        """Raises ValueError for a place that the delivery does not have."""
+        held = self.held.get(number)
+        if held is not None and not 0 <= place < len(held.sending.places):
+            events = len(held.sending.places)
+            raise ValueError(f"delivery {number} has {events} events, there is no event {place}")
+
+    def late(self, now: float) -> list[Held]:
+        """Taken out of its hands: nothing was said of them in time."""
+        if self.soonest > now:
+            return []
+        found = [held for held in self.held.values() if held.deadline <= now]
+        for held in found:
+            del self.held[held.sending.number]
+        self.soonest = min((held.deadline for held in self.held.values()), default=float("inf"))
+        return found
+
+    def wait_longer(self, seconds: float) -> None:
+        self.soonest += seconds
+        for held in self.held.values():
+            held.deadline += seconds
+
 
 @dataclass(slots=True)
 class Count:

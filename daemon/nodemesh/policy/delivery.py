@@ -5,10 +5,7 @@ of the log. An event is settled when it was handled or set aside; until then it 
 for its next try. At least once: nothing is settled but by a consumer's word or after its last attempt.
 """
 
-import zlib
-from collections import deque
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
 
 from nodemesh.model.cursor import Cursor, Trial
 from nodemesh.model.delivery import (
@@ -27,10 +24,13 @@ from nodemesh.model.delivery import (
 )
 from nodemesh.model.frame import Address, Places
 from nodemesh.model.table import Consumer
+from nodemesh.policy.behind import Behind
 from nodemesh.policy.keyed import Keyed
+from nodemesh.policy.kinds import Kinds
+from nodemesh.policy.lanes import Lanes
+from nodemesh.policy.pauses import LONGEST_AFTER, UNHANDLED, backoff
 from nodemesh.policy.progress import Progress, bits
-from nodemesh.policy.shares import Shares
-from nodemesh.policy.waiting import Waiting
+from nodemesh.policy.trials import Trials
 
 AHEAD = 1024
 """Frames beyond which no more are read for a consumer that does not settle them."""
@@ -41,13 +41,8 @@ AHEAD_EVENTS = 32_768
 MOST_TRIALS = 8192
 """Failed events that wait for their next try, from which on no new ones are given: each has its reason, in
 memory and in every cursor that is written. Those in hand by then may fail, too."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
-"""Seconds to the next try, doubled each time."""
 KILLS = 2
 """Times an event may end its consumer while it is the only one in hand, and suspected."""
-LONGEST_AFTER = 86_400.0
-UNHANDLED = 5.0
-"""Seconds until an event is offered again that was given back by one that handles none of its type."""
 
 Failure = tuple[int, int, How, float, str]
 
@@ -59,53 +54,60 @@ class Delivery:
         self.counts: dict[str, Count] = {}
         self.retried = 0
         self.sessions: list[Session] = []
-        self._shares = Shares(consumer)
-        self._queue: Waiting | Keyed = (
-            Keyed(self._shares) if consumer.ordered else Waiting(self._shares, self._room_of)
-        )
-        self._there: set[str] = set()
         self._wall = 0.0
         self._progress = Progress(cursor)
+        self._behind = Behind(cursor.behind)
+        self._stuck = 0
+        """Open frames that nobody who is here may have."""
+        self._gone: frozenset[str] = frozenset()
+        """Types that are not consumed any more, of which something may be in hand or wait."""
         self._offers: dict[int, Offer] = {}
-        self._trials: dict[Address, Trial] = dict(cursor.trials)
-        self._former = deque(sorted(cursor.trials, key=lambda a: (a.position, a.place)))
-        """Events with a trial whose frames were not offered yet."""
-        self._due: list[tuple[float, int, int]] = []
+        self._kinds = Kinds(consumer)
+        self._queue: Lanes | Keyed = (
+            Keyed(self._kinds, self._offers)
+            if consumer.ordered
+            else Lanes(self._kinds, self._offers, self.sessions)
+        )
+        self._trials = Trials(cursor.trials)
         self._aside: list[SetAside] = []
         self._letters: set[Address] = set()
         """Events set aside that are not kept yet."""
         self._epoch = generation << 32
         self._kills: dict[Address, int] = {}
+        if consumer.ordered and cursor.behind:
+            self._progress.set_back(self._behind.set(frozenset(), consumer.types.keys(), self.offered))
 
     # What the world tells
 
     def route(self, consumer: Consumer) -> None:
         if consumer.ordered != self.consumer.ordered:
             raise ValueError("the order a consumer asks for changes only with a new machine")
-        self.consumer = self._shares.consumer = consumer
-        self._there = {session.version for session in self.sessions}
-        self._share_out(self._wall)
+        self._gone = (self._gone | self.consumer.types.keys()) - consumer.types.keys()
+        self.consumer = consumer
+        self._come_and_go()
+        self._take_out_gone()
 
     def offer(self, offer: Offer) -> None:
-        """A frame with events for this consumer. Positions rise from call to call."""
-        position, places = offer.position, offer.places
+        """A frame with events for it. Positions rise from call to call, but when it `reads` again."""
+        position, progress = offer.position, self._progress
+        places, late = self._behind.pick(offer, progress.is_behind)
         mask = bits(places)
-        self._forget_former(position - 1)
-        left = self._progress.offer(position, mask)
-        tried = self._tried_before(position, left)
+        self._trials.passed(position - 1)
+        left = progress.offer(position, mask, late)
+        self._behind.reached(position, self._progress.is_behind)
+        tried = self._trials.begin(position, left)
         if not left:
             return
         if left != mask:
             places = tuple(place for place in places if left >> place & 1)
         self._offers[position] = offer
         self._queue.add(offer, places, tried)
-        for place in sorted(tried):
-            self._try_later(Address(position, place), self._trials[Address(position, place)])
 
     def passed(self, position: int) -> None:
         """Up to here there is nothing more for this consumer: what it left open there is lost."""
         self._progress.passed(position)
-        self._forget_former(position)
+        self._behind.reached(position, self._progress.is_behind)
+        self._trials.passed(position)
 
     def join(self, session: Session) -> None:
         if session not in self.sessions:
@@ -145,11 +147,7 @@ class Delivery:
         Raises ValueError for a place that the delivery does not have; then nothing was done.
         """
         for number, place, *_ in failed:
-            held = session.held.get(number)
-            if held is not None and not 0 <= place < len(held.sending.places):
-                raise ValueError(
-                    f"delivery {number} has {len(held.sending.places)} events, there is no event {place}"
-                )
+            session.check(number, place)
         for number, place, how, after, reason in failed:
             held = session.held.get(number)
             if held is not None:
@@ -169,26 +167,21 @@ class Delivery:
     def tick(self, now: float, wall: float) -> float:
         """Brings back what is due. Returns the time at which there is more to do; infinity for never."""
         self._look_at(wall)
-        while self._due and self._due[0][0] <= now:
-            _, position, place = heappop(self._due)
-            trial = self._trials.get(Address(position, place))
-            if trial is not None:
-                past = Past(trial.attempt + 1, LOST_TWICE if trial.suspect else 0)
-                self._queue.give_back(Batch(position, (place,), past))
+        self._count_stuck()
+        for address, trial in self._trials.due(now):
+            past = Past(trial.attempt + 1, LOST_TWICE if trial.suspect else 0)
+            self._queue.give_back(Batch(address.position, (address.place,), past))
+        self._take_out_gone()
         for session in self.sessions:
-            if session.soonest <= now:
-                for held in [h for h in session.held.values() if h.deadline <= now]:
-                    self._late(session, held, now)
-                session.soonest = min((h.deadline for h in session.held.values()), default=float("inf"))
+            for held in session.late(now):
+                self._late(session, held, now)
         soonest = min((session.soonest for session in self.sessions), default=float("inf"))
-        return min(soonest, self._due[0][0]) if self._due else soonest
+        return min(soonest, self._trials.soonest)
 
     def slept(self, seconds: float) -> None:
         """The mesh itself stood still for so long: what sessions said meanwhile is not heard yet."""
         for session in self.sessions:
-            session.soonest += seconds
-            for held in session.held.values():
-                held.deadline += seconds
+            session.wait_longer(seconds)
 
     # What is asked
 
@@ -202,11 +195,22 @@ class Delivery:
         """Whether more frames should be offered."""
         if self.consumer.ordered:
             return len(self._progress) < AHEAD_KEYED and self.waiting < AHEAD_EVENTS
-        return len(self._progress) < AHEAD
+        return len(self._progress) - self._stuck < AHEAD
+
+    @property
+    def reads(self) -> tuple[frozenset[str], int]:
+        """Types to look for from behind `offered` on, and the position before which that ends; 0: never."""
+        if not self._behind.since:
+            return frozenset(self.consumer.types), 0
+        return self._behind.reads(self.consumer.types.keys(), self.offered + 1, self._progress.resumes)
+
+    def offered_of(self, type: str) -> int:
+        """As `offered`, for one type: it may be left behind."""
+        return min(self.offered, self._behind.since.get(type, self.offered + 1) - 1)
 
     @property
     def floor(self) -> int:
-        return self._progress.floor
+        return int(min(self._progress.floor, self._behind.floor))
 
     @property
     def waiting(self) -> int:
@@ -216,7 +220,8 @@ class Delivery:
     @property
     def cursor(self) -> Cursor:
         progress = self._progress
-        return Cursor(progress.floor, progress.open, dict(self._trials), progress.settled)
+        trials, behind = dict(self._trials.known), dict(self._behind.since)
+        return Cursor(progress.floor, progress.open, trials, progress.settled, behind, progress.top)
 
     def next(self, session: Session, now: float, wall: float) -> Sending | None:
         """What this session should get now. Several are asked in any order, each until it gets None.
@@ -226,7 +231,8 @@ class Delivery:
         if session.over or session.room <= 0:
             return None
         self._look_at(wall)
-        batch = self._queue.take(session, len(self._trials) >= MOST_TRIALS)
+        self._take_out_gone()
+        batch = self._queue.take(session, len(self._trials.known) >= MOST_TRIALS)
         return None if batch is None else self._send(session, batch, now)
 
     def wants_alone(self, session: Session) -> bool:
@@ -243,7 +249,7 @@ class Delivery:
         for letter in aside:
             if letter.address in self._letters:
                 self._letters.discard(letter.address)
-                self._trials.pop(letter.address, None)
+                self._trials.known.pop(letter.address, None)
                 self._settled(letter.address.position, (letter.address.place,))
 
     def type_of(self, address: Address) -> str:
@@ -272,7 +278,7 @@ class Delivery:
         self._count(session).acked += len(left)
         if held.past is not NO_PAST:
             for place in left:
-                self._trials.pop(Address(held.sending.position, place), None)
+                self._trials.known.pop(Address(held.sending.position, place), None)
                 self._kills.pop(Address(held.sending.position, place), None)
         self._settled(held.sending.position, left)
 
@@ -297,14 +303,14 @@ class Delivery:
 
     def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
         type = self.type_of(address)
-        if type in session.wishes or not session.wishes:
+        if not session.is_peer and (type in session.wishes or not session.wishes):
             self._queue.give_back(Batch(address.position, (address.place,), past))
             return
         # At once it would come back as fast as it is sent, and before all others.
         self._queue.hold_up(address.position, address.place)
         reason = f"{session.instance}, version {session.version}, has no handler for {type}"
         due = now + UNHANDLED
-        self._try_later(address, Trial(past.attempt - 1, due, reason, session.version, past.suspect))
+        self._trials.later(address, Trial(past.attempt - 1, due, reason, session.version, past.suspect))
 
     def _again(
         self, session: Session, address: Address, past: Past, word: tuple[How, float, str], now: float
@@ -316,13 +322,13 @@ class Delivery:
         trial = Trial(past.attempt, now + pause, reason, session.version, past.suspect)
         if how is How.REJECT or past.attempt >= wish.attempts:
             # Its trial stays until it is kept: should the mesh end before, its attempts are not forgotten.
-            self._trials[address] = trial
+            self._trials.known[address] = trial
             self._kills.pop(address, None)
             self._letters.add(address)
             self._aside.append(SetAside(address, past.attempt, reason, session.version))
         else:
             self.retried += 1
-            self._try_later(address, trial)
+            self._trials.later(address, trial)
 
     def _killed(self, session: Session, address: Address, held: Held, now: float) -> None:
         kills = self._kills[address] = self._kills.get(address, 0) + 1
@@ -333,16 +339,11 @@ class Delivery:
 
     def _late(self, session: Session, held: Held, now: float) -> None:
         """Neither settled nor worked on: the session may be stuck."""
-        del session.held[held.sending.number]
         reason = f"{session.instance} said nothing about it in {session.timeout:g} s"
         self._count(session).failed += len(held.left)
         for place in held.left:
             address = Address(held.sending.position, place)
             self._again(session, address, held.past, (How.RETRY, 0.0, reason), now)
-
-    def _try_later(self, address: Address, trial: Trial) -> None:
-        self._trials[address] = trial
-        heappush(self._due, (trial.due, address.position, address.place))
 
     def _settled(self, position: int, places: Places) -> None:
         over = self._progress.settle(position, bits(places))
@@ -350,47 +351,50 @@ class Delivery:
         if over:
             del self._offers[position]
 
-    def _tried_before(self, position: int, left: int) -> frozenset[int]:
-        tried = set()
-        while self._former and self._former[0].position == position:
-            address = self._former.popleft()
-            if left >> address.place & 1:
-                tried.add(address.place)
-            else:
-                del self._trials[address]
-        return frozenset(tried)
-
-    def _forget_former(self, position: int) -> None:
-        while self._former and self._former[0].position <= position:
-            del self._trials[self._former.popleft()]
-
     def _come_and_go(self) -> None:
-        there = {session.version for session in self.sessions}
-        if there != self._there:
-            self._there = there
-            self._share_out(self._wall)
+        if self._kinds.sort(self.consumer, self.sessions):
+            self._queue.sort()
+        self._share_out(self._wall)
 
     def _look_at(self, wall: float) -> None:
-        if not self._shares.holds(wall):
+        if not self._kinds.holds(wall):
             self._share_out(wall)
         self._wall = wall
 
     def _share_out(self, wall: float) -> None:
-        parts = self._shares.judge(self._there, wall)
-        if parts != self._shares.parts:
-            self._queue.gather()
-            self._shares.adopt(parts)
-            self._queue.spread()
+        for kind, parts in self._kinds.judge(self.sessions, wall):
+            self._queue.gather(kind)
+            kind.shares.adopt(parts)
+            self._queue.spread(kind)
+        self._park()
 
-    def _room_of(self, version: str) -> int:
-        return sum(session.room for session in self.sessions if session.version == version)
+    def _park(self) -> None:
+        """What nobody may have who is here, while others are here, must not fill what is read ahead."""
+        taken = [kind for kind in self._kinds.all if kind.is_taken]
+        if not taken or self.consumer.ordered:
+            return
+        parked = frozenset(self.consumer.types) - self._kinds.types(taken)
+        back = self._behind.set(parked, self.consumer.types.keys(), self.offered)
+        if back <= self.offered:
+            self._progress.set_back(back)
+        self._count_stuck()
+
+    def _count_stuck(self) -> None:
+        enough = len(self._progress) >= AHEAD
+        self._stuck = self._behind.stuck(self._offers.values(), self._progress.left) if enough else 0
+
+    def _take_out_gone(self) -> None:
+        """What waits of types that are not consumed any more is nobody's."""
+        if self._gone:
+            self._discard(self._queue.take_out(self._gone))
+            open_types = {type for offer in self._offers.values() for type in offer.types}
+            self._gone &= open_types
+
+    def _discard(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            for place in batch.places:
+                self._trials.known.pop(Address(batch.position, place), None)
+            self._settled(batch.position, batch.places)
 
     def _count(self, session: Session) -> Count:
         return self.counts.setdefault(session.version, Count())
-
-
-def backoff(address: Address, attempt: int) -> float:
-    """Seconds: doubled with each attempt, spread by up to a quarter so that many do not come back at once."""
-    pause = min(FIRST_PAUSE * 2.0 ** (attempt - 1), LONGEST_PAUSE)
-    spread = zlib.crc32(f"{address.position} {address.place} {attempt}".encode()) / 2.0**32
-    return pause * (1.0 + spread / 4.0)

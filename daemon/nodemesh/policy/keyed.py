@@ -6,13 +6,13 @@ own way. An event is one number here, its position above its place.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from nodemesh.model.delivery import NO_PAST, Batch, Offer, Past, Session
 from nodemesh.model.frame import Places
-from nodemesh.policy.shares import Shares
+from nodemesh.policy.kinds import Kind, Kinds
 
 BITS = 16
 MASK = (1 << BITS) - 1
@@ -69,17 +69,18 @@ class Shelf:
 
 
 class Keyed:
-    def __init__(self, shares: Shares) -> None:
-        self._shares = shares
+    def __init__(self, kinds: Kinds, offers: Mapping[int, Offer]) -> None:
+        """`offers` are looked at, not changed."""
+        self._kinds, self._offers = kinds, offers
         self._lines: dict[int, Line] = {}
         self._keys: dict[int, Sequence[int]] = {}
         """Of the events of a frame, by position."""
-        self._open: dict[str, Shelf] = {REST: Shelf()}
-        """Lines that nobody holds, by the release whose they are."""
+        self._open: dict[tuple[Kind, str], Shelf] = {}
+        """Lines that nobody holds, by the kind of their first event, and the release whose they are."""
         self._own: dict[Session, Shelf] = {}
         """Lines that a session holds, and of which it may have more."""
-        self._tried: list[tuple[int, int]] = []
-        """First event and key of lines that were tried before, as a heap."""
+        self._tried: dict[Kind, list[tuple[int, int]]] = {}
+        """First event and key of lines that were tried before, as heaps."""
         self._past: dict[int, Past] = {}
         """Of waiting events that were tried before."""
         self._held_up: set[int] = set()
@@ -93,7 +94,8 @@ class Keyed:
         elif 0 in keys:
             sure = tuple(key or ~(start + place) for place, key in enumerate(keys))
         self._keys[offer.position] = sure
-        rest = None if self._shares.parts.live else self._open[REST].at(offer.position)
+        only = self._kinds.only
+        rest = None if only is None or only.parts.live else self._shelf(only, REST).at(offer.position)
         for place in places:
             event, key = start + place, sure[place]
             line = lines.get(key)
@@ -126,16 +128,22 @@ class Keyed:
 
     def take(self, session: Session, only_again: bool = False) -> Batch | None:
         """Events of one frame, of as many keys as the session may have."""
-        parts = self._shares.parts
-        stable = session.version in parts.rest
-        if stable and (first := self._first_tried()) is not None:
+        mine = self._kinds.of(session)
+        rests = [kind for kind in mine if session.version in kind.parts.rest]
+        if (found := self._first_tried(rests)) is not None:
+            kind, first = found
             if first.suspect and (session.held or session.elsewhere):
                 # Its hands must be empty first.
                 return None
-            return self._take_tried(session, first)
-        if only_again:
-            return None
-        shelves = (self._own.get(session), self._open.get(REST if stable else session.version))
+            return self._take_tried(session, kind, first)
+        return None if only_again else self._take_first(session, mine)
+
+    def _take_first(self, session: Session, mine: Sequence[Kind]) -> Batch | None:
+        """Of what is new."""
+        shelves = [self._own.get(session)]
+        for kind in mine:
+            is_rest = session.version in kind.parts.rest
+            shelves.append(self._open.get((kind, REST if is_rest else session.version)))
         found = [(shelf.first, shelf) for shelf in shelves if shelf is not None]
         position = min((first for first, _ in found if first is not None), default=None)
         if position is None:
@@ -148,11 +156,26 @@ class Keyed:
         return Batch(position, tuple(places))
 
     def wants_alone(self, session: Session) -> bool:
-        """Whether it waits until this session has nothing in hand."""
-        if session.version not in self._shares.parts.rest:
-            return False
-        first = self._first_tried()
-        return first is not None and first.suspect
+        """Whether an event waits until this session has nothing in hand."""
+        rests = [kind for kind in self._kinds.of(session) if session.version in kind.parts.rest]
+        found = self._first_tried(rests)
+        return found is not None and found[1].suspect
+
+    def take_out(self, types: Set[str]) -> list[Batch]:
+        """Everything of these types that waits here; it is to be settled."""
+        out = []
+        for line in list(self._lines.values()):
+            gone = [event for event in line.waiting if self._type_of(event) in types]
+            if gone:
+                line.waiting = [event for event in line.waiting if self._type_of(event) not in types]
+                heapify(line.waiting)
+                line.under_way += len(gone)
+                line.home = None
+                out += [
+                    Batch(event >> BITS, (event & MASK,), self._past.pop(event, NO_PAST)) for event in gone
+                ]
+                self._list(line)
+        return out
 
     def settled(self, position: int, places: Places, over: bool) -> None:
         """`over`: these were the last of the frame."""
@@ -188,16 +211,19 @@ class Keyed:
         if not line.under_way:
             line.session = None
 
-    def gather(self) -> None:
-        """The shares are about to change."""
+    def gather(self, kind: Kind) -> None:
+        """Its shares are about to change."""
 
-    def spread(self) -> None:
-        """The shares have changed: lines are listed anew. One that is under way stays until it is settled."""
-        self._open = {REST: Shelf()}
+    def spread(self, kind: Kind) -> None:
+        """Its shares have changed."""
+        self.sort()
+
+    def sort(self) -> None:
+        """Lines are listed anew. One that is under way stays in its hands until that is settled."""
+        self._open, self._own, self._tried = {}, {}, {}
         for line in self._lines.values():
-            if line.home is not None and line.home is not _TRIED:
-                line.home = None
-                self._list(line)
+            line.home = None
+            self._list(line)
 
     def _off(self, line: Line, event: int) -> None:
         if event in self._held_up:
@@ -213,43 +239,66 @@ class Keyed:
         if line.home is not None or line.held_up or not line.waiting:
             return
         event, session = line.waiting[0], line.session
-        parts = self._shares.parts
+        kind = self._kinds.only or self._kinds.kind_of(self._type_of(event))
         if session is not None:
             if event < line.last or event in self._past or not session.keeps_order:
                 return
-            wanted = self._shares.version_of(line.key) if parts.live else REST
-            if session.version != wanted if wanted else session.version not in parts.rest:
+            if not self._may_go_on(session, kind, line.key):
                 return
             if session not in self._own:
                 self._own[session] = Shelf()
             shelf = self._own[session]
         elif event in self._past:
-            heappush(self._tried, (event, line.key))
+            heappush(self._tried.setdefault(kind, []), (event, line.key))
             line.home = _TRIED
             return
         else:
-            wanted = self._shares.version_of(line.key) if parts.live else REST
-            if wanted not in self._open:
-                self._open[wanted] = Shelf()
-            shelf = self._open[wanted]
+            shelf = self._shelf(kind, kind.shares.version_of(line.key) if kind.parts.live else REST)
         line.home = shelf.at(event >> BITS)
         line.home.append(line)
 
-    def _first_tried(self) -> Past | None:
-        while self._tried:
-            event, key = self._tried[0]
+    def _may_go_on(self, session: Session, kind: Kind, key: int) -> bool:
+        if kind not in self._kinds.of(session):
+            return False
+        wanted = kind.shares.version_of(key) if kind.parts.live else REST
+        return session.version == wanted if wanted else session.version in kind.parts.rest
+
+    def _shelf(self, kind: Kind, version: str) -> Shelf:
+        shelf = self._open.get((kind, version))
+        if shelf is None:
+            shelf = self._open[kind, version] = Shelf()
+        return shelf
+
+    def _type_of(self, event: int) -> str:
+        return self._offers[event >> BITS].type_of(event & MASK)
+
+    def _first_tried(self, kinds: Sequence[Kind]) -> tuple[Kind, Past] | None:
+        """Of these kinds the first one."""
+        found = [(tried[0][0], kind) for kind in kinds if (tried := self._heap(kind))]
+        if not found:
+            return None
+        event, kind = min(found, key=lambda each: each[0])
+        return kind, self._past[event]
+
+    def _heap(self, kind: Kind) -> list[tuple[int, int]]:
+        """With one at its head that waits still."""
+        tried = self._tried.get(kind, [])
+        while tried:
+            event, key = tried[0]
             line = self._lines.get(key)
             if line is not None and line.home is _TRIED and line.waiting[0] == event:
-                return self._past[event]
-            heappop(self._tried)
-        return None
+                break
+            heappop(tried)
+        return tried
 
-    def _take_tried(self, session: Session, past: Past) -> Batch:
-        position = self._tried[0][0] >> BITS
+    def _take_tried(self, session: Session, kind: Kind, past: Past) -> Batch:
+        position = self._tried[kind][0][0] >> BITS
         most = 1 if past.suspect else session.free
         places: list[int] = []
-        while len(places) < most and self._first_tried() == past and self._tried[0][0] >> BITS == position:
-            line = self._lines[heappop(self._tried)[1]]
+        while len(places) < most and (tried := self._heap(kind)):
+            if tried[0][0] >> BITS != position or self._past[tried[0][0]] != past:
+                break
+            line = self._lines[heappop(tried)[1]]
             self._run(line, session, most, places, past)
         return Batch(position, tuple(sorted(places)), past)
 
@@ -280,6 +329,10 @@ class Keyed:
             if not session.keeps_order or not waiting or len(places) >= most:
                 break
             if waiting[0] >> BITS != position or self._past.get(waiting[0], NO_PAST) != past:
+                break
+            if self._kinds.only is None and not self._may_go_on(
+                session, self._kinds.kind_of(self._type_of(waiting[0])), line.key
+            ):
                 break
         line.last, line.session, line.home = event, session, None
         self._list(line)

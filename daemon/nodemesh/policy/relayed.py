@@ -4,7 +4,7 @@ They are given to its sessions as those of our own log. Tries, pauses and dead l
 to decide: what was not handled is told, and gone from here. Positions are numbers of its deliveries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import LOST_TWICE, Batch, Held, How, Offer, Past, Session
@@ -20,12 +20,17 @@ class Relayed(Delivery):
         self._over: list[int] = []
         self._failures: list[Failure] = []
 
+    def offer(self, offer: Offer) -> None:
+        super().offer(offer)
+        self._send_back()
+
     def offer_alone(self, offer: Offer) -> None:
         """Its events may be what ends their consumers: each is sent when nothing else is in hand."""
         self._progress.offer(offer.position, bits(offer.places))
         self._offers[offer.position] = offer
         self._queue.add(offer, offer.places, frozenset(offer.places))
         self._queue.give_back(Batch(offer.position, offer.places, Past(1, LOST_TWICE)))
+        self._send_back()
 
     def leave(self, session: Session, now: float) -> None:
         if session in self.sessions:
@@ -52,6 +57,23 @@ class Relayed(Delivery):
     def open(self) -> Sequence[int]:
         """Deliveries that are not over."""
         return tuple(self._offers)
+
+    def _share_out(self, wall: float) -> None:
+        super()._share_out(wall)
+        self._send_back()
+
+    def _park(self) -> None:
+        """Nothing is left behind here: there is no log to read again."""
+
+    def _send_back(self) -> None:
+        """What nobody here handles: another host may have the release that does."""
+        strange = self._kinds.types(kind for kind in self._kinds.all if not kind.is_wished)
+        self._discard(self._queue.take_out(strange) if strange else ())
+
+    def _discard(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            for place in batch.places:
+                self._tell(Address(batch.position, place), (How.RELEASE, 0.0, ""))
 
     def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
         if self.type_of(address) in session.wishes or not session.wishes:

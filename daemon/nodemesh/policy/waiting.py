@@ -1,4 +1,4 @@
-"""Which events wait for a consumer that does not ask for an order?"""
+"""Which events of one kind wait for a consumer that does not ask for an order?"""
 
 from bisect import insort
 from collections import deque
@@ -7,7 +7,7 @@ from itertools import groupby
 
 from nodemesh.model.delivery import Batch, Offer, Session
 from nodemesh.model.frame import Places
-from nodemesh.policy.shares import Shares
+from nodemesh.policy.shares import FOREVER, Shares
 
 FreeOf = Callable[[str], int]
 """Events that the sessions of a release could take now."""
@@ -30,10 +30,10 @@ class Waiting:
         """`later` are those that wait for their next try, and come by `give_back`."""
         now = tuple(place for place in places if place not in later) if later else places
         if now:
-            self._lay(Batch(offer.position, now))
+            self.lay(Batch(offer.position, now))
 
     def give_back(self, batch: Batch) -> None:
-        insort(self._back, batch, key=_order)
+        insort(self._back, batch, key=order)
 
     def take(self, session: Session, only_again: bool = False) -> Batch | None:
         """`only_again`: nothing that is new."""
@@ -47,26 +47,30 @@ class Waiting:
             return self._given_back(session)
         return self._from(REST, session.free) or self._spare(session.free)
 
+    @property
+    def first(self) -> float:
+        """Position of the first that waits, whoever may have it."""
+        waiting = [batches[0].position for batches in (self._back, *self._new.values()) if batches]
+        return min(waiting, default=FOREVER)
+
     def wants_alone(self, session: Session) -> bool:
         """Whether it waits until this session has nothing in hand."""
         return session.version in self._shares.parts.rest and bool(self._back) and self._back[0].past.suspect
 
-    def settled(self, position: int, places: Places, over: bool) -> None:
-        """Nothing waits for them."""
-
-    def leave(self, session: Session) -> None:
-        """Nothing was kept for it."""
-
-    def hold_up(self, position: int, place: int) -> None:
-        """It failed; nothing waits behind it."""
+    def pour_out(self) -> tuple[list[Batch], list[Batch]]:
+        """All that waits: what is new, what was given back. Nothing is left."""
+        self.gather()
+        new, back = list(self._new[REST]), self._back
+        self._new, self._back = {REST: deque()}, []
+        return new, back
 
     def gather(self) -> None:
         """The shares are about to change: what is new is nobody's again."""
         total = sum(len(batch.places) for batches in self._new.values() for batch in batches)
         for version, _ in self._shares.parts.live:
             self._shares.unsplit(version, self._events.get(version, 0), total)
-        batches = sorted((batch for each in self._new.values() for batch in each), key=_order)
-        whole = (_joined(list(same)) for _, same in groupby(batches, key=lambda batch: batch.position))
+        batches = sorted((batch for each in self._new.values() for batch in each), key=order)
+        whole = (joined(list(same)) for _, same in groupby(batches, key=lambda batch: batch.position))
         self._new = {REST: deque(whole)}
         self._events.clear()
 
@@ -76,9 +80,10 @@ class Waiting:
             batches = self._new.pop(REST)
             self._new[REST] = deque()
             for batch in batches:
-                self._lay(batch)
+                self.lay(batch)
 
-    def _lay(self, batch: Batch) -> None:
+    def lay(self, batch: Batch) -> None:
+        """It is new."""
         rest: Batch | None = batch
         if self._shares.parts.live:
             for version, events in self._shares.split(len(batch.places)):
@@ -127,7 +132,7 @@ class Waiting:
             if batch.position != first.position or batch.past != first.past:
                 break
             end, events = end + 1, events + len(batch.places)
-        taken, rest = _split(_joined(self._back[:end]), session.free)
+        taken, rest = _split(joined(self._back[:end]), session.free)
         self._back[:end] = [rest] if rest else []
         return taken
 
@@ -140,7 +145,7 @@ def _split(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
     return Batch(batch.position, first, batch.past), Batch(batch.position, rest, batch.past)
 
 
-def _joined(batches: list[Batch]) -> Batch:
+def joined(batches: list[Batch]) -> Batch:
     """Batches of one frame with one past, as one."""
     if len(batches) == 1:
         return batches[0]
@@ -150,5 +155,6 @@ def _joined(batches: list[Batch]) -> Batch:
     return Batch(batches[0].position, places, batches[0].past)
 
 
-def _order(batch: Batch) -> tuple[int, int]:
+def order(batch: Batch) -> tuple[int, int]:
+    """That of the log."""
     return batch.position, batch.places[0]

@@ -43,7 +43,7 @@ class Whereabouts:
             for held in session.held.values():
                 self._held.setdefault(held.sending.position, []).append((session.instance, held))
 
-    def of(self, address: Address) -> Place:
+    def of(self, address: Address, type: str = "") -> Place:
         trial = self._cursor.trials.get(address)
         for instance, held in self._held.get(address.position, ()):
             if address.place in held.left:
@@ -51,6 +51,8 @@ class Whereabouts:
                 return Place(State.IN_HAND, held.past.attempt, reason=reason, instance=instance)
         if trial is not None:
             return Place(State.RETRYING, trial.attempt, trial.due, trial.reason)
+        if (behind := self._cursor.behind.get(type)) is not None and address.position >= behind:
+            return Place(State.WAITING, reason=f"no instance that is here handles {type}")
         return Place(State.HANDLED if self._is_over(address) else State.WAITING)
 
     def _is_over(self, address: Address) -> bool:
@@ -59,5 +61,7 @@ class Whereabouts:
             return True
         if position in cursor.open:
             return not cursor.open[position] >> address.place & 1
+        if position < cursor.top:
+            return True
         run = bisect_right(self._settled, (position, 1 << 63)) - 1
         return run >= 0 and self._settled[run][1] >= position

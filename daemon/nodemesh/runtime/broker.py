@@ -315,7 +315,7 @@ class Broker:
     def floor(self) -> int:
         """Every consumer has settled all below."""
         floors = [node.delivery.floor for node in self.consumers.values()]
-        floors += [cursor.floor for cursor in self._cursors.values()]
+        floors += [cursor.least for cursor in self._cursors.values()]
         return min(floors, default=self.world.log.span.newest + 1)
 
     def _slowest(self) -> str:

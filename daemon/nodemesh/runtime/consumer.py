@@ -123,7 +123,13 @@ class ConsumingNode:
                 pass
 
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
-        stored = await self._stored(sending.position)
+        return self._frame(await self._stored(sending.position), sending, alone)
+
+    def ready(self, sending: Sending, alone: bool = False) -> bytes | None:
+        stored = self._recent.get(sending.position)
+        return None if stored is None else self._frame(stored, sending, alone)
+
+    def _frame(self, stored: Stored, sending: Sending, alone: bool) -> bytes:
         delivery = mesh_pb2.Delivery(
             number=sending.number,
             position=sending.position,
@@ -171,20 +177,22 @@ class ConsumingNode:
             session.end(why)
 
     async def _read_on(self) -> None:
-        types = frozenset(self.delivery.consumer.types)
+        types, until = self.delivery.reads
         start = self.delivery.offered + 1
         found, following = await self._log.read(start, types, READ)
         if self.delivery.offered + 1 != start:
             return  # what was committed meanwhile came first
-        if types != frozenset(self.delivery.consumer.types):
+        if (types, until) != self.delivery.reads:
             return  # a type that is asked for since was passed over
         for stored in found:
-            if not self.delivery.wants:
+            if until and stored.position >= until:
                 break
+            if not self.delivery.wants:
+                self._wake()
+                return
             self._recent.add(stored)
             self._offer(stored)
-        else:
-            self.delivery.passed(following - 1)
+        self.delivery.passed((min(following, until) if until else following) - 1)
         self._wake()
 
     def _offer(self, stored: Stored) -> None:

@@ -108,7 +108,7 @@ class Desk:
             flow.sessions = len(delivery.sessions)
             flow.retried = delivery.retried
             # What was not offered yet is counted in frames: their events are not read for it.
-            flow.lag = delivery.waiting + max(0, self._world.log.span.newest - delivery.offered)
+            flow.lag = delivery.waiting + max(0, self._world.log.span.newest - delivery.offered_of(type))
             for version, count in sorted(delivery.counts.items()):
                 flow.acked += count.acked
                 flow.versions.add(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nodeapi.v1 import mesh_pb2
-from nodemesh.model.delivery import How, Offer, Sending
+from nodemesh.model.delivery import How, Offer, Sending, Wish
 from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Failure
 from nodemesh.policy.relayed import Relayed
@@ -70,9 +70,15 @@ class Inbound:
 
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
         """Raises NotFound for what is settled meanwhile."""
+        data = self.ready(sending)
+        if data is None:
+            raise NotFound("it was settled")
+        return data
+
+    def ready(self, sending: Sending, alone: bool = False) -> bytes | None:
         carried = self._frames.get(sending.position)
         if carried is None:
-            raise NotFound("it was settled")
+            return None
         theirs = carried.delivery
         delivery = mesh_pb2.Delivery(
             number=sending.number,
@@ -152,7 +158,10 @@ def wishes(sessions: Sequence[Session], consumer: Consumer) -> list[mesh_pb2.Wis
     """Of all sessions together."""
     made = []
     for type in consumer.types:
-        asked = [wish for s in sessions if (wish := s.hands.wishes.get(type)) is not None]
+        # Who names none takes all.
+        asked = [
+            s.hands.wishes.get(type, Wish()) for s in sessions if type in s.hands.wishes or not s.hands.wishes
+        ]
         if asked:
             made.append(mesh_pb2.Wish(type=type, attempts=max(wish.attempts for wish in asked)))
     return made

@@ -175,6 +175,7 @@ class Link:
         consumer, life = self._table.consumers[node], self._peer.lives
         inbound = Inbound(consumer, self._peer.name, self._here.codec, self._here.clock)
         joints = self._links.joints(node)
+        wished = self._wished(node)
         carrying = self._peer.carry()
         self._inbounds[node] = inbound
         try:
@@ -188,7 +189,7 @@ class Link:
             await _said(carrying, mesh_pb2.ConsumeRequest(subscribe=asked))
             async with asyncio.TaskGroup() as group:
                 heard = group.create_task(self._hear(node, inbound, carrying))
-                await self._tell(node, inbound, carrying, life)
+                await self._tell(node, inbound, carrying, (life, wished))
                 await asyncio.wait([heard], timeout=DEAF)
                 heard.cancel()
         finally:
@@ -209,8 +210,18 @@ class Link:
             self._problems.pop(node, None)
             inbound.take_in(data)
 
-    async def _tell(self, node: str, inbound: Inbound, carrying: Carrying, life: int) -> None:
-        """Until nobody here consumes any more, or the stream is to be begun anew."""
+    def _wished(self, node: str) -> frozenset[str]:
+        """Types that somebody here handles."""
+        consumer = self._table.consumers.get(node)
+        types = consumer.types if consumer is not None else ()
+        asked = [joint.own.hands.wishes for joint in self._links.joints(node)]
+        return frozenset(type for type in types if any(type in wishes or not wishes for wishes in asked))
+
+    async def _tell(
+        self, node: str, inbound: Inbound, carrying: Carrying, begun: tuple[int, frozenset[str]]
+    ) -> None:
+        """Until nobody here consumes any more, or the stream is to be begun anew. `begun`: with which
+        certificates, and for which types."""
         clock = self._here.clock
         beat, drained = clock.now(), float("inf")
         while True:
@@ -220,7 +231,8 @@ class Link:
                     await inbound.stir.wait()
             await asyncio.sleep(COALESCE)
             inbound.stir.clear()
-            if drained == float("inf") and (inbound.draining or self._peer.lives != life):
+            now = self._peer.lives, self._wished(node)
+            if drained == float("inf") and (inbound.draining or now != begun):
                 inbound.draining = True
                 drained = clock.now() + DRAIN
             if (word := inbound.word()) is not None:

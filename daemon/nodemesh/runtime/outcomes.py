@@ -56,19 +56,22 @@ class Outcomes:
         for name, consumer in sorted(self._consumers.items()):
             its = [copy.address for copy in copies if copy.to == name]
             if type in consumer.types or its:
-                found.append(await self._outcome(name, [address] if type in consumer.types else [], its))
+                published = [address] if type in consumer.types else []
+                found.append(await self._outcome(name, type, published, its))
         return found
 
-    async def _outcome(self, node: str, published: list[Address], copies: list[Address]) -> mesh_pb2.Outcome:
+    async def _outcome(
+        self, node: str, type: str, published: list[Address], copies: list[Address]
+    ) -> mesh_pb2.Outcome:
         """The last word counts: that of the newest copy."""
-        told = await self._at(node, (copies or published)[-1])
+        told = await self._at(node, type, (copies or published)[-1])
         if copies and told.state == State.HANDLED:
             told.state = "replayed"
         if len(copies) + len(published) > 1:
             told.reason = "; ".join(filter(None, (told.reason, f"sent {len(copies) + 1} times")))
         return told
 
-    async def _at(self, node: str, address: Address) -> mesh_pb2.Outcome:
+    async def _at(self, node: str, type: str, address: Address) -> mesh_pb2.Outcome:
         letter = await self._index.letter(node, address)
         if letter is not None:
             dead = letter[0]
@@ -78,7 +81,7 @@ class Outcomes:
         where = self._nodes.get(node)
         if where is None:
             return mesh_pb2.Outcome(consumer=node, state=State.WAITING)
-        place = where.of(address)
+        place = where.of(address, type)
         due = self._clock.wall() + place.due - self._clock.now() if place.due else 0.0
         return mesh_pb2.Outcome(
             consumer=node,

@@ -7,7 +7,8 @@ import pytest
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import How, Offer, Wish
 from nodemesh.model.frame import Address
-from nodemesh.policy.delivery import FIRST_PAUSE, LONGEST_AFTER, LONGEST_PAUSE, Delivery, backoff
+from nodemesh.policy.delivery import Delivery
+from nodemesh.policy.pauses import FIRST_PAUSE, LONGEST_AFTER, LONGEST_PAUSE, backoff
 from tests.nodemesh.policy.delivering import (
     PLAIN,
     count,

@@ -7,10 +7,22 @@ from collections.abc import Sequence
 
 import pytest
 
+from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import How, Offer, Session, Wish
 from nodemesh.model.table import Consumer
-from nodemesh.policy.delivery import MOST_TRIALS, UNHANDLED, Delivery
-from tests.nodemesh.policy.delivering import LATER, PLAIN, events, frame, keep, machine, session, taken
+from nodemesh.policy.delivery import MOST_TRIALS, Delivery
+from nodemesh.policy.shares import Shares
+from tests.nodemesh.policy.delivering import (
+    LATER,
+    PLAIN,
+    events,
+    frame,
+    keep,
+    machine,
+    session,
+    taken,
+    with_shares,
+)
 
 BY_KEY = Consumer("payment", {"placed": True, "paid": True}, "1")
 
@@ -30,34 +42,80 @@ def test_what_nobody_handles_waits_and_holds_up_nothing_else(consumer: Consumer)
     delivery = machine(consumer)
     who = knows(delivery, "placed")
     delivery.offer(of_paid(1, (7,)))
-    assert events(taken(delivery, who)) == [(1, 0)]
-    delivery.settle(who, failed=[(1, 0, How.RELEASE, 0.0, "")], now=10.0)
-    assert not taken(delivery, who, 10.0), "it would come back as fast as it is sent"
     delivery.offer(frame(2, keys=(8,)))
-    assert events(taken(delivery, who, 10.0)) == [(2, 0)]
-    (trial,) = delivery.cursor.trials.values()
-    assert "handler" in trial.reason and "paid" in trial.reason
-    assert delivery.tick(10.0, LATER) == 10.0 + UNHANDLED
+    assert events(taken(delivery, who)) == [(2, 0)]
+    delivery.settle(who, through=1)
+    assert delivery.floor == 1 and not delivery.cursor.trials, "it waits, and nobody is blamed"
 
 
-def test_it_is_no_try() -> None:
-    delivery = machine()
-    who = knows(delivery, "placed")
+@pytest.mark.parametrize("consumer", [PLAIN, BY_KEY])
+def test_what_only_the_canary_handles_is_the_canarys(consumer: Consumer) -> None:
+    delivery = machine(with_shares(consumer, v2=0.1))
+    stable = knows(delivery, "placed")
+    canary = knows(delivery, "placed", "paid", version="2")
+    for position in range(1, 41):
+        delivery.offer(of_paid(position, (position,)) if position % 2 else frame(position, keys=(position,)))
+    given = {position for position, _ in events(taken(delivery, canary))}
+    assert given >= set(range(1, 41, 2)), "all of what only it knows, not a tenth of that"
+    rest = {position for position, _ in events(taken(delivery, stable))}
+    assert rest == set(range(1, 41)) - given and len(rest) > 10
+    failed = [(1, 0, How.RETRY, 0.0, "no")]
+    delivery.settle(canary, failed=failed)
+    delivery.tick(10.0, LATER / 2)
+    assert not taken(delivery, stable, 10.0), "stable could not handle it"
+    assert len(taken(delivery, canary, 10.0)) == 1
+
+
+def test_what_only_stable_handles_is_stables() -> None:
+    delivery = machine(with_shares(PLAIN, v2=1.0))
+    stable = knows(delivery, "placed", "paid")
+    canary = knows(delivery, "placed", version="2")
     delivery.offer(of_paid(1))
-    now = 0.0
-    for number in range(1, 20):
-        (sending,) = taken(delivery, who, now)
-        assert sending.attempt == 1
-        delivery.settle(who, failed=[(number, 0, How.RELEASE, 0.0, "")], now=now)
-        now += UNHANDLED
-        delivery.tick(now, LATER)
-    assert not keep(delivery)
-    delivery.leave(who, now)
-    other = knows(delivery, "placed", "paid")
-    assert events(taken(delivery, other, now)) == [(1, 0)]
-    delivery.settle(other, through=1, now=now)
-    assert delivery.floor == 2
-    assert not delivery.cursor.trials
+    delivery.offer(frame(2))
+    assert events(taken(delivery, canary)) == [(2, 0)]
+    assert events(taken(delivery, stable)) == [(1, 0)]
+
+
+def test_of_a_frame_each_gets_what_it_handles() -> None:
+    delivery = machine(with_shares(PLAIN, v2=0.5))
+    stable, canary = knows(delivery, "placed"), knows(delivery, "paid", version="2")
+    delivery.offer(Offer(1, range(4), ("placed", "paid"), (0, 1, 0, 1)))
+    assert events(taken(delivery, canary)) == [(1, 1), (1, 3)]
+    assert events(taken(delivery, stable)) == [(1, 0), (1, 2)]
+
+
+def test_of_a_key_what_one_release_does_not_handle_waits_in_its_place() -> None:
+    delivery = machine(with_shares(BY_KEY, v2=0.1))
+    stable = Session("a", "1", {"placed": Wish()}, 1000, keeps_order=True)
+    delivery.join(stable)
+    canary = knows(delivery, "placed", "paid", version="2")
+    version_of = Shares(delivery.consumer).version_of
+    key = next(key for key in range(1, 99) if not version_of(key))
+    delivery.offer(Offer(1, range(3), ("placed", "paid"), (0, 1, 0), (key, key, key)))
+    assert events(taken(delivery, stable)) == [(1, 0)]
+    assert not taken(delivery, canary), "the key is in other hands"
+    delivery.settle(stable, through=1)
+    assert events(taken(delivery, canary)) == [(1, 1)] and not taken(delivery, stable)
+    delivery.settle(canary, through=1)
+    assert events(taken(delivery, stable)) == [(1, 2)]
+
+
+def test_a_type_that_is_not_consumed_any_more_holds_up_nothing() -> None:
+    for consumer in (PLAIN, BY_KEY):
+        delivery = machine(consumer)
+        who = knows(delivery, "placed", "paid")
+        delivery.offer(of_paid(1, (7,)))
+        delivery.offer(of_paid(2, (8,)))
+        delivery.offer(frame(3, keys=(7,)))
+        sending = delivery.next(who, 0.0, 0.0)
+        assert sending is not None and sending.position == 1
+        only = Consumer("payment", {"placed": consumer.ordered}, "1")
+        delivery.route(only)
+        delivery.settle(who, failed=[(1, 0, How.RETRY, 0.0, "no")], now=0.0)
+        delivery.tick(10.0, LATER / 2)
+        assert events(taken(delivery, who, 10.0)) == [(3, 0)]
+        delivery.settle(who, through=2)
+        assert delivery.cursor == Cursor(4)
 
 
 def test_what_one_that_knows_it_gives_back_goes_on_at_once() -> None:

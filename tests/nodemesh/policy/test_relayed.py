@@ -5,6 +5,7 @@ import pytest
 from nodemesh.model.delivery import How, Session, Wish
 from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Delivery
+from nodemesh.policy.pauses import UNHANDLED
 from nodemesh.policy.relayed import Relayed
 from tests.nodemesh.policy.delivering import ORDERED, PLAIN, frame, machine, session
 
@@ -50,18 +51,39 @@ def test_what_is_given_back_untried_goes_to_another_here() -> None:
     assert relayed.next(other, 0.0, 0.0) is not None
 
 
-@pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
-def test_what_has_no_handler_here_goes_back(consumer: Consumer) -> None:
-    relayed = Relayed(consumer)
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_has_no_handler_here_goes_back(ordered: bool) -> None:
+    relayed = Relayed(Consumer("payment", {"placed": ordered, "paid": ordered}, "1"))
     who = Session("a", "1", {"paid": Wish()}, 1000)
     relayed.join(who)
     relayed.offer(frame(1, 1, keys=(1,)))
-    sent = relayed.next(who, 0.0, 0.0)
-    assert sent is not None
-    relayed.settle(who, through=1, failed=[(sent.number, 0, How.RELEASE, 0.0, "")])
+    assert relayed.next(who, 0.0, 0.0) is None
     assert relayed.told() == ([1], [(1, 0, How.RELEASE, 0.0, "")])
-    relayed.tick(1e6, 1e6)
-    assert relayed.next(who, 1e6, 1e6) is None
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_its_only_handler_left_behind_goes_back(ordered: bool) -> None:
+    relayed = Relayed(Consumer("payment", {"placed": ordered, "paid": ordered}, "1"))
+    relayed.join(Session("a", "1", {"paid": Wish()}, 1000))
+    other = Session("b", "1", {"placed": Wish()}, 0)
+    relayed.join(other)
+    relayed.offer(frame(1, 1, keys=(1,)))
+    relayed.leave(other, 0.0)
+    assert relayed.told() == ([1], [(1, 0, How.RELEASE, 0.0, "")]) and not relayed.waiting
+
+
+def test_what_another_host_gives_back_waits_a_while() -> None:
+    """At the mesh that keeps it: at once it would come back as fast as it is sent."""
+    delivery = machine()
+    peer = link(delivery)
+    delivery.offer(frame(1))
+    assert delivery.next(peer, 0.0, 0.0) is not None
+    delivery.settle(peer, failed=[(1, 0, How.RELEASE, 0.0, "")], now=0.0)
+    assert delivery.next(peer, 0.0, 0.0) is None
+    assert delivery.tick(0.0, 0.0) == UNHANDLED
+    delivery.tick(UNHANDLED, 0.0)
+    again = delivery.next(peer, UNHANDLED, 0.0)
+    assert again is not None and again.attempt == 1
 
 
 @pytest.mark.parametrize("consumer", [PLAIN, ORDERED])
