@@ -11,7 +11,7 @@ from noded.model.instance import Instance, Load, Phase, Role, Vitals
 from noded.model.route import Traffic
 from noded.model.state import HostState, NodeState
 from noded.model.trend import Trend
-from noded.policy import counting, healing, trend
+from noded.policy import counting, healing, pace, trend
 
 _NODE_FIELDS = [field.name for field in fields(NodeState)]
 _INSTANCE_FIELDS = [field.name for field in fields(Instance)]
@@ -38,14 +38,15 @@ def on_counted(state: HostState, fact: TrafficCounted) -> HostState:
     nodes = dict(state.nodes)
     for node in state.nodes.values():
         if any(name in counts for name in node.instances):
-            nodes[node.name] = counting.on_counted(_counted(node, counts, fact.at), fact.at)
+            read = _counted(node, counts, fact.at)
+            nodes[node.name] = pace.kept(node, counting.on_counted(read, fact.at), fact.at)
     return replace(state, nodes=nodes)
 
 
 def on_told(state: HostState, fact: SignalsTold) -> HostState:
     for node in state.nodes.values():
         if node.rolling_out:
-            state = state.holding(counting.on_told(node, fact))
+            state = state.holding(pace.kept(node, counting.on_told(node, fact), fact.at))
     return state
 
 
