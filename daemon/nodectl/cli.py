@@ -9,7 +9,7 @@ from nodectl.cli_tree import Tree, shared
 @click.group(
     cls=Tree,
     sections=(
-        cli_rollout.SECTION,  # and that of cli_release, which it goes on with
+        cli_rollout.SECTION,
         cli_look.SECTION,
         cli_events.SECTION,
         cli_orders.SECTION,

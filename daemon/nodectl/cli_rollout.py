@@ -3,9 +3,12 @@
 import click
 from click.shell_completion import CompletionItem
 
-from nodectl.cli_release import SECTION
+from nodectl import cli_release
 from nodectl.cli_tree import command, group, node_argument, wait_option, watch_option
 from nodectl.session import Session
+
+SECTION = cli_release.SECTION
+"""It goes on with the words about versions."""
 
 
 class Version(click.ParamType[str]):

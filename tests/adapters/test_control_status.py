@@ -11,7 +11,6 @@ from noded.model.incident import Stage as IncidentStage
 from noded.model.instance import Phase, Role
 from noded.model.liveness import Pressure
 from noded.model.mesh import Mesh, Part
-from noded.model.rollout import Stage, Step
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from nodespec.manifest import Autonomy, Healing, Levels
 from tests.runtime.nouns import DIGEST, NEXT, host, incident, instance, node, report, rollout, spec
@@ -135,28 +134,6 @@ def test_a_node_and_its_instances() -> None:
     )
     assert (first.cpu_share, first.loop_lag, first.started_at) == (0.073, 0.0012, 50.0)
     assert node_status(node(spec=spec(serves=None)), 1.0).port == 0
-
-
-def test_a_rollout_under_way_and_past_ones() -> None:
-    done = (Step(0.1, 200.0, 30.0, 100, 1, 900, 2),)
-    now = rollout(done=done, at_step=1, now=Step(0.25, 230.0, 5.0, 20, 0, 80, 0))
-    past = rollout(id="catalog-r0", stage=Stage.ROLLED_BACK, now=None, reason="it failed", ended_at=90.0)
-    found = node_status(node("catalog", instance(), rollout=now, past_rollouts=(past,)), 235.0)
-    held = found.rollout
-    assert (held.id, held.phase, held.share, held.step) == ("catalog-r1", "step", 0.25, 1)
-    assert (held.canary_requests, held.canary_bad, held.stable_requests, held.stable_bad) == (120, 1, 980, 2)
-    assert [(s.share, s.seconds) for s in held.done] == [(0.1, 30.0)]
-    assert held.dwell_left == 30.0 - (235.0 - 210.0)
-    (old,) = found.past_rollouts
-    assert (old.id, old.phase, old.reason, old.dwell_left) == ("catalog-r0", "rolled back", "it failed", 0.0)
-    ended = node_status(node("catalog", rollout=replace(past)), 300.0)
-    assert not ended.HasField("rollout")
-    soaking = node_status(node("catalog", rollout=rollout(stage=Stage.SOAK, since=200.0)), 300.0)
-    assert soaking.rollout.dwell_left == 500.0
-    preparing = node_status(
-        node("catalog", rollout=rollout(stage=Stage.PREPARING, now=None, at_step=-1)), 220.0
-    )
-    assert (preparing.rollout.step, preparing.rollout.share) == (0, 0.0)
 
 
 def test_an_incident() -> None:

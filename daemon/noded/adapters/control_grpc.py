@@ -231,7 +231,7 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
         at = self._desk.clock.now()
         nodes = [node for _, node in sorted(state.nodes.items()) if name in ("", node.name)]
         texts = [self._manifest(node.release.digest) if manifest and name else "" for node in nodes]
-        shown = [node_status(node, at, text) for node, text in zip(nodes, texts, strict=True)]
+        shown = [node_status(node, at, text, bool(name)) for node, text in zip(nodes, texts, strict=True)]
         return shown if whole else [without_code(each) for each in shown]
 
     def _manifest(self, digest: str) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.audit import Asked
+from noded.adapters.rollout_status import rollout_status
 from noded.model.incident import CLOSED, Incident
 from noded.model.instance import Instance, Phase, Role
 from noded.model.liveness import Pressure
-from noded.model.rollout import Rollout, Stage
 from noded.model.state import Desired, HostState, NodeState
 from nodespec.manifest import Autonomy
 
@@ -72,7 +72,8 @@ def audit_entry(asked: Asked) -> pb.AuditEntry:
     )
 
 
-def node_status(node: NodeState, at: float, manifest: str = "") -> pb.NodeStatus:
+def node_status(node: NodeState, at: float, manifest: str = "", alone: bool = True) -> pb.NodeStatus:
+    """Among many nodes, not `alone`, it leaves out how its past rollouts went."""
     condition, detail = _condition(node)
     serves = node.spec.serves
     rollout = node.rollout if node.rolling_out else None
@@ -85,8 +86,8 @@ def node_status(node: NodeState, at: float, manifest: str = "") -> pb.NodeStatus
         paused=node.paused,
         port=serves.port if serves else 0,
         instances=[_instance(i, at) for i in sorted(node.instances.values(), key=lambda i: i.created_at)],
-        rollout=_rollout(rollout, at) if rollout else None,
-        past_rollouts=[_rollout(past, at) for past in node.past_rollouts],
+        rollout=rollout_status(rollout, node, at) if rollout else None,
+        past_rollouts=[rollout_status(past, node, at, alone) for past in node.past_rollouts],
         incident=_incident(node.healing.now) if node.healing.now else None,
         past_incidents=[_incident(past) for past in node.healing.past],
         restarts=node.restarts,
@@ -146,39 +147,6 @@ def _instance(instance: Instance, at: float) -> pb.InstanceStatus:
         bad=load.bad,
         fds=vitals.fds,
         threads=vitals.threads,
-    )
-
-
-def _rollout(rollout: Rollout, at: float) -> pb.RolloutStatus:
-    steps = rollout.steps
-    plan = rollout.spec.rollout
-    waiting = plan.soak if rollout.stage is Stage.SOAK else plan.dwell
-    return pb.RolloutStatus(
-        id=rollout.id,
-        from_version=rollout.from_version,
-        to_version=rollout.release.version,
-        phase=rollout.stage,
-        share=rollout.share,
-        steps=plan.steps,
-        step=max(rollout.at_step, 0),
-        started_at=rollout.started_at,
-        ended_at=rollout.ended_at,
-        canary_requests=sum(s.canary_requests for s in steps),
-        canary_bad=sum(s.canary_bad for s in steps),
-        stable_requests=sum(s.stable_requests for s in steps),
-        stable_bad=sum(s.stable_bad for s in steps),
-        rollback_evidence=rollout.rollback_evidence,
-        promotion_evidence=rollout.promotion_evidence,
-        requests_needed=rollout.requests_needed,
-        reason=rollout.reason,
-        origin=rollout.origin,
-        done=[
-            pb.StepStatus(
-                share=s.share, seconds=s.seconds, canary_requests=s.canary_requests, canary_bad=s.canary_bad
-            )
-            for s in rollout.done
-        ],
-        dwell_left=0.0 if rollout.ended else max(0.0, waiting - (at - rollout.since)),
     )
 
 
