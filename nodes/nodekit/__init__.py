@@ -11,7 +11,8 @@ from .events import NoMesh
 from .http import HttpError, Limits, Request, Response
 from .listen import Listen
 from .node import Node
-from .publishing import BufferFull, Receipt
+from .parcel import Receipt
+from .publishing import BufferFull
 
 __all__ = [
     "BufferFull",

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from .frames import Extra, Frame
-from .publishing import Receipt
+from .parcel import Receipt
 from .tracing import Cause, span_of, trace_of, traceparent
 
 NOTHING_MORE = Extra()

@@ -15,8 +15,9 @@ from .contracts import Contracts, read_contracts
 from .frames import Extra
 from .handling import Handler
 from .link import Link, MeshLink
+from .parcel import Receipt
 from .payload import is_json, pack
-from .publishing import CLOCK, BufferFull, Publisher, Receipt
+from .publishing import BufferFull, Publisher
 from .tracing import Causes, current, read_traceparent
 from .wire import Published
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nodekit")
 F = TypeVar("F", bound=Callable[..., Any])
+class_of = type
+new = object.__new__
 MOST_CONCURRENT = 1000
 LONGEST_TIMEOUT = 86400.0
 
@@ -158,21 +161,26 @@ class Events:
         attributes: Mapping[str, str] | None = None,
         cause: Causes | None = None,
     ) -> Receipt:
-        if event.__class__ is not bytes or not content or not type or type in self.contracts.judges:
+        if class_of(event) is not bytes or not type or type in self.contracts.judges:
             event, type, content = self._written(event, type, content)
         publisher, cause = self.publisher, cause or current.get()
         if publisher is not None and not (subject or cause or traceparent or attributes):
             # Nearly every event of a busy publisher is like the one before it: what is to be asked was asked
             # then. What follows is Publisher.put for these, here as a call would cost as much as all of it.
             parcel = publisher.open
-            if parcel is None or parcel.only != type or parcel.content != content or not publisher.pushing:
-                pass
-            elif get_ident() == self._thread:
+            if (
+                parcel is not None
+                and parcel.only == type
+                and parcel.content == content
+                and get_ident() == self._thread
+            ):
                 place, size = len(parcel.data), parcel.size + len(event)
-                if place & CLOCK and place < parcel.room and size <= parcel.most:
+                if place < parcel.until and size <= parcel.most:
                     parcel.size = size
                     parcel.data.append(event)
-                    return Receipt(parcel, place)
+                    receipt = new(Receipt)
+                    receipt._parcel, receipt._place = parcel, place
+                    return receipt
         extra = b""
         if cause or traceparent or attributes:
             extra = encoded_extra(cause, traceparent, attributes)

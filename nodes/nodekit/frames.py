@@ -11,7 +11,7 @@ from struct import error as StructError
 from struct import pack, unpack
 
 from .fields import (
-    Prefixes,
+    DATA,
     WireError,
     as_bytes,
     as_int,
@@ -32,8 +32,6 @@ MOST_BYTES = 112 * 1024
 LONGEST_EVENT = 1024 * 1024
 LONGEST_FRAME = LONGEST_EVENT + 64 * 1024
 _MANY = 0x1A
-DATA = Prefixes(b"\x1a")
-"""By length: what stands before an event's data."""
 
 
 @dataclass(frozen=True, slots=True)

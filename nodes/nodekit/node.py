@@ -71,7 +71,7 @@ class Node:
         self._pulse = Pulse()
         self._progress = 0
         self._answered = Answered()
-        self.events = Events(self.name, self.instance, self.version, environ)
+        self.use(Events(self.name, self.instance, self.version, environ))
         # A canary is there to be tried, a spare to wait.
         self._waits = environ.get("NODED_ACTIVE") == "0" and environ.get("NODED_ROLE") != "canary"
         self._active, self._stopping = asyncio.Event(), asyncio.Event()
@@ -83,6 +83,12 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._session: Session | None = None
+
+    def use(self, events: Events) -> None:
+        self.events = events
+        self.publish_nowait: PublishNow = events.publish_nowait
+        """Does not wait: await the receipt, or not. Any thread may ask. Raises BufferFull, too."""
+        # Not a method of its own: to hand on its arguments would cost as much as the rest.
 
     # What the author declares
 
@@ -144,12 +150,6 @@ class Node:
         Raises ContractBroken, PublishRefused, NoMesh; TypeError and ValueError for data that JSON cannot say.
         """
         return await self.events.publish(event, **more)
-
-    @property
-    def publish_nowait(self) -> PublishNow:
-        """The same without waiting: await the receipt, or not. Any thread may ask. Raises BufferFull, too."""
-        # Not a method of its own: to hand on its arguments would cost as much as the rest.
-        return self.events.publish_nowait
 
     async def room(self) -> None:
         """Waits until no more than half of what may wait for the mesh does."""

@@ -6,185 +6,28 @@ has said that they are on disk, and sent again on every new connection: the mesh
 """
 
 import asyncio
-import concurrent.futures
 import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
-from zlib import crc32
 
-from .bounds import LONGEST_TYPE, PublishRefused, check_text, weight
-from .fields import chunk, number
-from .frames import DATA, LONGEST_EVENT, MOST_BYTES, MOST_EVENTS, Head, encode_columns
+from .bounds import LONGEST_TYPE, check_text, weight
+from .fields import chunk
+from .frames import LONGEST_EVENT, MOST_BYTES, MOST_EVENTS, Head
 from .link import Link
-from .wire import Published, Refusal
+from .parcel import Parcel, Receipt
+from .wire import Published
 
 MOST_KEPT_BYTES = 8 * 1024 * 1024
 MOST_KEPT_EVENTS = 100_000
-# `after` is a uint32 of microseconds.
-LONGEST_OPEN = 2**32 - 1
 UNDER_WAY = 2
 """Frames under way up to which the next one leaves before it is full. With one alone each event would wait
 for the answer to those before it; with two the mesh takes the second while it writes the first."""
-CLOCK = 63
-"""What is published in one go has one time: the clock is read every 64 events."""
 logger = logging.getLogger("nodekit")
 
 
 class BufferFull(Exception):
     """Too much waits for the mesh; nothing was published. Await a receipt or node.room(), then try again."""
-
-
-class Parcel:
-    """Events that travel in one frame."""
-
-    def __init__(self, stream: str, first: int, type: str, content: str, most: tuple[int, int]) -> None:
-        """`most`: bytes and events that it may take."""
-        self.stream, self.first, self.content = stream, first, content
-        self.most, self.room = most
-        self.at = time.time_ns() // 1000
-        self.now = 0
-        """Microseconds since then."""
-        self.only = type
-        """The type of all events; empty when they differ, or when some have a subject."""
-        self.size = 0
-        self.data: list[bytes] = []
-        self.times: list[tuple[int, int]] = []
-        """From which place on an event has which time."""
-        self.types: dict[str, int] = {type: 0}
-        self.type: list[int] = []
-        self.subjects: list[str] = []
-        self.extras: list[bytes] = []
-        self.count = 0
-        """Set when it is sealed."""
-        self.body = b""
-        self.loop = asyncio.get_running_loop()
-        self.done = False
-        self.refused: list[Refusal] = []
-        self.waiting: list[asyncio.Future[None]] = []
-
-    def read_clock(self, place: int) -> None:
-        """Time never goes back within a parcel, though the clock may."""
-        self.now = min(LONGEST_OPEN, max(self.now, time.time_ns() // 1000 - self.at))
-        self.times.append((place, self.now))
-
-    def mix(self, place: int, type: str, subject: str) -> None:
-        """For a parcel with several types, or with subjects: the columns that others do without."""
-        self.only = ""
-        kind = self.types.get(type)
-        if kind is None:
-            kind = self.types[type] = len(self.types)
-            if kind == 1:
-                self.type = [0] * place
-        if len(self.types) > 1:
-            self.type.append(kind)
-        if subject and not self.subjects:
-            self.subjects = [""] * place
-        if subject or self.subjects:
-            self.subjects.append(subject)
-
-    def seal(self) -> None:
-        """From now on it is only bytes."""
-        self.count = len(self.data)
-        keys = [crc32(subject.encode()) for subject in self.subjects]
-        columns = encode_columns(self.type, self.after(), self.subjects, keys)
-        parts = [chunk(2, columns)] if columns else []
-        parts += beside(map(DATA.__getitem__, map(len, self.data)), self.data)
-        parts += [chunk(4, each) for each in self.extras]
-        self.body = b"".join(parts)
-        self.data, self.times, self.type, self.subjects, self.extras = [], [], [], [], []
-
-    def after(self) -> list[int]:
-        """Microseconds of every event; empty when all have the time of the parcel."""
-        if not self.now:
-            return []
-        ends = [place for place, _ in self.times[1:]] + [self.count]
-        return [
-            now for (place, now), end in zip(self.times, ends, strict=True) for now in (now,) * (end - place)
-        ]
-
-    def frame(self, source: str, version: str) -> bytes:
-        head = Head(
-            source, self.stream, self.first, self.count, self.at, tuple(self.types), self.content, version
-        )
-        return chunk(1, head.encode()) + self.body
-
-    @property
-    def last(self) -> int:
-        return self.first + self.count - 1
-
-    def finish(self) -> None:
-        self.done = True
-        self.body = b""
-        for each in self.waiting:
-            if not each.done():
-                each.set_result(None)
-        self.waiting.clear()
-
-    def refusal_of(self, place: int) -> str:
-        sequence = self.first + place
-        for each in self.refused:
-            if each.first <= sequence < each.first + each.count:
-                return each.reason or "refused"
-        return ""
-
-
-def beside(prefixes: Iterable[bytes], data: Sequence[bytes]) -> list[bytes]:
-    """Each behind its prefix, without a step of Python for each."""
-    parts = [b""] * (2 * len(data))
-    parts[::2], parts[1::2] = prefixes, data
-    return parts
-
-
-class Receipt:
-    """Of an event that was published without waiting; awaiting it gives the id once the event is on disk."""
-
-    __slots__ = ("_parcel", "_place")
-
-    def __init__(self, parcel: Parcel, place: int) -> None:
-        self._parcel, self._place = parcel, place
-
-    @property
-    def id(self) -> str:
-        return f"{self._parcel.stream}.{self._parcel.first + self._place}"
-
-    def done(self) -> bool:
-        """It is on disk, or refused."""
-        return self._parcel.done
-
-    def __await__(self) -> Generator[object, None, str]:
-        """Raises PublishRefused."""
-        if not self._parcel.done:
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._parcel.waiting.append(waiting)
-            yield from waiting
-        if not self._parcel.refused:
-            return f"{self._parcel.stream}.{self._parcel.first + self._place}"
-        return self._outcome()
-
-    def wait(self, timeout: float | None = None) -> str:
-        """The same for a thread, such as that of a `def` handler. Raises PublishRefused, TimeoutError."""
-        if not self._parcel.done:
-            told: concurrent.futures.Future[None] = concurrent.futures.Future()
-            loop = self._parcel.loop
-
-            def visit() -> None:
-                if self._parcel.done:
-                    told.set_result(None)
-                    return
-                waiting = loop.create_future()
-                waiting.add_done_callback(lambda _: told.set_result(None))
-                self._parcel.waiting.append(waiting)
-
-            loop.call_soon_threadsafe(visit)
-            told.result(timeout)
-        return self._outcome()
-
-    def _outcome(self) -> str:
-        if self._parcel.refused and (why := self._parcel.refusal_of(self._place)):
-            raise PublishRefused(f"event {self.id}: {why}")
-        return self.id
 
 
 class Publisher:
@@ -250,22 +93,14 @@ class Publisher:
         parcel = self.open
         if parcel is None or parcel.size + size > MOST_BYTES or parcel.content != content:
             parcel = self.begin_parcel(type, content)
-        place = len(parcel.data)
-        if not place & CLOCK or not self.pushing:
-            parcel.read_clock(place)
-        parcel.data.append(data)
-        if subject or type != parcel.only:
-            parcel.mix(place, type, subject)
-        if extra:
-            parcel.extras.append(number(1, place) + extra)
-        parcel.size += size
+        place = parcel.add(data, type, subject, extra, not self.pushing)
         if place == MOST_EVENTS - 1:
             self.seal()
         if not self.pushing:
             # After this turn of the loop, so that what is published in one go travels together.
             self.pushing = True
             self.loop.call_soon(self.push)
-        return Receipt(parcel, place)
+        return Receipt.at(parcel, place)
 
     def check_type(self, type: str) -> None:
         """A frame that the mesh cannot take would be sent again for ever."""
@@ -284,7 +119,7 @@ class Publisher:
 
     def seal(self) -> None:
         if self.open is not None:
-            self.open.seal()
+            self.open.seal(self.source, self.version)
             self.next = self.open.last + 1
             self.kept_events += self.open.count
             self.kept_bytes += self.open.size
@@ -343,7 +178,7 @@ class Publisher:
             while queue and queue[0].last <= through:
                 parcel = queue.popleft()
                 if queue is self.sent:
-                    self.under_way -= len(parcel.body)
+                    self.under_way -= len(parcel.frame)
                 self.kept_events -= parcel.count
                 self.kept_bytes -= parcel.size
                 parcel.finish()
@@ -365,23 +200,26 @@ class Publisher:
         self.next, self.acked = 1, 0
         self.on_open()
         for parcel in (*self.sealed, *([self.open] if self.open else [])):
-            parcel.stream, parcel.first = self.stream, self.next
+            parcel.move(self.stream, self.next)
             self.next += parcel.count
         self.greet()
 
     def push(self) -> None:
         """Sends what may be sent now."""
         self.pushing = False
+        if self.open is not None:
+            # The next event is the first of another turn.
+            self.open.until = 0
         if not self.answered or self.link is None:
             return
         if not self.sealed and len(self.sent) < UNDER_WAY:
             self.seal()
         while self.sealed:
             parcel = self.sealed[0]
-            size = len(parcel.body)
+            size = len(parcel.frame)
             if self.sent and self.under_way + size > self.window:
                 return
             self.sealed.popleft()
             self.sent.append(parcel)
             self.under_way += size
-            self.link.send(parcel.frame(self.source, self.version))
+            self.link.send(parcel.frame)

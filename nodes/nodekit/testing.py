@@ -122,7 +122,7 @@ class Mesh(StandIn):
         before = self.node.events
         events = Events(before.name, before.instance, before.version, {})
         events.handlers = before.handlers
-        self.node.events = events
+        self.node.use(events)
         return events
 
     async def _until_idle(self, deadline: float) -> None:

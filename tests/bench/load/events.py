@@ -9,16 +9,21 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, cycle, repeat
 from typing import Any
 
 SIZE = 256
 HEAD = struct.Struct("<IIQ")
 FILLER = bytes(range(SIZE - HEAD.size))
+WHOLE = struct.Struct(f"{HEAD.format}{len(FILLER)}s")
 ENCODER = json.JSONEncoder(separators=(",", ":"))
 TRACED_EVERY = 100
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-AT_ONCE = 64
+AT_ONCE = 256
 """Events published in a row before the program looks at what has arrived."""
+ACKS_PENDING = 20_000
+"""Published events whose acknowledgement a program has not looked at; JetStream's client has a limit of its
+own, and its default of 4,000 is no faster."""
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -115,16 +120,24 @@ def contract() -> Callable[[object], str]:
     return judge(SCHEMA)
 
 
-def made(job: Job, make: Callable[[int, int], Any]) -> Iterator[tuple[str, Any, bool]]:
+def source(job: Job) -> Iterator[tuple[str, Any, bool]]:
+    if job.format == "json":
+        return made(job, order)
+    # How late it came is asked only of a run with a rate.
+    return made(job, packed) if job.rate else made(job, WHOLE.pack, 0, FILLER)
+
+
+def made(job: Job, make: Callable[..., Any], *more: object) -> Iterator[tuple[str, Any, bool]]:
     """Type and data of every event, flows by turns, and whether it belongs to somebody's trace.
 
-    Data is made only when it is asked for: the time within is that of publishing.
+    Data is made only when it is asked for: the time within is that of publishing. No step of Python but
+    `make`, as this is measured with whatever carries the events.
     """
-    number = 0
-    for place in range(job.each):
-        for flow, kind in job.flows:
-            number += 1
-            yield kind, make(flow, place), number % TRACED_EVERY == 0
+    flows, kinds = zip(*job.flows, strict=True)
+    places = chain.from_iterable(map(repeat, range(job.each), repeat(len(flows))))
+    traced = (False,) * (TRACED_EVERY - 1) + (True,)
+    data = map(make, cycle(flows), places, *map(repeat, more))
+    return zip(cycle(kinds), data, cycle(traced), strict=False)
 
 
 class Pace:

@@ -12,6 +12,7 @@ from nats.js.api import ConsumerConfig, StorageType
 
 from tests.bench.load import talk
 from tests.bench.load.events import (
+    ACKS_PENDING,
     HEAD,
     TRACEPARENT,
     Job,
@@ -19,13 +20,9 @@ from tests.bench.load.events import (
     Tally,
     compact,
     contract,
-    made,
-    order,
-    packed,
+    source,
 )
 
-ACKS_PENDING = 20_000
-"""Publishes and deliveries that wait for their ack; the defaults, 4,000 and 1,000, are no faster."""
 TRACED = {"traceparent": TRACEPARENT}
 
 
@@ -33,14 +30,14 @@ async def publish(line: Client, job: Job) -> None:
     stream = line.jetstream(publish_async_max_pending=ACKS_PENDING)
     as_json = job.format == "json"
     valid = contract() if as_json else None
-    source = made(job, order if as_json else packed)
+    events = source(job)
     talk.say("ready")
     await asyncio.to_thread(talk.await_word, "go")
     began, pace = time.monotonic_ns(), Pace(job.rate, job.total)
     acks: list[asyncio.Future[object]] = []
     while pace.left:
         for _ in range(pace.due()):
-            kind, data, traced = next(source)
+            kind, data, traced = next(events)
             if valid:
                 if wrong := valid(data):
                     raise ValueError(wrong)

@@ -15,9 +15,7 @@ from tests.bench.load.events import (
     Tally,
     compact,
     contract,
-    made,
-    order,
-    packed,
+    source,
 )
 
 PIPELINE = 128
@@ -28,14 +26,14 @@ BLOCK_MS = 1000
 def publish(line: Redis, job: Job) -> None:
     as_json = job.format == "json"
     valid = contract() if as_json else None
-    source = made(job, order if as_json else packed)
+    events = source(job)
     talk.say("ready")
     talk.await_word("go")
     began, pace = time.monotonic_ns(), Pace(job.rate, job.total)
     pipeline = line.pipeline(transaction=False)
     while pace.left:
         for _ in range(pace.due()):
-            kind, data, traced = next(source)
+            kind, data, traced = next(events)
             if valid:
                 if wrong := valid(data):
                     raise ValueError(wrong)
