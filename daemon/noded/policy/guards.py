@@ -7,7 +7,7 @@ None of it can be met by chance by a version that is as good as stable; what cou
 from dataclasses import replace
 
 from noded.model.instance import HUNG, Instance, Phase, Role
-from noded.model.rollout import Rollout, Stage
+from noded.model.rollout import Growth, Rollout, Stage
 from noded.model.state import NodeState
 from noded.policy import growth, trend
 
@@ -53,13 +53,21 @@ def watched(node: NodeState, rollout: Rollout, at: float) -> Rollout:
 
 
 def _compared(node: NodeState, rollout: Rollout, at: float) -> Rollout:
-    held = rollout.growth
+    held = rollout.growth or _paired(node, rollout, at)
     if held is None:
         return rollout
     canary, baseline = (node.instances.get(name) for name in (held.canary, held.baseline))
     if canary is None or baseline is None or not (canary.serves and baseline.serves):
         return replace(rollout, growth=None)
     return replace(rollout, growth=growth.on_read(held, canary.vitals.memory, baseline.vitals.memory, at))
+
+
+def _paired(node: NodeState, rollout: Rollout, at: float) -> Growth | None:
+    """From the first step on, when both are up."""
+    baseline, canary = (next(iter(node.of(role)), None) for role in (Role.BASELINE, Role.CANARY))
+    if rollout.at_step or not rollout.compares_memory or baseline is None or canary is None:
+        return None
+    return Growth(canary.id, baseline.id, at) if baseline.serves and canary.serves else None
 
 
 def _hung(node: NodeState) -> str:

@@ -10,7 +10,7 @@ from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Role
 from noded.model.release import Release
-from noded.model.rollout import Growth, Rollout, Stage, Step, Tally, Transition
+from noded.model.rollout import Rollout, Stage, Step, Tally, Transition
 from noded.model.state import HostState, NodeState
 from noded.policy import counting, guards, verdict
 from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive, Probe
@@ -98,21 +98,23 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
     if rollout is None or rollout.ended:
         return node, ()
     rollout = guards.watched(node, rollout, at)
-    node, actions = _acting(replace(node, rollout=rollout), rollout)
+    node = replace(node, rollout=rollout)
     found = guards.fault(node, rollout, at)
     if found and not rollout.frozen:
         return failed(node, found, at)
     held = node.paused or state.limited or rollout.paused
     if rollout.stage is Stage.PREPARING:
-        return node if held else _first_step(node, rollout, at), actions
-    node, more = _judge(node, rollout, at, held)
-    return node, (*actions, *more)
+        return _acting(node if held else _first_step(node, rollout, at))
+    node, actions = _judge(node, rollout, at, held)
+    node, told = _acting(node)
+    return node, (*actions, *told)
 
 
-def _acting(node: NodeState, rollout: Rollout) -> Outcome:
+def _acting(node: NodeState) -> Outcome:
     """Canaries that fetch their work themselves are told to, from the first step on."""
     actions: list[Action] = []
-    if rollout.spec.rollout.canary is Canary.INSTANCES and rollout.now is not None:
+    rollout = node.rollout
+    if rollout and rollout.spec.rollout.canary is Canary.INSTANCES and rollout.now is not None:
         for canary in node.of(Role.CANARY):
             if canary.serves and not canary.acts:
                 why = f"it is {rollout.release.version} at work beside {rollout.from_version}"
@@ -160,15 +162,8 @@ def _first_step(node: NodeState, rollout: Rollout, at: float) -> NodeState:
     if guards.unprepared(node, rollout, "yet"):
         return node
     limits = counting.thresholds(node, rollout)
-    rollout = replace(rollout, thresholds=limits, growth=_paired(node, rollout, at))
+    rollout = replace(rollout, thresholds=limits)
     return _next_step(node, rollout, at, "the canary is ready")
-
-
-def _paired(node: NodeState, rollout: Rollout, at: float) -> Growth | None:
-    baseline, canary = (next(iter(node.of(role)), None) for role in (Role.BASELINE, Role.CANARY))
-    if not rollout.compares_memory or baseline is None or canary is None:
-        return None
-    return Growth(canary.id, baseline.id, at)
 
 
 def _next_step(node: NodeState, rollout: Rollout, at: float, why: str, by: str = "") -> NodeState:

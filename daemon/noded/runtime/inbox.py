@@ -3,9 +3,9 @@
 import asyncio
 from collections import deque
 
-from noded.model.inputs import Input, Sampled, TrafficCounted
+from noded.model.inputs import Input, Sampled, SignalsTold, TrafficCounted
 
-LATEST = (Sampled, TrafficCounted)
+LATEST = (Sampled, TrafficCounted, SignalsTold)
 """Readings: an old one is worth nothing beside a newer one, so a stall leaves no backlog of them."""
 
 

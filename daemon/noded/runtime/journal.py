@@ -14,6 +14,7 @@ from noded.model.inputs import (
     Input,
     InstanceSilent,
     Sampled,
+    SignalsTold,
     TableTaken,
     TrafficCounted,
     Woken,
@@ -25,7 +26,7 @@ from noded.runtime.words import words
 
 INPUT, ACTION = "I", "A"
 SEGMENT_SECONDS = 600.0
-QUIET = (Sampled, TrafficCounted, TableTaken, Woken, InstanceSilent)
+QUIET = (Sampled, TrafficCounted, SignalsTold, TableTaken, Woken, InstanceSilent)
 """Inputs that alone are no news; the chronicle names them through the decisions they led to."""
 
 

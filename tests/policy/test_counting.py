@@ -1,0 +1,130 @@
+"""What counts of both versions' work, and when."""
+
+from dataclasses import replace
+
+from noded.model.inputs import SignalsTold
+from noded.model.rollout import Tally
+from noded.model.signals import Answers, Handled
+from noded.policy import counting
+from tests.policy.build import Core, rolling, running, spec
+
+EDGES = (0.01, 0.1, 1.0)
+
+
+def told(core: Core, *answers: Answers, handled: tuple[Handled, ...] = ()) -> None:
+    core.at += 1.0
+    core.tell(SignalsTold(core.at, answers, handled))
+
+
+def step(core: Core) -> "counting.Step":
+    assert core.rollout.now is not None
+    return core.rollout.now
+
+
+def test_while_one_version_has_no_usable_server_nothing_counts() -> None:
+    core = rolling()
+    core.count({"shop.1": (90, 0), "shop.2": (10, 1)}, down=["shop.2"])
+    assert (step(core).canary_requests, step(core).canary_bad) == (10, 1), "until it went down it counts"
+    core.count({"shop.1": (190, 5), "shop.2": (10, 1)}, down=["shop.2"])
+    core.count({"shop.1": (290, 9), "shop.2": (20, 1)})
+    assert (step(core).stable_requests, step(core).stable_bad) == (90, 0)
+    core.count({"shop.1": (390, 9), "shop.2": (30, 1)})
+    assert (step(core).stable_requests, step(core).canary_requests) == (190, 20)
+
+
+def test_a_stable_version_that_is_down_stops_the_count_too() -> None:
+    core = rolling()
+    core.count({"shop.1": (90, 0), "shop.2": (10, 0)}, down=["shop.1"])
+    core.count({"shop.1": (90, 0), "shop.2": (90, 9)})
+    assert step(core).canary_bad == 0
+
+
+def test_what_failed_soon_after_a_change_of_share_is_no_ground_for_promotion() -> None:
+    core = rolling(spec(), spec("1.1", dwell=20.0))
+    core.order("promote")
+    assert core.rollout.share == 0.5
+    core.at += 1.0
+    core.count({"shop.1": (500, 1), "shop.2": (500, 2)})
+    assert step(core).early == Tally(500, 2, 500, 1)
+    core.at += 30.0
+    core.count({"shop.1": (600, 1), "shop.2": (600, 2)})
+    assert step(core).early == Tally(500, 2, 500, 1) and step(core).canary_requests == 600
+
+
+def test_thresholds_are_stables_quantiles_before_the_first_step() -> None:
+    core = running()
+    core.apply(spec("1.1"))
+    told(core, Answers("shop.1", 1000, 0, EDGES, (600, 950, 1000)))
+    core.comes_up("shop.2")
+    assert core.rollout.thresholds == (0.01, 0.1, 1.0)
+
+
+def test_one_edge_stands_for_no_two_quantiles() -> None:
+    core = running()
+    core.apply(spec("1.1"))
+    told(core, Answers("shop.1", 1000, 0, EDGES, (999, 1000, 1000)))
+    core.comes_up("shop.2")
+    assert core.rollout.thresholds == (0.01, 0.0, 0.0)
+
+
+def test_few_answers_give_no_thresholds() -> None:
+    core = running()
+    core.apply(spec("1.1"))
+    told(core, Answers("shop.1", 99, 0, EDGES, (9, 90, 99)))
+    core.comes_up("shop.2")
+    assert core.rollout.thresholds == ()
+
+
+def slow_ready() -> Core:
+    core = running()
+    core.apply(spec("1.1"))
+    told(core, Answers("shop.1", 1000, 4, EDGES, (600, 950, 1000)))
+    core.comes_up("shop.2")
+    return core
+
+
+def test_answers_are_counted_as_differences_by_version() -> None:
+    core = slow_ready()
+    told(
+        core,
+        Answers("shop.1", 1100, 4, EDGES, (650, 1040, 1100)),
+        Answers("shop.2", 10, 3, EDGES, (0, 5, 10)),
+    )
+    assert step(core).status == Tally(10, 3, 100, 0)
+    assert step(core).slow == (Tally(10, 10, 100, 50), Tally(10, 5, 100, 10), Tally(10, 0, 100, 0))
+
+
+def test_a_restarted_instance_counts_from_nothing_again() -> None:
+    core = slow_ready()
+    told(core, Answers("shop.1", 10, 1, EDGES, (1, 9, 10)))
+    assert step(core).status == Tally(0, 0, 10, 1)
+
+
+def test_other_bounds_are_not_compared() -> None:
+    core = slow_ready()
+    told(core, Answers("shop.2", 10, 0, (0.02, 0.5), (1, 9)))
+    assert step(core).status.canary == 10
+    assert step(core).slow[0].canary == 0
+
+
+def test_events_are_counted_by_version_and_only_of_this_node() -> None:
+    core = rolling()
+    told(core, handled=(Handled("shop", "1.0", 500, 50), Handled("other", "1.1", 9, 9)))
+    told(core, handled=(Handled("shop", "1.0", 590, 50), Handled("shop", "1.1", 10, 1)))
+    assert step(core).events == Tally(10, 1, 590, 50)
+    assert step(core).errors.stable_bad == 50
+
+
+def test_what_strangers_tell_is_not_kept() -> None:
+    core = rolling()
+    told(core, Answers("ghost.1", 10, 0))
+    assert core.rollout.answers == ()
+
+
+def test_an_ended_rollout_counts_nothing() -> None:
+    core = rolling()
+    core.order("abort")
+    before = core.rollout
+    told(core, Answers("shop.1", 10, 0))
+    assert core.rollout == before
+    assert counting.on_told(replace(core.node, rollout=None), SignalsTold(1.0)).rollout is None
