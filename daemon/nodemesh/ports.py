@@ -67,6 +67,10 @@ class Log(Protocol):
         """Frames with that event that were sent again, to one node each; of many the newest."""
         ...
 
+    async def gaps(self, stream: str) -> Sequence[tuple[int, int]]:
+        """First and last sequence of what is not on disk of a stream, though later ones are; lately."""
+        ...
+
     async def drop(self, below: int) -> int:
         """Unlink whole files whose every position is below; the newest file stays. The bytes freed."""
         ...

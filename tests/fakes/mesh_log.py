@@ -77,6 +77,13 @@ class FakeLog:
                 return frame
         raise NotFound(f"the log does not hold {stream}.{sequence}: it never came, or is not kept any more")
 
+    async def gaps(self, stream: str) -> Sequence[tuple[int, int]]:
+        heads = [f.head for f in self.frames.values() if not f.to and f.head.stream == stream]
+        ends = [0, *(head.last for head in heads)]
+        return [
+            (end + 1, head.first - 1) for end, head in zip(ends, heads, strict=False) if head.first > end + 1
+        ]
+
     async def drop(self, below: int) -> int:
         """Frame by frame, where files go as a whole; the newest frame stays."""
         gone = [position for position in self.frames if position < min(below, self._newest)]

@@ -12,6 +12,7 @@ from threading import Lock
 from zlib import crc32
 
 from nodemesh.adapters.aside import sync_folder
+from nodemesh.adapters.log_gaps import gaps
 from nodemesh.adapters.log_note import End, note_of, read_end, write_end
 from nodemesh.adapters.log_rows import (
     INSERT,
@@ -171,6 +172,9 @@ class LogFile:
         finally:
             base.close()
         return found
+    def gaps(self, stream: str) -> Sequence[tuple[int, int]] | None:
+        return gaps(self._reader(), stream, self.last)
+
 
     def let_go(self) -> None:
         """Close the reading connection; the next read opens it again."""

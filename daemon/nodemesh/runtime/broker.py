@@ -29,6 +29,7 @@ UNKNOWN_PATIENCE = 30.0
 """Seconds an instance that the table does not know may wait for one that does."""
 SAVE = 0.1
 """Seconds between two writes of what consumers have settled."""
+FORGOTTEN = "the mesh refused it and ended; why is not known any more: publish it again if it is still meant"
 MOST_UNSURE = 1000
 """Ended publishers whose last word may not have been heard."""
 
@@ -177,7 +178,7 @@ class Broker:
         head, instance, checked = self.world.codec.hello(hello)
         member = await self._member(instance, uid)
         await self._check_owner(head.stream, member)
-        refused: Sequence[mesh_pb2.Refusal] = ()
+        refused = await self._refused_before(head.stream)
         while (earlier := self._speaker_of(head.stream)) is not None:
             if earlier.member.node != member.node:
                 raise Refused(_of_another(head.stream))
@@ -195,6 +196,11 @@ class Broker:
         self._forget_publishers()
         self.publishers.append(publisher)
         return publisher
+
+    async def _refused_before(self, stream: str) -> Sequence[mesh_pb2.Refusal]:
+        """By an earlier life of the mesh: its publisher may not have heard of it. Raises Unavailable."""
+        gaps = await self.world.log.gaps(stream) if self._streams.get(stream) else ()
+        return [mesh_pb2.Refusal(first=a, count=b + 1 - a, reason=FORGOTTEN) for a, b in gaps]
 
     def _speaker_of(self, stream: str) -> Publisher | None:
         return next((p for p in self.publishers if p.stream == stream), None)

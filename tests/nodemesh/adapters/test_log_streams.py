@@ -25,8 +25,8 @@ class Times:
         self.date += seconds
 
 
-async def opened(state: Path, times: Times) -> SqliteLog:
-    return await SqliteLog.open(state / "log", state / "aside", times, limit=100_000)
+async def opened(state: Path, times: Times, limit: int = 100_000) -> SqliteLog:
+    return await SqliteLog.open(state / "log", state / "aside", times, limit)
 
 
 @looped
@@ -122,4 +122,33 @@ async def test_a_damaged_file_still_says_how_far_its_streams_came(tmp_path: Path
     path.write_bytes(data)
     log = await opened(tmp_path, times)
     assert all(last <= 20 for last in log.streams.values())
+    await log.close()
+
+
+@looped
+async def test_what_is_missing_of_a_stream_is_found_over_files_and_lives(tmp_path: Path) -> None:
+    log = await opened(tmp_path, Times(), 300_000)
+    await log.append([frame(1, "shop.1", 2)])
+    await log.append([frame(2, "shop.1", 3, 2), frame(3, "bank.1", 9)])
+    position, sequence = 3, 6
+    while len(list((tmp_path / "log").glob("*.db"))) < 2:
+        position, sequence = position + 1, sequence + 1
+        await log.append([frame(position, "shop.1", sequence, size=30_000)])
+    # Refused between the end of a file and the beginning of the next.
+    lost = sequence + 1
+    await log.append([frame(position + 1, "shop.1", lost + 1)])
+    for _ in range(2):
+        assert list(await log.gaps("shop.1")) == [(1, 1), (5, 6), (lost, lost)]
+        assert list(await log.gaps("bank.1")) == [(1, 8)]
+        assert list(await log.gaps("bank.2")) == []
+        await log.close()
+        log = await opened(tmp_path, Times(), 300_000)
+    await log.close()
+
+
+@looped
+async def test_where_a_stream_went_on_further_nothing_is_missing(tmp_path: Path) -> None:
+    log = await opened(tmp_path, Times(), 300_000)
+    await log.append([frame(1, "shop.1", 1), frame(2, "shop.1", 10**12)])
+    assert list(await log.gaps("shop.1")) == []
     await log.close()

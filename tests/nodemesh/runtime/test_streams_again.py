@@ -39,6 +39,22 @@ async def test_what_was_refused_is_told_again_to_who_did_not_hear_it() -> None:
 
 
 @looped
+async def test_what_was_refused_is_told_even_if_the_mesh_was_killed_before_it_said_so() -> None:
+    async with room(table(contracts=JUDGED)) as mesh:
+        a = await mesh.publisher()
+        await a.say(b'"x"')
+        await a.say(b"2")
+        await a.say(b'"x"', b'"y"', b"5")
+        await a.until(5)
+    async with room(table(contracts=JUDGED), log=mesh.log, index=mesh.index) as again:
+        heard = (await (await again.publisher()).until(5))[0]
+        assert [(r.first, r.count) for r in heard.refused] == [(1, 1), (3, 2)]
+        assert "publish it again" in heard.refused[0].reason
+        newer = await again.publisher()
+        assert [(r.first, r.count) for r in (await newer.until(5))[0].refused] == [(1, 1), (3, 2)]
+
+
+@looped
 async def test_what_would_be_judged_again_is_not_told_as_refused() -> None:
     async with room(table(contracts=JUDGED)) as mesh:
         a = await mesh.publisher()
@@ -128,7 +144,7 @@ async def test_a_frame_that_waits_for_room_goes_with_its_connection() -> None:
         new.sent = through
         await new.say(b"mine")
         await new.until(through + 1)
-        with pytest.raises(Refused, match="before there was room"):
+        with pytest.raises(Refused, match="begun again on another connection"):
             await old
         assert not twice(mesh)
 
