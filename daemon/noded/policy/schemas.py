@@ -1,0 +1,243 @@
+"""What does a JSON Schema say of one value, as far as contracts are compared here?
+
+Schemas come with releases and are untrusted: the work of one comparison is counted and ends at a limit.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NOTES = frozenset(
+    "$schema $id $comment $defs title description default examples deprecated readOnly writeOnly format "
+    "contentMediaType contentEncoding".split()
+)
+"""Words that say nothing of what is valid."""
+JUDGED = frozenset(
+    "type enum const properties required additionalProperties items minimum maximum exclusiveMinimum "
+    "exclusiveMaximum minLength maxLength minItems maxItems pattern".split()
+)
+ALIKE = frozenset("pattern uniqueItems minProperties maxProperties oneOf not".split())
+"""Words that hold when the other side says them in the same way, and of which no more is known."""
+JOINED = ("$ref", "allOf", "anyOf")
+OF_NAMES = ("properties", "$defs", "patternProperties", "dependentSchemas")
+OF_ONE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
+OF_MANY = ("anyOf", "allOf", "oneOf", "prefixItems")
+KINDS = ("null", "boolean", "number", "string", "array", "object")
+MOST_WAYS = 64
+DEEPEST = 60
+LONGEST_CHAIN = 20
+"""Schemas about the same value that lead to each other by $ref, allOf and anyOf."""
+
+MOST_SHOWN = 40
+
+Conjunct = Mapping[str, Any]
+Way = tuple[Conjunct, ...]
+"""Everything a value must fit at once."""
+
+
+class Unclear(Exception):
+    """Where and why the comparison ends without an answer."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = path, why
+
+
+@dataclass(slots=True)
+class Meter:
+    """Steps that are left for all comparisons of one release; one costs about ten microseconds."""
+
+    left: int = 20_000
+
+    def spend(self, steps: int, path: str) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise Unclear(path, "the contracts are too large to be compared to the end")
+
+
+def read(text: str) -> Any:
+    """Raises ValueError for what is no JSON Schema."""
+    try:
+        schema = json.loads(text, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(schema, dict | bool):
+        raise ValueError("it is no JSON object")
+    return schema
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def frozen(value: Any) -> object:
+    """Equal where JSON says equal: 1 and 1.0 are, 1 and true are not."""
+    match value:
+        case bool():
+            return ("boolean", value)
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return ("array", *map(frozen, value))
+        case dict():
+            return ("object", frozenset((name, frozen(inside)) for name, inside in value.items()))
+    return value
+
+
+def plain(schema: Any) -> Any:
+    """Without the words that say nothing of what is valid; `$defs` stays."""
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for word, value in schema.items():
+        if word in OF_NAMES and isinstance(value, dict):
+            kept[word] = {name: plain(inside) for name, inside in value.items()}
+        elif word in OF_ONE:
+            kept[word] = plain(value)
+        elif word in OF_MANY and isinstance(value, list):
+            kept[word] = [plain(inside) for inside in value]
+        elif word not in NOTES:
+            kept[word] = value
+    return kept
+
+
+def kinds(part: Conjunct, path: str) -> tuple[str, ...]:
+    """Types a value may have; `integer` only where `number` is not allowed too."""
+    given = part.get("type", list(KINDS))
+    named = [given] if isinstance(given, str) else given
+    if not isinstance(named, list) or not all(name in (*KINDS, "integer") for name in map(str, named)):
+        raise Unclear(f"{path}.type", "it names no type of JSON")
+    return tuple(dict.fromkeys(name for name in named if name != "integer" or "number" not in named))
+
+
+def values(part: Conjunct, path: str) -> list[Any] | None:
+    """The only values there may be; None when they are not listed."""
+    if "enum" not in part and "const" not in part:
+        return None
+    listed = part.get("enum", [part.get("const")])
+    if not isinstance(listed, list):
+        raise Unclear(f"{path}.enum", "it is no list")
+    if "enum" in part and "const" in part:
+        only = frozen(part["const"])
+        return [value for value in listed if frozen(value) == only]
+    return listed
+
+
+def schemas(part: Conjunct, word: str, path: str) -> Mapping[str, Any]:
+    found = part.get(word, {})
+    if not isinstance(found, dict):
+        raise Unclear(f"{path}.{word}", "it is no object")
+    return found
+
+
+def required(part: Conjunct, path: str) -> tuple[str, ...]:
+    found = part.get("required", [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise Unclear(f"{path}.required", "it is no list of names")
+    return tuple(dict.fromkeys(found))
+
+
+def limit(part: Conjunct, word: str, path: str) -> float | None:
+    """Of a number, a length or a count."""
+    if word not in part:
+        return None
+    found = part[word]
+    if isinstance(found, bool) or not isinstance(found, int | float) or found - found != 0:
+        raise Unclear(f"{path}.{word}", "it is no number")
+    return found
+
+
+def shown(value: Any) -> str:
+    match value:
+        case None | bool():
+            return str(value).lower().replace("none", "null")
+        case str():
+            return f'"{value}"' if len(value) <= MOST_SHOWN else f'"{value[:MOST_SHOWN]}..."'
+        case int() if abs(value) >= 10**MOST_SHOWN:
+            return "a very long integer"
+        case list():
+            return f"an array of {len(value)}"
+        case dict():
+            return "an object"
+    return str(value)
+
+
+def step(path: str, name: str) -> str:
+    shown = name if len(name) <= 60 else f"{name[:57]}..."
+    return f"{path}.{shown}" if name.isidentifier() else f"{path}[{json.dumps(shown)}]"
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two schemas, with what its references lead to."""
+
+    root: Any
+    meter: Meter
+    _known: dict[int, tuple[Any, list[Way]]] = field(default_factory=dict)
+
+    def ways(self, schema: Any, path: str) -> list[Way]:
+        """A value is valid when it fits one of them. References are followed, parts joined where possible."""
+        known = self._known.get(id(schema))
+        if known is None:
+            # The schema is kept beside what was made of it: its id stays its own.
+            known = self._known[id(schema)] = schema, self._ways(schema, path, 0)
+        return known[1]
+
+    def _ways(self, schema: Any, path: str, chain: int) -> list[Way]:
+        self.meter.spend(1, path)
+        if isinstance(schema, bool):
+            return [({},)] if schema else []
+        if not isinstance(schema, dict):
+            raise Unclear(path, "it is no schema")
+        if chain > LONGEST_CHAIN:
+            raise Unclear(path, "its references lead back to where they began")
+        own = {word: value for word, value in schema.items() if word not in NOTES and word not in JOINED}
+        found: list[Way] = [(own,)]
+        joined = [self._target(schema["$ref"], path)] if "$ref" in schema else []
+        for inside in [*joined, *_listed(schema, "allOf", path)]:
+            found = _both(found, self._ways(inside, path, chain + 1), path)
+        if "anyOf" in schema:
+            choice = [
+                way for one in _listed(schema, "anyOf", path) for way in self._ways(one, path, chain + 1)
+            ]
+            found = _both(found, choice, path)
+        return found
+
+    def _target(self, name: object, path: str) -> Any:
+        if name == "#":
+            return self.root
+        defined = self.root.get("$defs", {}) if isinstance(self.root, dict) else {}
+        if isinstance(name, str) and name.startswith("#/$defs/") and isinstance(defined, dict):
+            key = name.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
+            if key in defined:
+                return defined[key]
+        raise Unclear(f"{path}.$ref", "only # and #/$defs/NAME of the same schema are followed")
+
+
+def _listed(schema: Mapping[str, Any], word: str, path: str) -> list[Any]:
+    found = schema.get(word, [])
+    if not isinstance(found, list):
+        raise Unclear(f"{path}.{word}", "it is no list of schemas")
+    return found
+
+
+def _both(one: Iterable[Way], other: list[Way], path: str) -> list[Way]:
+    found = [_joined(first, second) for first in one for second in other]
+    if len(found) > MOST_WAYS:
+        raise Unclear(path, f"it has more than {MOST_WAYS} ways to be valid")
+    return found
+
+
+def _joined(one: Way, other: Way) -> Way:
+    """One part where no word stands in both: its words mean the same alone and together."""
+    if len(one) == len(other) == 1 and not (_dependent(one[0]) and _dependent(other[0])):
+        first, second = one[0], other[0]
+        if not {*first} & {*second}:
+            return ({**first, **second},)
+    return tuple(part for part in (*one, *other) if part) or ({},)
+
+
+def _dependent(part: Conjunct) -> bool:
+    """Words whose meaning hangs on others beside them."""
+    return any(word in part for word in ("properties", "additionalProperties", "items", "prefixItems"))
