@@ -155,6 +155,9 @@ class LogFile:
         found = [stored(row) for row in self._reader().execute(query, given)]
         return [each for each in reversed(found) if sequence <= each.head.last]
 
+    def gaps(self, stream: str) -> Sequence[tuple[int, int]] | None:
+        return gaps(self._reader(), stream, self.last)
+
     def streams(self) -> list[tuple[str, int, float]]:
         """Each with its last sequence and when that was taken; also those of earlier files, first."""
         newest = "SELECT stream, max(first) FROM frame WHERE position <= ? AND receiver = '' GROUP BY stream"
@@ -172,9 +175,6 @@ class LogFile:
         finally:
             base.close()
         return found
-    def gaps(self, stream: str) -> Sequence[tuple[int, int]] | None:
-        return gaps(self._reader(), stream, self.last)
-
 
     def let_go(self) -> None:
         """Close the reading connection; the next read opens it again."""

@@ -135,6 +135,16 @@ class SqliteLog:
             found += await self._ask(file, partial(file.copies, stream, sequence)) or ()
         return found
 
+    async def gaps(self, stream: str) -> Sequence[tuple[int, int]]:
+        # In the newest file that has any of it, and in the one before.
+        found: Sequence[tuple[int, int]] | None = None
+        for file in reversed(self._files):
+            its = await self._ask(file, partial(file.gaps, stream))
+            if found is not None:
+                return (*(its or ()), *found)
+            found = its
+        return found or ()
+
     async def drop(self, below: int) -> int:
         return await self._on(self._cares, lambda: self._drop(below))
 
@@ -157,16 +167,6 @@ class SqliteLog:
     async def _ask(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
         """None when the file is gone, also when this showed that it is damaged."""
         try:
-    async def gaps(self, stream: str) -> Sequence[tuple[int, int]]:
-        # In the newest file that has any of it, and in the one before.
-        found: Sequence[tuple[int, int]] | None = None
-        for file in reversed(self._files):
-            its = await self._ask(file, partial(file.gaps, stream))
-            if found is not None:
-                return (*(its or ()), *found)
-            found = its
-        return found or ()
-
             return await self._on(self._reads, lambda: self._asked(file, ask))
         except Damaged as error:
             why = str(error)
