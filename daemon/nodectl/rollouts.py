@@ -66,7 +66,7 @@ def rollout_line(node: str, rollout: pb.RolloutStatus) -> str:
 
 def rollout_page(node: str, rollout: pb.RolloutStatus, indent: int = 0, since: float = 0.0) -> list[Text]:
     """`since` is how many seconds ago this was told: countdowns go on without news."""
-    head = Text(" " * indent).append_text(styled(f"{node}  {versions(rollout)}", "bold")).append("  ")
+    head = Text(" " * indent).append_text(styled(f"{node} {versions(rollout)}", "bold")).append("  ")
     head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
     left = max(0.0, rollout.dwell_left - since)
     if rollout.phase in ("step", "soak") and left:
@@ -105,7 +105,7 @@ def rollout_rows(rollouts: Iterable[pb.RolloutStatus], indent: int = 0) -> list[
 
 def story(node: str, rollout: pb.RolloutStatus) -> list[Text]:
     """One rollout from its beginning: what each step counted, every transition with its reason."""
-    head = Text.assemble((f"{node}  {versions(rollout)}", "bold"), "  ")
+    head = Text.assemble((f"{node} {versions(rollout)}", "bold"), "  ")
     head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
     took = rollout.ended_at - rollout.started_at
     rows: list[tuple[str, Cell]] = [
@@ -135,7 +135,7 @@ def transitions(rollout: pb.RolloutStatus, indent: int, latest: int = 0) -> list
         ]
         for one in told
     ]
-    return columns(("WHEN", "PLACE", "SHARE", "BY", "WHY"), rows, indent) if rows else []
+    return columns(("WHEN", "STAGE", "SHARE", "BY", "WHY"), rows, indent) if rows else []
 
 
 def _row(one: pb.RolloutStatus) -> list[str | Text]:

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from nodectl.cli import nodectl
-from tests.fakes.control import Running, serving
+from tests.fakes.control import Running, a_node, a_rollout, serving
 
 
 class Desk:
@@ -46,6 +46,13 @@ def desk() -> Iterator[Desk]:
     with serving(folder / "s") as fake:
         yield Desk(folder / "s", fake)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def rolling(desk: Desk) -> Desk:
+    """A node with a rollout under way."""
+    desk.control.status.nodes.append(a_node(rollout=a_rollout()))
+    return desk
 
 
 @pytest.fixture

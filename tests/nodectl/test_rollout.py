@@ -1,37 +1,15 @@
-"""Can a rollout be seen, followed to its end, pushed on and called off?"""
+"""Can a rollout be seen, followed to its end, and read about afterwards?"""
 
 import json
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nodeapi.v1 import control_pb2 as pb
 from tests.fakes.control import Change, a_node, a_rollout
-
-
-def at(**fields: Any) -> Change:
-    """The rollout goes on to this."""
-
-    def change(status: pb.GetStatusResponse) -> None:
-        status.nodes[0].rollout.MergeFrom(pb.RolloutStatus(**fields))
-
-    return change
-
-
-def ends(phase: str, reason: str = "", kept: bool = False) -> Change:
-    """Ends as noded shows it: with the past ones, or still in its place."""
-
-    def change(status: pb.GetStatusResponse) -> None:
-        node = status.nodes[0]
-        node.rollout.MergeFrom(pb.RolloutStatus(phase=phase, reason=reason, ended_at=time.time()))
-        if not kept:
-            node.past_rollouts.append(node.rollout)
-            node.ClearField("rollout")
-
-    return change
+from tests.nodectl.rollouts import at, ends, whole
 
 
 def plays(desk: Any, *changes: Change) -> None:
@@ -44,12 +22,6 @@ def plays(desk: Any, *changes: Change) -> None:
             desk.fake.change(change)
 
     threading.Thread(target=play, daemon=True).start()
-
-
-@pytest.fixture
-def rolling(desk: Any) -> Any:
-    desk.control.status.nodes.append(a_node(rollout=a_rollout()))
-    return desk
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -150,41 +122,137 @@ def test_history_is_newest_first(desk: Any) -> None:
     assert [one["id"] for one in desk.yaml("rollout", "history", "catalog")] == ["r-3", "r-2", "r-1"]
 
 
-ORDERS: dict[str, tuple[list[str], int, Callable[[], Change], str]] = {
-    "promote": (["promote"], pb.VERB_PROMOTE, lambda: at(step=1, share=0.5), "step 2 of 3, share 50 %"),
-    "promote at the last step": (
-        ["promote"],
-        pb.VERB_PROMOTE,
-        lambda: at(phase="soak", share=1.0),
-        "soak, share 100 %",
-    ),
-    "promote now": (
-        ["promote", "--now"],
-        pb.VERB_FINISH,
-        lambda: at(phase="soak", share=1.0),
-        "soak, share 100 %",
-    ),
-    "abort": (["abort"], pb.VERB_ABORT, lambda: ends("aborted"), "aborted"),
+def test_the_page_shows_both_versions_beside_each_other(rolling: Any) -> None:
+    rolling.control.status.nodes[0].rollout.CopyFrom(whole())
+    lines = rolling("rollout", "status", "catalog").stdout.splitlines()
+    assert lines[0].startswith("catalog 1.4.0 -> 1.5.0  step 1 of 3, share 10 %  ")
+    assert lines[1].split() == ["share", "[####" + "." * 36 + "]", "10", "%"]
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith("  ")}
+    assert rows["VERSION"] == (
+        ["VERSION", "REQUESTS", "ERRORS", "ERROR", "RATIO", "READY", "RATE", "P50", "P99", "MEMORY"]
+    )
+    assert rows["old"] == (
+        ["old", "1.4.0", "12,345", "3", "0.02", "%", "2/2", "1,234/s", "1.25ms", "8ms", "31.0", "MiB"]
+    )
+    assert rows["new"] == ["new", "1.5.0", "1,372", "1", "0.07", "%", "1/2", "10.5/s", "-", "2s", "-"]
+
+
+def test_the_page_shows_each_signal_and_how_near_it_is(rolling: Any) -> None:
+    rolling.control.status.nodes[0].rollout.CopyFrom(whole())
+    lines = rolling("rollout", "status", "catalog").stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines}
+    assert rows["errors"].split("  ")[1:] != []
+    assert " ".join(rows["errors"].split()) == (
+        "errors 0.412 of 200 1 of 1,372 3 of 12,345 failed requests and events"
+    )
+    assert " ".join(rows["events"].split()) == "events - 1 of 9 - failed events, a part of errors"
+    assert rows["slow-99"].endswith("answers slower than 8ms")
+    assert rows["objective"].endswith("more errors than [objectives] promises, 2 %")
+    assert rows["memory"].endswith("the new version holds 2.0 MiB more than an old one as young")
+
+
+def test_the_page_shows_how_it_came_here(rolling: Any) -> None:
+    rolling.control.status.nodes[0].rollout.CopyFrom(whole())
+    text = rolling("rollout", "status", "catalog").stdout
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    here = lines.index("WHEN STAGE SHARE BY WHY")
+    assert lines[here + 1 :] == [
+        "3m 20s ago preparing 0 % uid 1000 waiting for the canary to be ready",
+        "12s ago step 10 % noded 10%: the canary is ready",
+    ]
+    assert "reason" not in text
+
+
+NEEDED = {
+    "about 210 more requests to the new version, 20s at this rate": whole(),
+    "about 210 more requests to the new version, and none come": whole(rate=0.0),
+    "about 210 more requests to the new version, and hardly any come": whole(rate=1e-5),
+    "no more requests": whole(promotion_evidence=25.0, requests_needed=0),
+    "no number of requests would do while so many of them fail": whole(requests_needed=0),
+    "1.5.0 is ready: 1 of 2": whole(phase="preparing"),
+    "": whole(phase="soak"),
 }
 
 
-@pytest.mark.parametrize("case", ORDERS)
-def test_orders_are_followed(rolling: Any, case: str) -> None:
-    words, verb, change, said = ORDERS[case]
-    rolling.control.script[verb] = [change()]
-    rolling.control.command_text = "catalog: accepted"
-    result = rolling("rollout", *words, "catalog")
-    assert result.stdout == f"catalog 1.4.0 -> 1.5.0: {said}\n"
-    assert rolling.orders() == [(verb, "catalog")]
+@pytest.mark.parametrize("words", NEEDED)
+def test_what_is_still_needed(rolling: Any, words: str) -> None:
+    rolling.control.status.nodes[0].rollout.CopyFrom(NEEDED[words])
+    lines = [line.split() for line in rolling("rollout", "status", "catalog").stdout.splitlines()]
+    told = [" ".join(line[1:]) for line in lines if line[0] == "needed"]
+    assert told == ([words] if words else [])
 
 
-def test_promote_now_is_not_satisfied_by_one_step(rolling: Any) -> None:
-    rolling.control.script[pb.VERB_FINISH] = [at(step=1, share=0.5)]
-    rolling("rollout", "promote", "--now", "catalog", "--timeout", "300ms", expect=1)
+def test_one_that_a_person_holds_or_has_to_decide(rolling: Any) -> None:
+    held = whole(held=True, frozen="the canary is worse", forced="contract: total went away")
+    rolling.control.status.nodes[0].rollout.CopyFrom(held)
+    text = rolling("rollout", "status", "catalog").stdout
+    assert "step 1 of 3, share 10 %, held, frozen" in text
+    assert "harm still ends it; go on with: nodectl rollout resume catalog" in text
+    assert "the canary is worse; decide: nodectl rollout abort catalog, or nodectl rollout resume" in text
+    assert "contract: total went away" in text
 
 
-@pytest.mark.parametrize("words", [["promote"], ["promote", "--now"], ["abort"]])
-def test_orders_without_waiting(rolling: Any, words: list[str]) -> None:
-    rolling.control.command_text = "catalog goes on"
-    assert rolling("rollout", *words, "catalog", "--no-wait").stdout == "catalog goes on\n"
-    assert rolling.json("rollout", *words, "catalog", "--no-wait") == {"text": "catalog goes on"}
+def test_a_rollout_of_an_older_noded_has_fewer_figures(rolling: Any) -> None:
+    text = rolling("rollout", "status", "catalog").stdout
+    assert "READY" not in text and "SIGNAL" not in text and "WHEN" not in text
+    assert "about 210 more requests to the new version\n" in text
+
+
+def test_figures_that_tell_nothing(rolling: Any) -> None:
+    empty = whole(canary_requests=0, canary_bad=0, stable_requests=0, stable_bad=0)
+    empty.signals.add(signal="slow-50", weight=0.1)
+    empty.signals.add(signal="something new", canary=1, limit=3.0)
+    rolling.control.status.nodes[0].rollout.CopyFrom(empty)
+    text = rolling("rollout", "status", "catalog").stdout
+    assert "slow-50 0 of 1000 - - " in " ".join(text.split())
+    assert "something new" in text
+
+
+def test_history_shows_the_one_under_way_first(rolling: Any) -> None:
+    node = rolling.control.status.nodes[0]
+    node.past_rollouts.append(a_rollout(id="r-6", phase="promoted", started_at=1e9, ended_at=1e9 + 1))
+    lines = rolling("rollout", "history", "catalog").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["ID", "r-7", "r-6"]
+    assert "step 1 of 3, share 10 %" in lines[1]
+
+
+def test_the_history_of_one(desk: Any) -> None:
+    done = [pb.StepStatus(share=0.1, seconds=35, canary_requests=70, canary_bad=1, stable_requests=600)]
+    past = whole(phase="rolled back", started_at=1e9, ended_at=1e9 + 75, reason="errors", digest="sha256:ab")
+    past.done.extend(done)
+    past.history.add(at=1e9 + 75, phase="rolled back", reason="errors", by="uid 7")
+    desk.control.status.nodes.append(a_node(past_rollouts=[past, a_rollout(id="r-6")]))
+    lines = [
+        " ".join(one.split()) for one in desk("rollout", "history", "catalog", "r-7").stdout.splitlines()
+    ]
+    assert lines[:5] == [
+        "catalog 1.4.0 -> 1.5.0 rolled back",
+        "id r-7",
+        "release sha256:ab",
+        "begun Sep 09 01:46:40.000, by root",
+        "took 1m 15s",
+    ]
+    assert lines[5:7] == ["SHARE LASTED NEW NEW ERRORS OLD OLD ERRORS", "10 % 35s 70 1 600 0"]
+    assert lines[7] == "WHEN STAGE SHARE BY WHY"
+    assert lines[-1] == "Sep 09 01:47:55.000 rolled back 0 % uid 7 errors"
+    told = desk.json("rollout", "history", "catalog", "r-7")
+    assert (told["id"], told["done"][0]["canary_requests"], told["history"][-1]["by"]) == ("r-7", 70, "uid 7")
+
+
+def test_the_history_of_the_one_under_way_counts_the_present_step(rolling: Any) -> None:
+    now = whole()
+    now.done.add(share=0.05, seconds=35, canary_requests=372, canary_bad=1, stable_requests=345)
+    rolling.control.status.nodes[0].rollout.CopyFrom(now)
+    lines = [
+        " ".join(one.split()) for one in rolling("rollout", "history", "catalog", "r-7").stdout.splitlines()
+    ]
+    assert "5 % 35s 372 1 345 0" in lines
+    assert "10 % so far 1,000 0 12,000 3" in lines
+
+
+def test_the_history_of_one_that_is_not_known(rolling: Any) -> None:
+    stderr = rolling("rollout", "history", "catalog", "r-1", expect=1).stderr
+    assert stderr == (
+        "nodectl: catalog has no rollout r-1; noded remembers the newest ones\n"
+        "try: nodectl rollout history catalog\n"
+    )

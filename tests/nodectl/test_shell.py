@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1 import mesh_pb2
 from nodespec.host import schema as host_schema
 from nodespec.reading import schema as node_schema
-from tests.fakes.control import a_node
+from tests.fakes.control import a_node, a_rollout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,12 +65,20 @@ def test_commands_options_and_nodes_are_completed(desk: Any, tmp_path: Path) -> 
     assert completed(desk, "nodectl events tail sh") == ["shop.paid"]
     assert completed(desk, "nodectl events replay --to ca") == ["catalog", "cart"]
     assert completed(desk, "nodectl events dead re") == ["requeue"]
+    desk.control.status.nodes[0].past_rollouts.extend([a_rollout(id="catalog-r1"), a_rollout(id="other")])
+    assert completed(desk, "nodectl rollout history catalog ca") == ["catalog-r1"]
+    states = {"1.5.0": "running", "1.4.0": "kept", "1.3.0": "removed", "2.0": "kept"}
+    kept = [pb.ReleaseStatus(version=version, state=state) for version, state in states.items()]
+    desk.control.answers["ListReleases"] = pb.ListReleasesResponse(releases=kept)
+    assert completed(desk, "nodectl rollout rollback catalog 1.") == ["1.5.0", "1.4.0"]
     assert completed(desk, "nodectl logs sh") == ["shop"]
     assert completed(desk, "nodectl schema ") == ["node", "host"]
     desk.control.silent.add("GetStatus")
     assert completed(desk, "nodectl stop ca") == []
     desk.socket = tmp_path / "none"
     assert completed(desk, "nodectl stop ca") == []
+    assert completed(desk, "nodectl rollout history catalog ") == []
+    assert completed(desk, "nodectl rollout rollback catalog ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
