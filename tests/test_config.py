@@ -23,6 +23,7 @@ launcher = "/run/l.sock"
 socket = "/run/p.sock"
 maps = "/run/maps"
 ports = ["8100-8163", "9000"]
+tcp_ports = ["8164-8179"]
 bind = "0.0.0.0"
 
 [nodes]
@@ -68,6 +69,7 @@ def test_every_key_is_read(path: Path) -> None:
     assert found.host.name == "web1"
     assert (found.paths.state, found.paths.launcher) == ("/srv/noded", "/run/l.sock")
     assert found.proxy.ports == ((8100, 8163), (9000, 9000))
+    assert found.proxy.tcp_ports == ((8164, 8179),)
     assert found.nodes.ports == (21000, 21009)
     assert found.nodes.env == (("PATH", "/bin"), ("LANG", "C.UTF-8"))
     assert found.regenerate.command == ("python3", "-m", "regenerator")
@@ -117,6 +119,8 @@ BAD = [
     ("proxy", "ports", '["65000-65536"]', "a list of port ranges"),
     ("proxy", "ports", '["8100-"]', "a list of port ranges"),
     ("proxy", "ports", '["8100-8110", "8105"]', "none overlapping"),
+    ("proxy", "tcp_ports", "8164", "a list of port ranges"),
+    ("proxy", "tcp_ports", '["8164-8170", "8170"]', "none overlapping"),
     ("proxy", "bind", '"localhost"', "an IP address"),
     ("proxy", "bind", '"1.2.3"', "an IP address"),
     ("proxy", "bind", '"127.0.0.1:80"', "an IP address"),
@@ -188,6 +192,24 @@ def test_all_mistakes_at_once(path: Path) -> None:
 def test_ports_of_instances_are_not_those_of_the_proxy(path: Path) -> None:
     (told,) = mistakes(path, '[proxy]\nports = ["20990-21010"]\n')
     assert "[nodes] ports and [proxy] ports share ports of 20990-21010" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[proxy]\ntcp_ports = ["8160-8170"]\n', "[proxy] tcp_ports share ports of 8100-8163"),
+        ('[proxy]\ntcp_ports = ["20000"]\n', "[nodes] ports and [proxy] ports share ports of 20000-20000"),
+        ('[proxy]\ntcp_ports = ["8200"]\n', "[nodes] sockets share ports of 8200-8231"),
+    ],
+)
+def test_ports_for_connections_are_a_range_of_their_own(path: Path, text: str, says: str) -> None:
+    (told,) = mistakes(path, text)
+    assert says in told
+
+
+def test_a_host_may_have_no_ports_for_connections(path: Path) -> None:
+    path.write_text("[proxy]\ntcp_ports = []\n")
+    assert read_settings(path).proxy.tcp_ports == ()
 
 
 NOT_TOML = [

@@ -4,7 +4,7 @@ import re
 import socket
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
-from itertools import combinations
+from itertools import combinations, product
 from typing import Annotated, Any
 
 from nodespec.tables import shape_of
@@ -23,6 +23,10 @@ def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
     if any(_overlap(one, other) for one, other in combinations(ranges, 2)):
         raise ValueError
     return ranges
+
+
+def _ranges_or_none(value: Any) -> tuple[tuple[int, int], ...]:
+    return () if value == [] else _ranges(value)
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -125,6 +129,15 @@ Ranges = Annotated[
         lambda ranges: [_written(one) for one in ranges],
     ),
 ]
+RangesOrNone = Annotated[
+    tuple[tuple[int, int], ...],
+    Form(
+        'a list of port ranges such as ["8164-8179"], none overlapping, or []',
+        _ranges_or_none,
+        STRINGS,
+        lambda ranges: [_written(one) for one in ranges],
+    ),
+]
 Range = Annotated[
     tuple[int, int], Form('a port range such as "20000-20999"', _range, {"type": "string"}, _written)
 ]
@@ -184,9 +197,13 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class ProxyPart:
+    """`ports` are for requests; `tcp_ports` for connections of protocol = "tcp", which the proxy does not
+    read."""
+
     socket: AbsolutePath = "/run/noded-proxy/admin.sock"
     maps: AbsolutePath = "/run/noded-proxy/maps"
     ports: Ranges = ((8100, 8163),)
+    tcp_ports: RangesOrNone = ()
     bind: Bind = "127.0.0.1"
 
 
@@ -282,11 +299,15 @@ class Settings:
     logs: LogsPart = field(default_factory=LogsPart)
 
     def __post_init__(self) -> None:
-        for first, last in self.proxy.ports:
+        proxy = (*self.proxy.ports, *self.proxy.tcp_ports)
+        for one, other in product(self.proxy.ports, self.proxy.tcp_ports):
+            if _overlap(one, other):
+                raise ValueError(f"[proxy] ports and [proxy] tcp_ports share ports of {_written(one)}")
+        for first, last in proxy:
             if _overlap((first, last), self.nodes.ports):
                 raise ValueError(f"[nodes] ports and [proxy] ports share ports of {first}-{last}")
         for first, last in self.nodes.sockets:
-            for other in (*self.proxy.ports, self.nodes.ports):
+            for other in (*proxy, self.nodes.ports):
                 if _overlap((first, last), other):
                     raise ValueError(f"[nodes] sockets share ports of {first}-{last} with another range")
 

@@ -27,11 +27,14 @@ class RunningHaproxy:
     def __init__(self, ports: int) -> None:
         self.folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
         self.socket = self.folder / "admin.sock"
-        self.first = _free(ports)
+        self.first = _free(ports + 2)
         self.last = self.first + ports - 1
+        self.tcp = self.last + 1
+        """The first of two ports for connections."""
         self._process: subprocess.Popen[bytes] | None = None
         write_maps(self.folder)
-        text = config(self.socket, [(self.first, self.last)], "127.0.0.1", self.folder)
+        tcp = [(self.tcp, self.tcp + 1)]
+        text = config(self.socket, [(self.first, self.last)], "127.0.0.1", self.folder, tcp_ports=tcp)
         (self.folder / "haproxy.cfg").write_text(text)
 
     def start(self) -> None:

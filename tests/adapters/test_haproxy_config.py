@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from noded.adapters.haproxy_config import config, write_maps
+from noded.adapters.haproxy_config import NAME_SLOTS, config, write_maps
 from tests.adapters.running_haproxy import program
 
 GOOD: dict[str, Any] = {
@@ -27,6 +27,7 @@ GOOD: dict[str, Any] = {
         {"ports": [(20_000, 24_095)]},
         {"group": "root"},
         {"timeout": 5},
+        {"tcp_ports": [(9100, 9110), (9200, 9200)]},
     ],
 )
 def test_haproxy_accepts_it_without_a_warning(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -43,16 +44,27 @@ def test_haproxy_accepts_it_without_a_warning(tmp_path: Path, change: dict[str, 
 def test_every_port_has_a_slot_and_a_bind() -> None:
     text = config(**{**GOOD, "ports": [(9000, 9001), (8081, 8082)], "group": "noded", "timeout": 7})
     slots = [line for line in text.splitlines() if line.startswith("backend ")]
-    assert slots == [f"backend s{port} from slot" for port in (8081, 8082, 9000, 9001)]
+    assert slots[1:5] == [f"backend s{port} from requests" for port in (8081, 8082, 9000, 9001)]
+    assert slots[5:] == [f"backend n{number} from requests" for number in range(NAME_SLOTS)]
+    assert "mode tcp" not in text
     assert "bind 127.0.0.1:8081-8082\n" in text
     assert "bind 127.0.0.1:9000-9001\n" in text
     assert "stats socket /run/noded/haproxy.sock mode 660 level admin group noded\n" in text
     assert "timeout server 7s\n" in text
 
 
+def test_ports_for_connections_have_slots_of_their_own() -> None:
+    text = config(**{**GOOD, "tcp_ports": [(9100, 9101)]})
+    slots = [line for line in text.splitlines() if line.startswith("backend t")]
+    assert slots == ["backend t9100 from connections", "backend t9101 from connections"]
+    assert "bind 127.0.0.1:9100-9101\n" in text
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"tcp_ports": [(10, 9)]}, "tcp_ports: .*10-9"),
+        ({"ports": [(9000, 9010)], "tcp_ports": [(9010, 9020)]}, "ports and tcp_ports: 9010-9020 overlaps"),
         ({"ports": []}, "ports: expected at least one range"),
         ({"ports": [(0, 10)]}, "ports: .*0-10"),
         ({"ports": [(10, 9)]}, "ports: .*10-9"),
@@ -76,4 +88,4 @@ def test_maps_are_empty_again_at_every_start(tmp_path: Path) -> None:
     write_maps(tmp_path / "maps")
     (tmp_path / "maps/names.map").write_text("s1.pinned.0 old\n")
     write_maps(tmp_path / "maps")
-    assert [path.read_text() for path in sorted((tmp_path / "maps").iterdir())] == ["", ""]
+    assert [path.read_text() for path in sorted((tmp_path / "maps").iterdir())] == ["", "", ""]

@@ -11,16 +11,20 @@ from noded.adapters.haproxy_slot import (
     Maps,
     Present,
     cut,
+    first_questions,
     instance_of,
     name_of,
     plan,
     present,
     questions,
+    stop,
 )
 from noded.model.route import Place, Route, Server
 from noded.ports import Refused
 
-MAPS = Maps("/m/numbers.map", "/m/names.map")
+MAPS = Maps("/m/numbers.map", "/m/names.map", "/m/hosts.map")
+OLD = Maps("/m/numbers.map", "/m/names.map")
+SLOT = "s1"
 NOW = 1000.0
 
 
@@ -30,6 +34,7 @@ class Slot:
     def __init__(self) -> None:
         self.servers: dict[str, tuple[int, int]] = {}
         self.entries: dict[str, str] = {}
+        self.raised: list[str] = []
 
     def run(self, command: Command) -> str:
         match command.text.split():
@@ -42,6 +47,8 @@ class Slot:
             case ["set", "server", path, "state", state]:
                 name = path.partition("/")[2]
                 self.servers[name] = (self.servers[name][0], {"ready": 0, "drain": 8, "maint": 1}[state])
+            case ["set", "server", path, "health", "up"]:
+                self.raised.append(path.partition("/")[2])
             case ["enable", "health", path]:
                 assert path.partition("/")[2] in self.servers
             case ["add", "map", _, key, value]:
@@ -58,7 +65,7 @@ class Slot:
         return ""
 
     def present(self, route: Route) -> Present:
-        asked = {question.rsplit(" ", 1)[1] for question in questions(MAPS, route)[1:]}
+        asked = {question.rsplit(" ", 1)[1] for question in questions(MAPS, SLOT, route)[1:]}
         return Present(dict(self.servers), {key: self.entries[key] for key in asked & set(self.entries)})
 
     def pins(self, kind: str) -> list[str | None]:
@@ -67,7 +74,7 @@ class Slot:
 
 
 def follow(slot: Slot, route: Route) -> None:
-    for command in plan(MAPS, route, slot.present(route), NOW):
+    for command in plan(MAPS, SLOT, route, slot.present(route), NOW):
         assert slot.run(command) in command.answers, command
         for name in (*slot.pins("pinned"), *slot.pins("canary")):
             assert name is None or name in slot.servers
@@ -102,28 +109,65 @@ def test_every_way_leads_to_the_route(routes: list[Route]) -> None:
             assert weight == {Place.PINNED: 256, Place.SPARE: 1}.get(place, 0)
             assert admin == (0 if name in wanted else 8)
         assert slot.entries["s1.share"] == str(round(route.share * 10_000))
-        assert slot.entries["s1.until"] == ("1005" if route.share else "0")
+        assert slot.entries.get("s1.until", "0") == ("1005000" if route.share else "0")
         # Only the removal of names beyond the count is said again.
-        again = [command.text.split()[0] for command in plan(MAPS, route, slot.present(route), NOW)]
+        again = [command.text.split()[0] for command in plan(MAPS, SLOT, route, slot.present(route), NOW)]
         assert set(again) <= {"del"}
 
 
 def test_a_cut_is_one_command_and_needs_no_entry() -> None:
     slot = Slot()
-    command = cut(MAPS, 1, 0.0)
+    command = cut(MAPS, SLOT, 0.0)
     assert command.text == "set map /m/numbers.map s1.share 0"
     assert slot.run(command) in command.answers
 
 
-def test_a_lease_never_ends_early_and_at_most_a_second_late() -> None:
+@pytest.mark.parametrize(("maps", "unit"), [(MAPS, 0.001), (OLD, 1.0)])
+def test_a_lease_never_ends_late(maps: Maps, unit: float) -> None:
+    """Early by less than a millisecond; by less than a second where HAProxy's configuration is older."""
     servers = (Server("shop.1", "unix:/1", Place.CANARY),)
     for now, lease in ((1000.0, 5.0), (1000.9, 5.0), (1000.1, 0.3)):
-        texts = [
-            command.text
-            for command in plan(MAPS, Route("shop", 1, servers, 0.5, lease), Present({}, {}), now)
-        ]
-        until = next(int(text.split()[-1]) for text in texts if " s1.until " in text)
-        assert now + lease <= until < now + lease + 1
+        route = Route("shop", 1, servers, 0.5, lease)
+        texts = [command.text for command in plan(maps, SLOT, route, Present({}, {}), now)]
+        until = next(int(text.split()[-1]) for text in texts if " s1.until " in text) * unit
+        assert now + lease - unit - 1e-6 < until <= now + lease + 1e-6
+
+
+def test_a_canary_is_put_back_once_for_each_number() -> None:
+    slot = Slot()
+
+    def raised(number: int) -> int:
+        before = len(slot.raised)
+        follow(slot, Route("shop", 1, (Server("shop.1", "unix:/1", Place.CANARY, raised=number),), 0.1, 5.0))
+        return len(slot.raised) - before
+
+    assert [raised(0), raised(0), raised(1), raised(1), raised(2), raised(2)] == [0, 0, 1, 0, 1, 0]
+    for command in stop(MAPS, SLOT, slot.raised[0]):
+        assert slot.run(command) in command.answers
+    assert not any(".raised." in key for key in slot.entries)
+
+
+def test_what_was_never_used_is_asked_little_and_told_little() -> None:
+    route = Route("shop", 1, (Server("shop.1", "unix:/1", Place.PINNED),))
+    assert len(first_questions(MAPS, SLOT)) == 2
+    said = [command.text for command in plan(MAPS, SLOT, route, Present({}, {}), NOW)]
+    assert [text.split()[0] for text in said] == ["add", "enable", "set", "add", "add", "add", "add"]
+    assert said[-1] == "add map /m/numbers.map s1.share 0", "it is the last: what has it was told whole"
+
+
+def test_servers_of_grpc_and_tcp_are_spoken_to_in_their_way() -> None:
+    servers = (Server("shop.1", "unix:/1", Place.PINNED, h2=True), Server("shop.2", "unix:/2", Place.CANARY))
+
+    def added(tcp: bool) -> list[str]:
+        route = Route("shop", 1, servers, tcp=tcp)
+        said = [command.text for command in plan(MAPS, SLOT, route, Present({}, {}), NOW)]
+        assert any(".retry." in text for text in said) is not tcp
+        return [text for text in said if text.startswith("add server")]
+
+    assert [" proto h2" in text for text in added(False)] == [True, False]
+    assert ["observe layer7" in text for text in added(False)] == [False, True]
+    assert not any(" proto h2" in text for text in added(True))
+    assert ["observe layer4" in text for text in added(True)] == [False, True]
 
 
 def test_names_carry_what_cannot_change_in_place() -> None:
@@ -132,7 +176,8 @@ def test_names_carry_what_cannot_change_in_place() -> None:
     canary = Server("shop.1", "unix:/1", Place.CANARY)
     moved = Server("shop.1", "unix:/2", Place.PINNED)
     assert name_of(pinned) == name_of(spare)
-    assert len({name_of(pinned), name_of(canary), name_of(moved)}) == 3
+    spoken = Server("shop.1", "unix:/1", Place.PINNED, h2=True)
+    assert len({name_of(pinned), name_of(canary), name_of(moved), name_of(spoken)}) == 4
     assert {instance_of(name_of(server)) for server in (pinned, canary, moved)} == {"shop.1"}
 
 
@@ -147,6 +192,6 @@ def test_names_carry_what_cannot_change_in_place() -> None:
 )
 def test_an_unexpected_answer_is_refused(first: str, rest: str) -> None:
     route = Route("shop", 1)
-    asked = questions(MAPS, route)
+    asked = questions(MAPS, SLOT, route)
     with pytest.raises(Refused):
         present(route, asked, [first, *([rest] * (len(asked) - 1))])

@@ -137,7 +137,7 @@ async def test_slots_do_not_touch_each_other(world: World) -> None:
     await world.ready()
     await world.proxy.install(world.route((1, Place.PINNED)))
     await world.proxy.install(world.route((2, Place.PINNED), port=world.last))
-    await world.proxy.remove(world.first)
+    await world.proxy.remove(world.route())
     assert await world.request(world.first) == ""
     assert await world.request(world.last) == "shop.2"
     assert await world.instances() == {"shop.2"}
@@ -146,8 +146,8 @@ async def test_slots_do_not_touch_each_other(world: World) -> None:
 @looped
 async def test_an_empty_slot_may_be_removed(world: World) -> None:
     await world.ready()
-    await world.proxy.remove(world.first)
-    await world.proxy.remove(world.first)
+    await world.proxy.remove(world.route())
+    await world.proxy.remove(world.route())
     assert await world.request(world.first) == ""
 
 
@@ -217,7 +217,7 @@ async def test_a_proxy_that_is_away_is_unavailable(world: World) -> None:
     world.leave()
     for call in (
         world.proxy.install(world.route((1, Place.PINNED))),
-        world.proxy.remove(world.first),
+        world.proxy.remove(world.route()),
         world.proxy.traffic(),
         world.proxy.generation(),
     ):

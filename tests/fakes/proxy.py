@@ -3,7 +3,7 @@
 It refuses what `HaproxyProxy` refuses and passes the same contract suite.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from noded.adapters.haproxy_slot import check
@@ -13,41 +13,65 @@ from noded.ports import Refused, Unavailable
 
 class FakeProxy:
     def __init__(
-        self, ports: tuple[int, int] = (1, 65_535), clock: Callable[[], float] = lambda: 0.0
+        self,
+        ports: tuple[int, int] = (1, 65_535),
+        clock: Callable[[], float] = lambda: 0.0,
+        tcp_ports: tuple[int, int] = (1, 65_535),
     ) -> None:
-        self.routes: dict[int, Route] = {}
+        self.told: dict[tuple[int, str], Route] = {}
+        """By port and, where they have host names, by node."""
         self.installed: list[Route] = []
         """Every route in the order it came."""
         self.is_away = False
-        self._ports = ports
+        self._ports = {False: ports, True: tcp_ports}
         self._clock = clock
-        self._until: dict[int, float] = {}
+        self._until: dict[tuple[int, str], float] = {}
         self._counts: dict[str, Traffic] = {}
+        self._raised: dict[str, int] = {}
         self._restarts = 0
+
+    @property
+    def routes(self) -> dict[int, Route]:
+        """Those without host names, by port."""
+        return {port: route for (port, node), route in self.told.items() if not node}
 
     async def install(self, route: Route) -> None:
         self._reach()
         check(route)
-        if not self._ports[0] <= route.port <= self._ports[1]:
+        first, last = self._ports[route.tcp]
+        if not first <= route.port <= last:
             raise Refused(
                 f"cannot install the route of {route.node}: port {route.port} lies outside the ranges"
             )
         self.installed.append(route)
+        self._take(route)
+
+    async def remove(self, route: Route) -> None:
+        self._reach()
+        check(route)
+        before = self.told.get(_door(route))
+        if before is not None and before.node == route.node:
+            self._take(replace(before, servers=()))
+            del self.told[_door(route)]
+
+    def _take(self, route: Route) -> None:
+        door = _door(route)
         kept = {server.instance for server in route.servers}
-        before = self.routes.get(route.port)
+        before = self.told.get(door)
         for server in before.servers if before else ():
             if server.instance not in kept:
-                del self._counts[server.instance]
+                self._counts.pop(server.instance, None)
+                self._raised.pop(server.instance, None)
         for server in route.servers:
             known = before is not None and any(one.instance == server.instance for one in before.servers)
             if not known and server.place is not Place.DRAINING:
                 self._counts[server.instance] = Traffic(server.instance, 0, 0, 0, True)
-        self.routes[route.port] = route
-        self._until[route.port] = self._clock() + route.lease
-
-    async def remove(self, port: int) -> None:
-        await self.install(Route(node="", port=port))
-        del self.routes[port]
+            if server.place is Place.CANARY and self._raised.get(server.instance, 0) != server.raised:
+                self._raised[server.instance] = server.raised
+                self.set_up(server.instance, True)
+        self.told.pop(door, None)
+        self.told[door] = route
+        self._until[door] = self._clock() + route.lease
 
     async def traffic(self) -> Sequence[Traffic]:
         self._reach()
@@ -60,15 +84,16 @@ class FakeProxy:
     def restart(self) -> None:
         """Forget everything, as a killed proxy does."""
         self._restarts += 1
-        self.routes.clear()
+        self.told.clear()
         self._counts.clear()
+        self._raised.clear()
 
-    def share(self, port: int) -> float:
+    def share(self, port: int, host: str = "") -> float:
         """The canary's share as clients see it now."""
-        route = self.routes.get(port)
+        route = self._asked(port, host)
         if route is None or not any(server.place is Place.CANARY for server in route.servers):
             return 0.0
-        return route.share if self._clock() < self._until[port] else 0.0
+        return route.share if self._clock() < self._until[_door(route)] else 0.0
 
     def serve(self, instance: str, requests: int, bad: int = 0) -> None:
         """Let a server answer."""
@@ -79,15 +104,32 @@ class FakeProxy:
         """What health checks or the fuse say."""
         self._counts[instance] = replace(self._counts[instance], up=up)
 
-    def chosen(self, port: int) -> Server | None:
+    def chosen(self, port: int, host: str = "") -> Server | None:
         """Where a request goes that is not the canary's: a pinned server that is up, else a spare."""
-        servers = self.routes[port].servers if port in self.routes else ()
+        route = self._asked(port, host)
+        servers = route.servers if route else ()
         for place in (Place.PINNED, Place.SPARE):
             for server in servers:
                 if server.place is place and self._counts[server.instance].up:
                     return server
         return None
 
+    def nobody(self, port: int, host: str = "") -> bool:
+        """Nodes share the port and none of them answers for this name."""
+        return self._asked(port, host) is None and any(self._named(port))
+
+    def _named(self, port: int) -> Iterator[Route]:
+        return (route for route in self.told.values() if route.port == port and route.hosts)
+
+    def _asked(self, port: int, host: str) -> Route | None:
+        named = [route for route in self._named(port) if host in route.hosts]
+        # Who was told last has a name that two claim.
+        return named[-1] if named else self.told.get((port, ""))
+
     def _reach(self) -> None:
         if self.is_away:
             raise Unavailable("cannot reach the proxy: it is away")
+
+
+def _door(route: Route) -> tuple[int, str]:
+    return route.port, route.node if route.hosts else ""

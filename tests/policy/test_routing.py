@@ -79,7 +79,7 @@ def test_a_share_has_a_lease_that_is_renewed_in_time() -> None:
     assert (route.share, route.lease) == (0.1, LEASE)
     none(core.tick(RENEW - 0.5), RenewShare)
     renew = only(core.tick(0.5), RenewShare)
-    assert renew.route == route and renew.reason == "share 10% for another 15 s"
+    assert renew.route == route and renew.reason == "share 10% for another 14 s"
     none(core.tick(RENEW - 0.5), RenewShare)
 
 

@@ -205,10 +205,10 @@ async def test_routes_go_to_the_proxy() -> None:
     await bench.perform(a.InstallRoute("catalog", route(), (), "new"))
     await bench.perform(a.RenewShare("catalog", route(), "the lease"))
     assert bench.proxy.installed == [route(), route()]
-    await bench.perform(a.RemoveRoute("catalog", 8100, "removed"))
+    await bench.perform(a.RemoveRoute("catalog", route("catalog"), "removed"))
     assert bench.proxy.routes == {}
     bench.proxy.is_away = True
-    await bench.perform(a.RemoveRoute("catalog", 8100, "removed"))
+    await bench.perform(a.RemoveRoute("catalog", route("catalog"), "removed"))
     assert (bench.failure().action, bench.failure().kind) == ("RemoveRoute", "Unavailable")
 
 

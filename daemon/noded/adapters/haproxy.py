@@ -11,22 +11,25 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from noded.adapters.haproxy_config import NAMES, NUMBERS
+from noded.adapters import haproxy_names as names
+from noded.adapters.haproxy_config import HOSTS, NAMES, NUMBERS
 from noded.adapters.haproxy_counts import counts, generation, is_up, rows
 from noded.adapters.haproxy_slot import (
     Command,
     Maps,
+    Present,
     check,
     cut,
+    first_questions,
     instance_of,
     leaving,
     plan,
     present,
     questions,
-    slot,
+    slot_of,
     stop,
 )
-from noded.adapters.haproxy_socket import ask
+from noded.adapters.haproxy_socket import Line, ask
 from noded.model.route import Route, Traffic
 from noded.ports import Refused
 
@@ -50,10 +53,17 @@ class HaproxyProxy:
     def __init__(self, socket: Path, grace: float = 5.0) -> None:
         """`grace`: seconds a server that left its route may take to finish before it is cut off."""
         self._socket = socket
+        self._line = Line(socket)
         self._grace = grace
+        self._found = ""
         self._maps: Maps | None = None
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._newest: dict[int, Route] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._newest: dict[str, Route] = {}
+        """What was last asked for, by `_door`."""
+        self._slots: dict[str, str] = {}
+        """Slots as they were last found, by `_door`; who needs one looks whose it is."""
+        self._naming = asyncio.Lock()
+        """Held while a slot or a host name changes hands."""
         self._kept: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         self._kept_of = ""
         self._counting = asyncio.Lock()
@@ -62,26 +72,112 @@ class HaproxyProxy:
     async def install(self, route: Route) -> None:
         check(route)
         maps = await self._paths()
-        before = self._newest.get(route.port)
-        self._newest[route.port] = route
-        rises = before is not None and route.share > before.share
-        first = [] if rises else [cut(maps, route.port, route.share)]
-        lock = self._locks[route.port]
-        if lock.locked():
-            await self._send(first)
-        async with lock:
-            if self._newest[route.port] is not route:
+        door = _door(route)
+        before = self._newest.get(door)
+        self._newest[door] = route
+        if before is not None and route.share < before.share and door in self._slots:
+            await self._cut(maps, self._slots[door], route.share)
+        async with self._locks[door]:
+            if self._newest[door] is not route:
                 return  # overtaken while waiting: the newer route says it all
-            asked = questions(maps, route)
-            there = present(route, asked, await self._send(first, asked))
+            slot = await self._slot(maps, route)
+            rises = before is not None and route.share > before.share
+            there, claims = await self._present(maps, slot, route, lowered=not rises)
+            self._slots[door] = slot
             gone, replaced = leaving(route, there)
-            commands = plan(maps, route, there, time.time())
-            await self._send(commands)
-        await self._take_out(route, gone, self._grace, cut_off=True)
-        await self._take_out(route, replaced, _REPLACED_GRACE, cut_off=False)
+            await self._send([*claims, *plan(maps, slot, route, there, time.time())])
+            if route.hosts:
+                await self._open(maps, slot, route)
+        await self._take_out(maps, slot, route, gone, self._grace, cut_off=True)
+        await self._take_out(maps, slot, route, replaced, _REPLACED_GRACE, cut_off=False)
 
-    async def remove(self, port: int) -> None:
-        await self.install(Route(node="", port=port))
+    async def remove(self, route: Route) -> None:
+        check(route)
+        maps = await self._paths()
+        door = _door(route)
+        if door in self._newest and self._newest[door].node != route.node:
+            return
+        empty = Route(route.node, route.port, hosts=route.hosts, tcp=route.tcp)
+        self._newest[door] = empty
+        async with self._locks[door]:
+            slot = await self._close(maps, empty)
+            if not slot or self._newest[door] is not empty:
+                return
+            there, _ = await self._present(maps, slot, empty, lowered=True)
+            await self._send(plan(maps, slot, empty, there, time.time()))
+        if await self._take_out(maps, slot, empty, list(there.servers), self._grace, cut_off=True):
+            await self._release(maps, slot, empty)
+
+    async def _cut(self, maps: Maps, slot: str, share: float) -> None:
+        """On a connection of its own, before anything else: nobody's batch is waited for."""
+        command = cut(maps, slot, share)
+        (answer,) = await ask(self._socket, [command.text])
+        _expected(command, answer)
+
+    async def _slot(self, maps: Maps, route: Route) -> str:
+        """The slot of the route's door; one with host names is given the first free one and keeps it."""
+        if not route.hosts:
+            return slot_of(route)
+        if not maps.hosts:
+            raise Refused(
+                f"cannot install the route of {route.node} on port {route.port}: HAProxy runs with an older"
+                " configuration, without host names; restart the proxy"
+            )
+        async with self._naming:
+            known = names.read((await self._send([], [f"show map {maps.hosts}"]))[0])
+            slot = names.held(known, route)
+            if not slot:
+                slot = names.chosen(known, route)
+                await self._send(list(names.claim(maps.hosts, slot, route, known)))
+            return slot
+
+    async def _present(
+        self, maps: Maps, slot: str, route: Route, *, lowered: bool
+    ) -> tuple[Present, list[Command]]:
+        """What the slot has, and what makes its port the route's; a slot never used is asked little.
+
+        A share that does not rise is written at once, so that it falls even when the rest fails.
+        """
+        first = [cut(maps, slot, route.share)] if lowered else []
+        owned = maps.hosts and not route.hosts
+        whose = [f"get map {maps.hosts} {slot}"] if owned else []
+        whole = self._slots.get(_door(route)) == slot
+        asked = questions(maps, slot, route) if whole else first_questions(maps, slot)
+        answers = await self._send(first, [*whose, *asked])
+        claims = names.own_port(maps.hosts, slot, names.told(answers.pop(0)), route) if owned else []
+        there = present(route, asked, answers)
+        if not whole and (there.servers or there.entries):
+            asked = questions(maps, slot, route)
+            there = present(route, asked, await self._send([], asked))
+        return there, claims
+
+    async def _open(self, maps: Maps, slot: str, route: Route) -> None:
+        """Lead the host names to the slot, once it has its servers."""
+        async with self._naming:
+            known = names.read((await self._send([], [f"show map {maps.hosts}"]))[0])
+            commands = list(names.open_doors(maps.hosts, slot, route, known))
+            if commands:
+                (own,) = await self._send(commands, [f"get map {maps.hosts} s{route.port}"])
+                await self._send([names.rest(maps.hosts, route)] if names.told(own) else [])
+
+    async def _close(self, maps: Maps, route: Route) -> str:
+        """Lead nobody to the node's slot any more; empty when it has none."""
+        if not maps.hosts:
+            return "" if route.hosts or route.tcp else slot_of(route)
+        async with self._naming:
+            known = names.read((await self._send([], [f"show map {maps.hosts}"]))[0])
+            slot = names.held(known, route)
+            if slot:
+                freed = [] if route.hosts else [names.release(maps.hosts, slot)]
+                await self._send([*names.close_doors(maps.hosts, slot, route, known), *freed])
+        return slot
+
+    async def _release(self, maps: Maps, slot: str, route: Route) -> None:
+        """Give a slot for host names back, now that it is empty."""
+        async with self._locks[_door(route)]:
+            if route.hosts and self._newest[_door(route)] is route:
+                await self._send([names.release(maps.hosts, slot)])
+                self._slots.pop(_door(route), None)
 
     async def traffic(self) -> Sequence[Traffic]:
         async with self._counting:
@@ -107,7 +203,12 @@ class HaproxyProxy:
         return tuple(total.values())
 
     async def generation(self) -> str:
-        return generation((await ask(self._socket, ["show info"]))[0])
+        found = generation((await ask(self._socket, ["show info"]))[0])
+        if found != self._found:
+            # Another HAProxy has no slots of ours, and may have another configuration.
+            self._found, self._maps = found, None
+            self._slots.clear()
+        return found
 
     async def _paths(self) -> Maps:
         """The maps' paths are part of HAProxy's configuration; HAProxy is asked for them once."""
@@ -119,39 +220,43 @@ class HaproxyProxy:
                     f"cannot use HAProxy at {self._socket}: it has no maps {NUMBERS} and {NAMES};"
                     " start it with the configuration noded writes"
                 )
-            self._maps = Maps(found[NUMBERS], found[NAMES])
+            self._maps = Maps(found[NUMBERS], found[NAMES], found.get(HOSTS, ""))
         return self._maps
 
     async def _send(self, commands: Sequence[Command], asked: Sequence[str] = ()) -> list[str]:
         """Run the commands, then ask: the answers to what was asked. Unexpected answers are `Refused`."""
         texts = [*(command.text for command in commands), *asked]
-        answers = await ask(self._socket, texts) if texts else []
+        answers = await self._line.ask(texts) if texts else []
         for command, answer in zip(commands, answers, strict=False):
-            if answer not in command.answers:
-                raise Refused(f"cannot change the proxy: HAProxy answered {answer!r} to '{command.text}'")
+            _expected(command, answer)
         return answers[len(commands) :]
 
-    async def _take_out(self, route: Route, names: list[str], grace: float, *, cut_off: bool) -> None:
-        """Delete servers as they fall idle.
+    async def _take_out(
+        self, maps: Maps, slot: str, route: Route, servers: list[str], grace: float, *, cut_off: bool
+    ) -> bool:
+        """Delete servers as they fall idle; true when all are gone.
 
         After the grace what is left is cut off, or left to the next install. A newer route for the
-        port takes the work over.
+        door takes the work over.
         """
         deadline = time.monotonic() + grace
-        left = names
+        left = servers
         while left:
-            async with self._locks[route.port]:
+            async with self._locks[_door(route)]:
                 late = time.monotonic() - deadline
-                if self._newest[route.port] is not route or late > (_CUT_OFF if cut_off else 0):
-                    return
-                left = [name for name in left if not await self._delete(route, name, cut_off=late > 0)]
+                if self._newest[_door(route)] is not route or late > (_CUT_OFF if cut_off else 0):
+                    return False
+                left = [
+                    name for name in left if not await self._delete(maps, slot, route, name, cut_off=late > 0)
+                ]
             if left:
                 await asyncio.sleep(_POLL)
+        return True
 
-    async def _delete(self, route: Route, name: str, *, cut_off: bool) -> bool:
+    async def _delete(self, maps: Maps, slot: str, route: Route, name: str, *, cut_off: bool) -> bool:
         """True when the server is gone. HAProxy deletes only idle servers in maintenance."""
-        path = f"{slot(route.port)}/{name}"
-        count = f"{_COUNTS} {slot(route.port)} 4 -1"
+        path = f"{slot}/{name}"
+        count = f"{_COUNTS} {slot} 4 -1"
         if cut_off:
             await self._send([Command(f"shutdown sessions server {path}", ("", "No such server."))])
         found = {row["svname"]: row for row in rows((await self._send([], [count]))[0])}
@@ -161,7 +266,7 @@ class HaproxyProxy:
             return False
         async with self._counting:
             asked = ["show info", count, f"del server {path}"]
-            info, last, answer = await self._send([stop(route.port, name)], asked)
+            info, last, answer = await self._send(stop(maps, slot, name), asked)
             if answer == _BUSY:
                 return False
             if answer == "No such server.":
@@ -182,3 +287,13 @@ class HaproxyProxy:
         if generation != self._kept_of:
             self._kept.clear()
             self._kept_of = generation
+
+
+def _door(route: Route) -> str:
+    """What its servers stand behind, as far as it can be told without HAProxy."""
+    return names.owner(route) if route.hosts else slot_of(route)
+
+
+def _expected(command: Command, answer: str) -> None:
+    if answer not in command.answers:
+        raise Refused(f"cannot change the proxy: HAProxy answered {answer!r} to '{command.text}'")

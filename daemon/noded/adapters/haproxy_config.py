@@ -1,26 +1,32 @@
 """What does haproxy.cfg say?
 
-One slot per port: a backend named `s<port>` that is empty at start and gets its servers, pins and
-shares by the runtime API (`haproxy.py`). The configuration itself never changes while HAProxy runs:
-HAProxy 2.6 loses requests and may crash on a reload.
+Slots: backends that are empty at start and get their servers, pins and shares by the runtime API
+(`haproxy.py`). Every port has one, `s<port>` for requests and `t<port>` for connections; those named
+`n<number>` are for nodes that share a port by host name. The configuration itself never changes while
+HAProxy runs: HAProxy 2.6 loses requests and may crash on a reload.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 NUMBERS = "numbers.map"
-"""`s<port>.share` in 1/10000, `s<port>.until` in Unix seconds, `s<port>.pinned` and `s<port>.canary` as
-counts, `s<port>.retry.<METHOD>` as 1."""
+"""`<slot>.share` in 1/10000, `<slot>.until` in Unix milliseconds, `<slot>.pinned` and `<slot>.canary` as
+counts, `<slot>.retry.<METHOD>` as 1, `<slot>.raised.<instance>` as a count."""
 NAMES = "names.map"
-"""`s<port>.pinned.<k>` and `s<port>.canary.<k>`: names of servers."""
+"""`<slot>.pinned.<k>` and `<slot>.canary.<k>`: names of servers."""
+HOSTS = "hosts.map"
+"""`<port>/<host>`: the slot for this name. `<port>/*`: `nobody`, where all nodes of a port have names of
+their own. `<slot>`: the node and port it belongs to."""
+NOBODY = "nobody"
+NAME_SLOTS = 256
 SHARE_STEPS = 10_000
 MOST_PORTS = 4_096
 
 _PLAIN = re.compile(r"[^\s\"'\\#$]+")
 _GROUP = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 
-_HEAD = """\
+_GLOBAL = """\
 # Written by noded; servers and shares are set through the admin socket.
 global
   nbthread 1
@@ -28,8 +34,23 @@ global
   hard-stop-after 30s
   stats socket {socket} mode 660 level admin{group}
   stats timeout 10s
+"""
 
-defaults slot
+# Rules of slots, the same for requests (`http-request`) and connections (`tcp-request content`).
+_CHOICE = (
+    "set-var(txn.n) be_name,concat(.pinned),map_str_int({numbers},1)",
+    "set-var-fmt(txn.key) %[be_name].pinned.%[rand(1000000),mod(txn.n)]",
+    "set-var(txn.to) var(txn.key),map_str({names})",
+    "set-var(txn.share) be_name,concat(.share),map_str_int({numbers},0)",
+    "set-var(txn.until) be_name,concat(.until),map_str_int({numbers},0)",
+    "set-var(txn.n) be_name,concat(.canary),map_str_int({numbers},1)",
+    "set-var-fmt(txn.key) %[be_name].canary.%[rand(1000000),mod(txn.n)]",
+    "set-var(txn.to) var(txn.key),map_str({names})"
+    " if {{ rand({steps}),sub(txn.share) -m int lt 0 }} {{ date(0,ms),sub(txn.until) -m int lt 0 }}",
+)
+
+_REQUESTS = """
+defaults requests
   mode http
   timeout connect 1s
   timeout client {timeout}s
@@ -41,14 +62,7 @@ defaults slot
   option redispatch 1
   retries 3
   retry-on conn-failure empty-response response-timeout
-  http-request set-var(txn.n) be_name,concat(.pinned),map_str_int({numbers},1)
-  http-request set-var-fmt(txn.key) %[be_name].pinned.%[rand(1000000),mod(txn.n)]
-  http-request set-var(txn.to) var(txn.key),map_str({names})
-  http-request set-var(txn.share) be_name,concat(.share),map_str_int({numbers},0)
-  http-request set-var(txn.until) be_name,concat(.until),map_str_int({numbers},0)
-  http-request set-var(txn.n) be_name,concat(.canary),map_str_int({numbers},1)
-  http-request set-var-fmt(txn.key) %[be_name].canary.%[rand(1000000),mod(txn.n)]
-  http-request set-var(txn.to) var(txn.key),map_str({names}) if {{ rand({steps}),sub(txn.share) -m int lt 0 }} {{ date(),sub(txn.until) -m int lt 0 }}
+{choice}
   http-request set-var-fmt(txn.key) %[be_name].retry.%[method]
   http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
 
@@ -61,13 +75,47 @@ defaults clients
 
 frontend clients from clients
 {binds}
+  http-request set-var-fmt(txn.door) %[dst_port]/%[req.hdr(host),host_only,lower]
+  http-request set-var-fmt(txn.rest) %[dst_port]/*
+  http-request set-var(txn.slot) var(txn.rest),map_str({hosts})
+  http-request set-var(txn.slot) var(txn.door),map_str({hosts})
+  use_backend %[var(txn.slot)] if {{ var(txn.slot) -m found }}
   use_backend s%[dst_port]
+
+defaults nobody
+  mode http
+  timeout connect 1s
+  timeout server 1s
+
+backend nobody from nobody
+  http-request return status 404 content-type text/plain string "no node answers for this host name on this port\\n"
 """  # noqa: E501
+
+_CONNECTIONS = """
+defaults connections
+  mode tcp
+  timeout connect 1s
+  timeout client {timeout}s
+  timeout server {timeout}s
+  timeout tunnel 1h
+  balance roundrobin
+  option redispatch 1
+  retries 3
+{choice}
+
+defaults callers
+  mode tcp
+  timeout client {timeout}s
+
+frontend callers from callers
+{binds}
+  use_backend t%[dst_port]
+"""
 
 # A dead pinned server is skipped by use-server and avoided by redispatch, so `balance` is reached
 # only by requests that could not be served where they were sent.
 _SLOT = """
-backend s{port} from slot
+backend {name} from {kind}
   use-server %[var(txn.to)] if {{ var(txn.to) -m found }}
 """
 
@@ -78,16 +126,45 @@ def config(
     bind: str,
     maps: Path,
     *,
+    tcp_ports: Sequence[tuple[int, int]] = (),
     group: str = "",
     timeout: int = 60,
 ) -> str:
     """The whole text of haproxy.cfg.
 
-    `ports` are inclusive ranges; `bind` is the address clients connect to ("" for every address);
-    `group` may use the admin socket besides HAProxy's own user; `timeout` in seconds is the longest
-    silence of a client or server. HAProxy needs the files of `maps` when it starts: see `write_maps`.
-    Raises ValueError that names the wrong argument.
+    `ports` are inclusive ranges for requests, `tcp_ports` for connections; `bind` is the address
+    clients connect to ("" for every address); `group` may use the admin socket besides HAProxy's own
+    user; `timeout` in seconds is the longest silence of a client or server. HAProxy needs the files
+    of `maps` when it starts: see `write_maps`. Raises ValueError that names the wrong argument.
     """
+    _check_words(socket, maps, bind, group)
+    if not 1 <= timeout <= 86_400:
+        raise ValueError(f"timeout: expected 1 to 86400 seconds, got {timeout}")
+    ranges, streams = _checked("ports", ports), _checked("tcp_ports", tcp_ports)
+    if not ranges:
+        raise ValueError("ports: expected at least one range")
+    _checked("ports and tcp_ports", [*ranges, *streams])
+    words: dict[str, object] = {
+        "socket": socket,
+        "group": f" group {group}" if group else "",
+        "timeout": timeout,
+        "numbers": maps / NUMBERS,
+        "names": maps / NAMES,
+        "hosts": maps / HOSTS,
+        "steps": SHARE_STEPS,
+    }
+    requests = {"choice": _rules("http-request", words), "binds": _binds(bind, ranges)}
+    text = _GLOBAL.format(**words) + _REQUESTS.format(**words, **requests)
+    if streams:
+        connections = {"choice": _rules("tcp-request content", words), "binds": _binds(bind, streams)}
+        text += _CONNECTIONS.format(**words, **connections)
+    names = [(f"s{port}", "requests") for port in _each(ranges)]
+    names += [(f"n{number}", "requests") for number in range(NAME_SLOTS)]
+    names += [(f"t{port}", "connections") for port in _each(streams)]
+    return text + "".join(_SLOT.format(name=name, kind=kind) for name, kind in names)
+
+
+def _check_words(socket: Path, maps: Path, bind: str, group: str) -> None:
     for what, path in (("socket", socket), ("maps", maps)):
         if not path.is_absolute() or not _PLAIN.fullmatch(str(path)):
             raise ValueError(
@@ -97,42 +174,35 @@ def config(
         raise ValueError(f"bind: expected an address, got {bind!r}")
     if group and not _GROUP.fullmatch(group):
         raise ValueError(f"group: expected a group's name, got {group!r}")
-    if not 1 <= timeout <= 86_400:
-        raise ValueError(f"timeout: expected 1 to 86400 seconds, got {timeout}")
-    ranges = _checked(ports)
-    head = _HEAD.format(
-        socket=socket,
-        group=f" group {group}" if group else "",
-        timeout=timeout,
-        numbers=maps / NUMBERS,
-        names=maps / NAMES,
-        steps=SHARE_STEPS,
-        binds="\n".join(f"  bind {bind}:{first}-{last}" for first, last in ranges),
-    )
-    return head + "".join(_SLOT.format(port=port) for port in _each(ranges))
+
+
+def _rules(kind: str, words: Mapping[str, object]) -> str:
+    return "\n".join(f"  {kind} {rule.format(**words)}" for rule in _CHOICE)
+
+
+def _binds(bind: str, ranges: Sequence[tuple[int, int]]) -> str:
+    return "\n".join(f"  bind {bind}:{first}-{last}" for first, last in ranges)
 
 
 def write_maps(maps: Path) -> None:
     """Make the empty map files HAProxy insists on; what HAProxy knows is only in its memory."""
     maps.mkdir(parents=True, exist_ok=True)
-    for name in (NUMBERS, NAMES):
+    for name in (NUMBERS, NAMES, HOSTS):
         (maps / name).write_text("")
 
 
-def _checked(ports: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def _checked(what: str, ports: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     ranges = sorted(ports)
-    if not ranges:
-        raise ValueError("ports: expected at least one range")
     end = 0
     for first, last in ranges:
         if not 1 <= first <= last <= 65_535:
-            raise ValueError(f"ports: expected 1 <= first <= last <= 65535, got {first}-{last}")
+            raise ValueError(f"{what}: expected 1 <= first <= last <= 65535, got {first}-{last}")
         if first <= end:
-            raise ValueError(f"ports: {first}-{last} overlaps the range before it")
+            raise ValueError(f"{what}: {first}-{last} overlaps the range before it")
         end = last
     count = sum(last - first + 1 for first, last in ranges)
     if count > MOST_PORTS:
-        raise ValueError(f"ports: expected at most {MOST_PORTS} ports in all, got {count}")
+        raise ValueError(f"{what}: expected at most {MOST_PORTS} ports in all, got {count}")
     return ranges
 
 

@@ -32,11 +32,13 @@ def counts(row: dict[str, str]) -> tuple[int, int]:
     One exception: an answer broken off in its body is in `req_tot` and in `eresp`, two requests of
     which one is bad; HAProxy has no count that would tell it from an answer that never began.
     (HAProxy 2.8 counts an empty answer twice: too many bad requests, never too few.)
+    Of connections (`t` slots) HAProxy does not know how they went: one that was made (`stot`) went well.
     `wretr` is left out: a retry that is redispatched is in `wredis` as well, a retry that fails in
     the end is in `econ` or `eresp`, and 2.6 counts some of them twice.
     """
     failed = sum(int(row[column] or 0) for column in ("econ", "eresp", "wredis"))
-    return int(row["req_tot"] or 0) + failed, int(row["hrsp_5xx"] or 0) + failed
+    answered = row["stot"] if row["pxname"].startswith("t") else row["req_tot"]
+    return int(answered or 0) + failed, int(row["hrsp_5xx"] or 0) + failed
 
 
 def is_up(status: str) -> bool:

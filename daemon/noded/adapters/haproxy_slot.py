@@ -2,9 +2,9 @@
 
 Pure: text read from HAProxy and a route in, commands with their permitted answers out.
 
-What HAProxy cannot change in a server in place (its address and its fuse) is part of the server's
-name, `<instance>:<plain|fuse>-<hash>`. A promoted canary is therefore a second server beside the
-first: the pin moves to it, and the first drains. No request is ever between the two.
+What HAProxy cannot change in a server in place (address, protocol, fuse) is part of the server's name,
+`<instance>:<plain|fuse>-<hash>`. A promoted canary is therefore a second server beside the first: the
+pin moves to it, and the first drains. No request is ever between the two.
 """
 
 import hashlib
@@ -22,19 +22,21 @@ METHODS = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "POST", "PATCH")
 MOST_SERVERS = 64
 _INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,31}\.[0-9]{1,18}")
 _UNIX = re.compile(r"unix:(/[A-Za-z0-9._/+:@=-]{1,106})")
+_HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _INET = re.compile(r"([0-9.]{7,15}):([0-9]{1,5})")
 
 _ADDED = "New server registered."
-_NO_KEY = "Key not found."
-_NO_ENTRY = "entry not found."
+NO_KEY = "Key not found."
+NO_ENTRY = "entry not found."
 _NO_SLOT = "Can't find backend."
 
 # A pinned server must be worth choosing (a canary's failed request goes there, and so does one of a
 # pinned server that died while others live), and far more so than a spare, which is the last resort.
 _WEIGHT = {Place.PINNED: 256, Place.SPARE: 1, Place.CANARY: 0, Place.DRAINING: 0}
 _CHECK = "check inter 200ms fall 3"
-# After the third error the canary stays down for a minute of good checks: longer than its lease.
-_FUSE = "rise 300 observe layer7 error-limit 3 on-error mark-down"
+# After the third error the canary stays down for a minute of good checks, longer than its lease, unless it is
+# put back by `Server.raised`.
+_FUSE = "rise 300 observe {layer} error-limit 3 on-error mark-down"
 _MAINT, _DRAIN = 0x01, 0x08
 
 
@@ -47,10 +49,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """Paths of the two maps as HAProxy knows them."""
+    """Paths of the maps as HAProxy knows them."""
 
     numbers: str
     names: str
+    hosts: str = ""
+    """Empty where HAProxy runs with a configuration of before there were host names and ports for TCP: its
+    leases are in whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,11 @@ def check(route: Route) -> None:
     for method in route.idempotent:
         if method not in METHODS:
             raise Refused(f"{where}: idempotent may name {', '.join(METHODS)}, got {method!r}")
+    if route.tcp and route.hosts:
+        raise Refused(f"{where}: a TCP connection names no host, got hosts {', '.join(route.hosts)}")
+    for host in route.hosts:
+        if not _HOST.fullmatch(host):
+            raise Refused(f"{where}: expected host names in lower case, got {host!r}")
     _check_servers(where, route.servers)
 
 
@@ -90,6 +100,8 @@ def _check_servers(where: str, servers: tuple[Server, ...]) -> None:
             raise Refused(f"{where}: {expected} as address of {server.instance}, got {server.address!r}")
         if server.instance in seen:
             raise Refused(f"{where}: {server.instance} is in it twice")
+        if server.raised < 0:
+            raise Refused(f"{where}: raised must be 0 or more, got {server.raised} of {server.instance}")
         seen.add(server.instance)
 
 
@@ -106,8 +118,9 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def slot(port: int) -> str:
-    return f"s{port}"
+def slot_of(route: Route) -> str:
+    """Of a route without host names; slots of others are given out (`haproxy_names.py`)."""
+    return f"{'t' if route.tcp else 's'}{route.port}"
 
 
 def instance_of(name: str) -> str:
@@ -115,32 +128,41 @@ def instance_of(name: str) -> str:
 
 
 def name_of(server: Server) -> str:
+    """The server's name in HAProxy: two servers of one name are the same server."""
     kind = "fuse" if server.place is Place.CANARY else "plain"
-    digest = hashlib.sha256(f"{kind} {server.address}".encode()).hexdigest()
+    unlike = f"{kind} {server.address}{' h2' if server.h2 else ''}"
+    digest = hashlib.sha256(unlike.encode()).hexdigest()
     return f"{server.instance}:{kind}-{digest[:8]}"
 
 
-def cut(maps: Maps, port: int, share: float) -> Command:
+def cut(maps: Maps, slot: str, share: float) -> Command:
     """Lower the share; a slot that has none has none to lower."""
-    return Command(f"set map {maps.numbers} {slot(port)}.share {_steps(share)}", ("", _NO_ENTRY))
+    return Command(f"set map {maps.numbers} {slot}.share {_steps(share)}", ("", NO_ENTRY))
 
 
-def questions(maps: Maps, route: Route) -> list[str]:
+def first_questions(maps: Maps, slot: str) -> list[str]:
+    """What tells whether a slot was ever used: it has servers, or the entry that an install writes last."""
+    return [f"show servers state {slot}", f"get map {maps.numbers} {slot}.share"]
+
+
+def questions(maps: Maps, slot: str, route: Route) -> list[str]:
     """What to ask before planning; the first asks for the servers, the others for map entries."""
-    name = slot(route.port)
-    numbers = [f"{name}.{key}" for key in ("share", "until", "pinned", "canary")]
-    numbers += [f"{name}.retry.{method}" for method in METHODS]
-    asked = [f"show servers state {name}"]
+    numbers = [f"{slot}.{key}" for key in ("share", "until", "pinned", "canary")]
+    if not route.tcp:
+        numbers += [f"{slot}.retry.{method}" for method in METHODS]
+    numbers += [_raised(slot, server.instance) for server in route.servers if server.place is Place.CANARY]
+    asked = [f"show servers state {slot}"]
     asked += [f"get map {maps.numbers} {key}" for key in numbers]
-    return asked + [f"get map {maps.names} {key}" for key in _names(route)]
+    return asked + [f"get map {maps.names} {key}" for key in _names(slot, route)]
 
 
 def present(route: Route, asked: list[str], answers: list[str]) -> Present:
     """Read the answers to `questions`. A port without a slot is `Refused`."""
     if answers[0] == _NO_SLOT:
+        kind = "ranges for TCP ([proxy] tcp_ports)" if route.tcp else "port ranges ([proxy] ports)"
         raise Refused(
             f"cannot install the route of {route.node or 'no node'}: port {route.port} lies outside"
-            " the proxy's port ranges; change the port or the ranges in noded.toml and restart the proxy"
+            f" the proxy's {kind}; change the port or noded.toml, and restart the proxy"
         )
     entries: dict[str, str] = {}
     for question, answer in zip(asked[1:], answers[1:], strict=True):
@@ -152,7 +174,7 @@ def present(route: Route, asked: list[str], answers: list[str]) -> Present:
     return Present(_servers(asked[0], answers[0]), entries)
 
 
-def plan(maps: Maps, route: Route, there: Present, now: float) -> list[Command]:
+def plan(maps: Maps, slot: str, route: Route, there: Present, now: float) -> list[Command]:
     """Everything except deleting servers: what is not wanted drains.
 
     `now` is wall-clock time, as HAProxy's `date()`.
@@ -160,12 +182,12 @@ def plan(maps: Maps, route: Route, there: Present, now: float) -> list[Command]:
     wanted = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
     commands: list[Command] = []
     for name, server in wanted.items():
-        commands += _serve(route.port, name, server, there)
-    commands += _pins(maps, route, there)
-    commands += _numbers(maps, route, there, now)
+        commands += _serve(maps, slot, name, server, route.tcp, there)
+    commands += _pins(maps, slot, route, there)
+    commands += _numbers(maps, slot, route, there, now)
     for name, (weight, admin) in there.servers.items():
         if name not in wanted:
-            commands += _drain(route.port, name, weight, admin)
+            commands += _drain(slot, name, weight, admin)
     return commands
 
 
@@ -182,70 +204,92 @@ def leaving(route: Route, there: Present) -> tuple[list[str], list[str]]:
     return gone, replaced
 
 
-def stop(port: int, name: str) -> Command:
-    return Command(f"set server {slot(port)}/{name} state maint", ("", "No such server."))
+def stop(maps: Maps, slot: str, name: str) -> list[Command]:
+    """The last word to a server before it is deleted."""
+    forget = f"del map {maps.numbers} {_raised(slot, instance_of(name))}"
+    return [
+        Command(f"set server {slot}/{name} state maint", ("", "No such server.")),
+        Command(forget, ("", NO_KEY)),
+    ]
 
 
-def _serve(port: int, name: str, server: Server, there: Present) -> Iterator[Command]:
-    path = f"{slot(port)}/{name}"
+def _serve(maps: Maps, slot: str, name: str, server: Server, tcp: bool, there: Present) -> Iterator[Command]:
+    path = f"{slot}/{name}"
     weight = _WEIGHT[server.place]
+    canary = server.place is Place.CANARY
     if name not in there.servers:
         target = server.address.replace("unix:", "unix@", 1)
-        fuse = f" {_FUSE}" if server.place is Place.CANARY else " rise 2"
-        yield Command(f"add server {path} {target} weight {weight} {_CHECK}{fuse}", (_ADDED,))
+        fuse = _FUSE.format(layer="layer4" if tcp else "layer7") if canary else "rise 2"
+        protocol = " proto h2" if server.h2 and not tcp else ""
+        yield Command(f"add server {path} {target} weight {weight} {_CHECK} {fuse}{protocol}", (_ADDED,))
     elif there.servers[name][0] != weight:
         yield Command(f"set server {path} weight {weight}")
     if name not in there.servers or there.servers[name][1] & (_MAINT | _DRAIN):
         yield Command(f"enable health {path}")
         yield Command(f"set server {path} state ready")
+    raised = _raised(slot, server.instance)
+    if canary and there.entries.get(raised, "0") != str(server.raised):
+        yield Command(f"set server {path} health up")
+        yield from _write(maps.numbers, raised, str(server.raised), there)
 
 
-def _drain(port: int, name: str, weight: int, admin: int) -> Iterator[Command]:
+def _raised(slot: str, instance: str) -> str:
+    return f"{slot}.raised.{instance}"
+
+
+def _drain(slot: str, name: str, weight: int, admin: int) -> Iterator[Command]:
     if weight:
-        yield Command(f"set server {slot(port)}/{name} weight 0")
+        yield Command(f"set server {slot}/{name} weight 0")
     if not admin & (_MAINT | _DRAIN):
-        yield Command(f"set server {slot(port)}/{name} state drain")
+        yield Command(f"set server {slot}/{name} state drain")
 
 
-def _pins(maps: Maps, route: Route, there: Present) -> Iterator[Command]:
+def _pins(maps: Maps, slot: str, route: Route, there: Present) -> Iterator[Command]:
     """Names before counts, and names beyond the count last: every count points at names that exist."""
-    names = _names(route)
+    names = _names(slot, route)
     for key, name in names.items():
         yield from _write(maps.names, key, name, there)
     for kind in ("pinned", "canary"):
-        key = f"{slot(route.port)}.{kind}"
+        key = f"{slot}.{kind}"
         count = sum(name.startswith(f"{key}.") for name in names)
         # An empty set counts as 1: HAProxy cannot choose among 0, and finds no name.
-        yield from _write(maps.numbers, key, str(max(1, count)), there)
-        for extra in range(count, max(1, int(there.entries.get(key, "0")))):
-            yield Command(f"del map {maps.names} {key}.{extra}", ("", _NO_KEY))
+        yield from _write(maps.numbers, key, str(max(1, count)), there, without="1")
+        held = int(there.entries.get(key, "1")) if f"{slot}.share" in there.entries else 0
+        for extra in range(count, held):
+            yield Command(f"del map {maps.names} {key}.{extra}", ("", NO_KEY))
 
 
-def _numbers(maps: Maps, route: Route, there: Present, now: float) -> Iterator[Command]:
-    name = slot(route.port)
-    for method in METHODS:
+def _numbers(maps: Maps, slot: str, route: Route, there: Present, now: float) -> Iterator[Command]:
+    for method in () if route.tcp else METHODS:
         allowed = "1" if method in route.idempotent else "0"
-        if there.entries.get(f"{name}.retry.{method}", "0") != allowed:
-            yield from _write(maps.numbers, f"{name}.retry.{method}", allowed, there)
-    until = math.ceil(now + route.lease) if route.share > 0 else 0
-    yield from _write(maps.numbers, f"{name}.until", str(until), there)
-    yield from _write(maps.numbers, f"{name}.share", str(_steps(route.share)), there)
+        yield from _write(maps.numbers, f"{slot}.retry.{method}", allowed, there, without="0")
+    yield from _write(maps.numbers, f"{slot}.until", str(_until(maps, route, now)), there, without="0")
+    yield from _write(maps.numbers, f"{slot}.share", str(_steps(route.share)), there)
 
 
-def _write(path: str, key: str, value: str, there: Present) -> Iterator[Command]:
+def _until(maps: Maps, route: Route, now: float) -> int:
+    """Never later than the lease says: a share that nobody renews must be over by then."""
+    if route.share <= 0:
+        return 0
+    return math.floor((now + route.lease) * 1000) if maps.hosts else math.floor(now + route.lease)
+
+
+def _write(path: str, key: str, value: str, there: Present, without: str | None = None) -> Iterator[Command]:
+    """`without` is what HAProxy takes the value for when there is no entry."""
     if key not in there.entries:
-        yield Command(f"add map {path} {key} {value}")
+        if value != without:
+            yield Command(f"add map {path} {key} {value}")
     elif there.entries[key] != value:
         yield Command(f"set map {path} {key} {value}")
 
 
-def _names(route: Route) -> dict[str, str]:
+def _names(slot: str, route: Route) -> dict[str, str]:
     """Entries of the map of names, by key."""
     found: dict[str, str] = {}
     for place in (Place.PINNED, Place.CANARY):
         chosen = [server for server in route.servers if server.place is place]
         for number, server in enumerate(chosen):
-            found[f"{slot(route.port)}.{place}.{number}"] = name_of(server)
+            found[f"{slot}.{place}.{number}"] = name_of(server)
     return found
 
 

@@ -1,14 +1,15 @@
 """How is a batch of commands put to HAProxy's admin socket?
 
 One short connection per batch, in prompt mode: HAProxy ends every answer with "\\n> ", so many
-commands can be sent at once and every answer still be told from the next.
+commands can be sent at once and every answer still be told from the next. What is asked while a
+batch is under way goes together in the next: two hundred routes are told in a few connections.
 """
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from noded.ports import Refused, TimedOut, Unavailable
+from noded.ports import PortError, Refused, TimedOut, Unavailable
 
 DEADLINE = 2.0
 LARGEST_ANSWER = 32 * 2**20
@@ -41,6 +42,45 @@ async def ask(socket: Path, commands: Sequence[str], deadline: float = DEADLINE)
     finally:
         writer.close()
     return answers[1:]
+
+
+class Line:
+    """Puts the commands of many callers into few batches; each caller gets the answers to its own."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._busy = asyncio.Lock()
+        self._waiting: list[tuple[Sequence[str], asyncio.Future[list[str]]]] = []
+
+    async def ask(self, commands: Sequence[str]) -> list[str]:
+        """As `ask`, behind the batch that is under way. An error is that of the whole batch."""
+        mine: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((commands, mine))
+        async with self._busy:
+            if not mine.done():
+                await self._flush()
+        return await mine
+
+    async def _flush(self) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            answers = await ask(self._socket, [text for commands, _ in batch for text in commands])
+        except PortError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # whoever was cancelled meanwhile does not come for it
+            return
+        except asyncio.CancelledError:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(TimedOut("cannot finish a batch: whoever sent it was cancelled"))
+                    future.exception()
+            raise
+        for commands, future in batch:
+            told, answers = answers[: len(commands)], answers[len(commands) :]
+            if not future.done():
+                future.set_result(told)
 
 
 async def _read(socket: Path, reader: asyncio.StreamReader, count: int) -> list[str]:

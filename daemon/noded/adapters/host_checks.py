@@ -197,7 +197,9 @@ def _exists(lookup: Callable[[str], object], name: str) -> bool:
 
 def _ports(desk: Desk) -> Iterator[Found]:
     bound = set(_listening())
-    wanted = [port for first, last in desk.settings.proxy.ports for port in range(first, last + 1)]
+    proxy = desk.settings.proxy
+    ranges = (*proxy.ports, *proxy.tcp_ports)
+    wanted = [port for first, last in ranges for port in range(first, last + 1)]
     missing = [port for port in wanted if port not in bound]
     wrong = f"nobody listens on {_some(missing)}" if missing else ""
     good = f"all {len(wanted)} of the proxy are bound"
@@ -221,7 +223,7 @@ def _outgoing(desk: Desk) -> Found:
     nodes, proxy = desk.settings.nodes, desk.settings.proxy
     open_to_all = [
         f"{first}-{last}"
-        for first, last in (nodes.ports, *nodes.sockets, *proxy.ports)
+        for first, last in (nodes.ports, *nodes.sockets, *proxy.ports, *proxy.tcp_ports)
         if low <= last and first <= high and not any(a <= first and last <= b for a, b in reserved)
     ]
     text = ",".join(open_to_all)

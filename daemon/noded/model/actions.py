@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from noded.model.conflict import Conflict
 from noded.model.incident import Site
 from noded.model.instance import Process, Role
 from noded.model.route import Route
@@ -116,8 +117,13 @@ class RenewShare:
 @dataclass(frozen=True, slots=True)
 class RemoveRoute:
     node: str
-    port: int
+    route: Route
+    """As it was last told."""
     reason: str
+
+    @property
+    def port(self) -> int:
+        return self.route.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +271,7 @@ class Answer:
     text: str
     effect: str = ""
     reason: str = ""
+    conflicts: tuple[Conflict, ...] = ()
 
 
 Action: TypeAlias = (

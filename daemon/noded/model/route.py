@@ -26,20 +26,35 @@ class Server:
     address: str
     """`unix:/path` or `127.0.0.1:port`."""
     place: Place
+    h2: bool = False
+    """Asked in HTTP/2 from the first byte, as gRPC programs are; otherwise in HTTP/1.1."""
+    raised: int = 0
+    """How often this canary was put back after its fuse had cut it: a number that the proxy was not told yet
+    puts it back once, the same number again leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     node: str
     port: int
-    """The port clients use; it names the slot in the proxy."""
+    """The port clients use."""
     servers: tuple[Server, ...] = ()
     share: float = 0.0
-    """Fraction of requests for the canary."""
+    """Fraction of requests for the canary, in steps of 0.01 %."""
     lease: float = 0.0
     """Seconds from now after which the proxy takes the share as 0; 0 when there is no share."""
     idempotent: tuple[str, ...] = ("GET", "HEAD")
-    """Methods the proxy may send again to another server."""
+    """Methods the proxy may send again to another server; every call of gRPC is a POST."""
+    hosts: tuple[str, ...] = ()
+    """Names of the Host header it answers for, among other nodes on the same port; empty: for all names that
+    nobody else there has."""
+    tcp: bool = False
+    """The proxy shares connections and does not read them; such ports are a range of their own."""
+
+    @property
+    def door(self) -> tuple[int, bool, bool]:
+        """Where in the proxy its servers stand: a node whose door changes leaves the old one."""
+        return self.port, self.tcp, bool(self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +68,5 @@ class Traffic:
     sessions: int
     """Requests in flight now."""
     up: bool
-    """False while the health check or the fuse holds it down."""
+    """False while the health check or the fuse holds it down. A version without a server that is up takes
+    nothing: the others are given its requests."""

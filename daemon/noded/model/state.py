@@ -19,8 +19,8 @@ class Desired(StrEnum):
     REMOVED = "removed"
 
 
-LEASE = 15.0
-"""Seconds a canary keeps its share of events without word from noded."""
+LEASE = 14.0
+"""Seconds a canary keeps its share of events without word from noded; below the 15 s that are promised."""
 
 GIVEN_UP = 10
 """Failures, as `policy/crashes.py` counts them, after which a node has failed."""
@@ -128,7 +128,9 @@ class Host:
     run: str = "/run/noded/i"
     """Folder whose sub-folders, named by instance, hold the instances' sockets."""
     ports: tuple[tuple[int, int], ...] = ()
-    """Ranges of ports the proxy has bound, both ends included."""
+    """Ranges of ports the proxy has bound for requests, both ends included."""
+    tcp_ports: tuple[tuple[int, int], ...] = ()
+    """Ranges of ports the proxy has bound for connections that it does not read."""
     sockets: tuple[tuple[int, int], ...] = ()
     """Ranges of ports at which listening sockets may be held for nodes."""
     instance_ports: tuple[int, int] = (20000, 20999)

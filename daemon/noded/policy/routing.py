@@ -1,4 +1,9 @@
-"""What should the proxy know of a node right now?"""
+"""What should the proxy know of a node right now?
+
+A route's door is its port, and its host names where it has any. Nodes may share a port of [proxy] ports
+when all but one of them name hosts and no host is named twice; the one without gets every other name. A port
+of [proxy] tcp_ports belongs to one node: nothing in a connection says whom it is for.
+"""
 
 from dataclasses import replace
 
@@ -6,9 +11,12 @@ from noded.model.actions import Action, InstallRoute, RemoveRoute, RenewShare
 from noded.model.instance import Instance, Phase, Role
 from noded.model.route import Place, Route, Server
 from noded.model.state import Desired, HostState, NodeState
+from noded.policy import starting
+from nodespec.manifest import Protocol
 
-LEASE = 15.0
-"""Seconds a canary keeps its share without word from noded."""
+LEASE = 14.0
+"""Seconds a canary keeps its share without word from noded; below the 15 s that are promised, for the way of
+the last word."""
 RENEW = 5.0
 PLACES = {
     Role.STABLE: Place.PINNED,
@@ -24,13 +32,28 @@ def route_of(node: NodeState) -> Route | None:
     if serves is None or not node.spec.proxied:
         return None
     servers = tuple(
-        Server(i.id, i.address, place)
+        Server(i.id, i.address, place, _h2(node, i), i.raised)
         for i in sorted(node.instances.values(), key=lambda i: i.created_at)
         if (place := _place(i)) is not None
     )
     canary = any(server.place is Place.CANARY for server in servers)
     share = node.rollout.share if node.rollout and node.rolling_out and canary else 0.0
-    return Route(node.name, serves.port, servers, share, LEASE if share else 0.0, serves.idempotent)
+    return Route(
+        node=node.name,
+        port=serves.port,
+        servers=servers,
+        share=share,
+        lease=LEASE if share else 0.0,
+        idempotent=serves.idempotent,
+        hosts=serves.hosts,
+        tcp=serves.protocol is Protocol.TCP,
+    )
+
+
+def _h2(node: NodeState, instance: Instance) -> bool:
+    """Two versions of one node may speak differently."""
+    serves = starting.spec_of(node, instance).serves
+    return serves is not None and serves.protocol is Protocol.GRPC
 
 
 def _place(instance: Instance) -> Place | None:
@@ -50,13 +73,13 @@ def reconcile(node: NodeState, state: HostState, at: float) -> tuple[NodeState, 
     wanted = route_of(node)
     if wanted is None:
         return _withdraw(node)
-    if node.route is not None and node.route.port != wanted.port:
+    withdrawn: tuple[Action, ...] = ()
+    if node.route is not None and node.route.door != wanted.door:
+        # The old door closes when the new one is open: they may have the same port.
         node, withdrawn = _withdraw(node)
-    else:
-        withdrawn = ()
     if wanted != node.route:
         install = InstallRoute(node.name, wanted, _cancelled(node), _why(node.route, wanted))
-        return _leased(replace(node, route=wanted), at), (*withdrawn, install)
+        return _leased(replace(node, route=wanted), at), (install, *withdrawn)
     if wanted.share and node.rollout and at - node.rollout.leased_at >= RENEW:
         renew = RenewShare(node.name, wanted, f"share {wanted.share:.0%} for another {LEASE:.0f} s")
         return _leased(node, at), (renew,)
@@ -66,7 +89,7 @@ def reconcile(node: NodeState, state: HostState, at: float) -> tuple[NodeState, 
 def _withdraw(node: NodeState) -> tuple[NodeState, tuple[Action, ...]]:
     if node.route is None:
         return node, ()
-    gone = RemoveRoute(node.name, node.route.port, "the node no longer serves there")
+    gone = RemoveRoute(node.name, node.route, "the node no longer serves there")
     return replace(node, route=None), (gone,)
 
 
@@ -93,6 +116,8 @@ def _why(before: Route | None, after: Route) -> str:
     new = {s.instance: s.place for s in after.servers}
     told += [f"{name} is {place}" for name, place in new.items() if old.get(name) != place]
     told += [f"{name} is gone" for name in old if name not in new]
+    raised = {s.instance: s.raised for s in before.servers}
+    told += [f"{s.instance} is put back" for s in after.servers if s.raised > raised.get(s.instance, 0)]
     return "; ".join(told) or "the route changed"
 
 

@@ -133,7 +133,7 @@ class Perform:
             case InstallRoute() | RenewShare():
                 await self._install(action.route)
             case RemoveRoute():
-                await world.proxy.remove(action.port)
+                await world.proxy.remove(action.route)
             case InstallTable() | RenewTable():
                 await self._tell_mesh(action)
             case BeginProfile():
@@ -161,7 +161,8 @@ class Perform:
             case WakeAt():
                 world.alarms.wake(action.node, action.at)
             case Answer():
-                world.answers.answer(action.request, action.kind, action.text, action.effect)
+                told = (action.kind, action.text, action.effect, action.conflicts)
+                world.answers.answer(action.request, *told)
             case Note():
                 pass
 
