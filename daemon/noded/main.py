@@ -31,6 +31,7 @@ from noded.adapters.masking import masked
 from noded.adapters.mesh import GrpcMesh
 from noded.adapters.node_logs import NodeLogs
 from noded.adapters.node_socket import NodeSockets
+from noded.adapters.own_histogram import OwnHistograms
 from noded.adapters.policy_file import PolicyFile
 from noded.adapters.pressure import pressure
 from noded.adapters.proc_sensors import ProcSensors, host_memory
@@ -57,6 +58,7 @@ from noded.runtime.memory import Memory, remembered
 from noded.runtime.perform import Perform, World
 from noded.runtime.questions import Questions
 from noded.runtime.reactor import Reactor
+from noded.runtime.signals import Signals
 from nodespec.tables import ManifestError
 
 VERSION = "0.1.0"
@@ -214,6 +216,7 @@ def _watches(
     return (
         monitors.sample(view, clock, inbox, sensors),
         monitors.count_traffic(view, clock, inbox, world.proxy),
+    signals = Signals(world.nodes, OwnHistograms(), world.mesh)
         monitors.watch_mesh(view, clock, inbox, world.mesh),
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
@@ -223,6 +226,7 @@ def _watches(
     )
 
 
+        signals.watch(view, clock, inbox),
 def _facts(
     hello: Mapping[str, object],
     launcher: LauncherSocket,

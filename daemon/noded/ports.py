@@ -4,7 +4,7 @@ Every port raises only `PortError`s, sorted by what the caller can do about them
 suite per port runs on its fake and on the real adapter.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -153,6 +153,11 @@ class Mesh(Protocol):
 
     async def install(self, table: Table) -> None:
         """When it returns the mesh holds the table, on disk. The shares in it hold for its lease from now.
+
+    async def handled(self, versions: Mapping[str, Collection[str]]) -> tuple[signals.Handled, ...]:
+        """What these versions of these nodes did, by its counts since it started; nothing of a node that it
+        does not know."""
+        ...
 
         The same number may come again. Raises `Refused` for a number below the one held, and
         `Unavailable` when the mesh does not answer.

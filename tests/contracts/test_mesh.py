@@ -12,6 +12,7 @@ import pytest
 from nodeapi.v1 import mesh_pb2
 from noded.adapters.mesh import GrpcMesh, message_of
 from noded.model.mesh import Contract, Part, Speaker, Subscription, Table
+from noded.model.signals import Handled
 from noded.ports import Held, Mesh, Refused, TimedOut, Unavailable
 from nodespec.manifest import Check
 from tests.adapters.looped import looped
@@ -76,6 +77,18 @@ async def test_the_same_number_may_come_again_and_a_lower_one_not(kind: str, tmp
         with pytest.raises(Refused, match="table 6 is older than the one held, 7"):
             await there.mesh.install(replace(TABLE, number=6))
         assert there.number == 7
+
+
+@KINDS
+@looped
+async def test_what_versions_did_is_told_of_nodes_that_are_known(kind: str, tmp_path: Path) -> None:
+    async with world(kind, tmp_path) as there:
+        assert await there.mesh.handled({"shop": ("1.0",)}) == ()
+        await there.mesh.install(TABLE)
+        there.desk.done = {("shop", "1.1"): (40, 3), ("shop", "0.9"): (9, 9), ("other", "1.0"): (7, 7)}
+        told = await there.mesh.handled({"shop": ("1.0", "1.1"), "nobody": ("1.0",)})
+        assert told == (Handled("shop", "1.0", 0, 0), Handled("shop", "1.1", 40, 3))
+        assert await there.mesh.handled({}) == ()
 
 
 @KINDS

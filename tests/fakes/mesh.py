@@ -1,6 +1,6 @@
 """A mesh without a mesh: it keeps the newest table. It refuses what noded-mesh refuses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import grpc.aio
 from nodeapi.v1 import mesh_pb2
 from nodeapi.v1.mesh_pb2_grpc import MeshControlServicer, add_MeshControlServicer_to_server
 from noded.model.mesh import Table
+from noded.model.signals import Handled
 from noded.ports import Held, Refused, Unavailable
 
 
@@ -20,6 +21,8 @@ class FakeMesh:
         self.table: Table | None = None
         self.told: list[int] = []
         """Number of every table, in the order they came."""
+        self.done: dict[tuple[str, str], tuple[int, int]] = {}
+        """Events of a node's version at their first try, and those that failed."""
         self.is_away = False
         self._starts = 1
 
@@ -33,6 +36,12 @@ class FakeMesh:
             raise Refused(f"table {table.number} is older than the one held, {self.table.number}")
         self.table = table
         self.told.append(table.number)
+
+    async def handled(self, versions: Mapping[str, Collection[str]]) -> tuple[Handled, ...]:
+        self._reach()
+        known = self.table.parts if self.table else {}
+        asked = [(node, v) for node in sorted(versions) if node in known for v in versions[node]]
+        return tuple(Handled(*each, *self.done.get(each, (0, 0))) for each in asked)
 
     def restart(self) -> None:
         """Another process that has kept the table on disk."""
@@ -49,6 +58,8 @@ class FakeDesk(MeshControlServicer):  # type: ignore[misc]
 
     starts: int = 1
     table: mesh_pb2.Table = field(default_factory=mesh_pb2.Table)
+    done: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """Events of a node's version at their first try, and those that failed."""
 
     async def SetTable(self, said: mesh_pb2.Table, context: Any) -> mesh_pb2.TableSet:
         if said.number < self.table.number:
@@ -59,7 +70,14 @@ class FakeDesk(MeshControlServicer):  # type: ignore[misc]
 
     async def GetMap(self, asked: mesh_pb2.MapRequest, context: Any) -> mesh_pb2.MapReply:
         assert asked.brief
-        return mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")
+        told = mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")
+        for name in asked.nodes:
+            if name in {consumer.node for consumer in self.table.consumers}:
+                flow = told.flows.add(consumer=name)
+                for (node, version), (first, failed) in self.done.items():
+                    if node == name:
+                        flow.versions.add(version=version, acked=99, first=first, first_failed=failed)
+        return told
 
     @asynccontextmanager
     async def serving(self, control: Path) -> AsyncIterator[None]:

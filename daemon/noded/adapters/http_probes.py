@@ -33,7 +33,7 @@ class HttpProbes:
         until = asyncio.get_running_loop().time() + timeout
         try:
             async with asyncio.timeout_at(until):
-                ours = await _connected(address, uid)
+                ours = await connected(address, uid)
             with ours:
                 while accepted.waits(ours):
                     if asyncio.get_running_loop().time() > until:
@@ -48,7 +48,7 @@ async def _asked(address: str, uid: int, path: str, timeout: float, kinds: bytes
     until = asyncio.get_running_loop().time() + timeout
     try:
         async with asyncio.timeout_at(until):
-            ours = await _connected(address, uid)
+            ours = await connected(address, uid)
         with ours:
             # A few bytes fit into the buffer of a new connection.
             ours.send(f"GET {path} HTTP/1.1\r\n{HEADERS}\r\n".encode())
@@ -93,7 +93,7 @@ def _done(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-async def _connected(address: str, uid: int) -> socket.socket:
+async def connected(address: str, uid: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     path = address.removeprefix("unix:") if address.startswith("unix:") else ""
     host, _, port = address.rpartition(":")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -12,6 +12,7 @@ import grpc.aio
 
 from nodeapi.v1 import mesh_pb2
 from noded.model.mesh import Contract, Part, Table
+from noded.model.signals import Handled
 from noded.ports import Held, PortError, Refused, TimedOut, Unavailable
 from nodespec.contracts import read_schema
 from nodespec.manifest import Check
@@ -68,6 +69,16 @@ class GrpcMesh:
         asked = mesh_pb2.MapRequest(brief=True)
         answer = mesh_pb2.MapReply.FromString(await self._ask("GetMap", asked, LOOK))
         return Held(answer.generation, answer.table)
+
+    async def handled(self, versions: Mapping[str, Collection[str]]) -> tuple[Handled, ...]:
+        asked = mesh_pb2.MapRequest(brief=True, nodes=sorted(versions))
+        answer = mesh_pb2.MapReply.FromString(await self._ask("GetMap", asked, LOOK))
+        told: list[Handled] = []
+        for flow in answer.flows:
+            counts = {count.version: (count.first, count.first_failed) for count in flow.versions}
+            wanted = versions.get(flow.consumer, ())
+            told += [Handled(flow.consumer, each, *counts.get(each, (0, 0))) for each in wanted]
+        return tuple(told)
 
     async def install(self, table: Table) -> None:
         self._schemas = await asyncio.to_thread(self._read, table)

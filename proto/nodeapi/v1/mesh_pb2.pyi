@@ -303,10 +303,12 @@ class TableSet(_message.Message):
     def __init__(self, number: _Optional[int] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class MapRequest(_message.Message):
-    __slots__ = ("brief",)
+    __slots__ = ("brief", "nodes")
     BRIEF_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     brief: bool
-    def __init__(self, brief: _Optional[bool] = ...) -> None: ...
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, brief: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MapReply(_message.Message):
     __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers", "generation")
@@ -355,16 +357,20 @@ class Flow(_message.Message):
     def __init__(self, type: _Optional[str] = ..., publisher: _Optional[str] = ..., consumer: _Optional[str] = ..., published: _Optional[int] = ..., acked: _Optional[int] = ..., lag: _Optional[int] = ..., dead: _Optional[int] = ..., retried: _Optional[int] = ..., oldest: _Optional[float] = ..., sessions: _Optional[int] = ..., versions: _Optional[_Iterable[_Union[VersionCount, _Mapping]]] = ...) -> None: ...
 
 class VersionCount(_message.Message):
-    __slots__ = ("version", "delivered", "acked", "failed")
+    __slots__ = ("version", "delivered", "acked", "failed", "first", "first_failed")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
     ACKED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FAILED_FIELD_NUMBER: _ClassVar[int]
     version: str
     delivered: int
     acked: int
     failed: int
-    def __init__(self, version: _Optional[str] = ..., delivered: _Optional[int] = ..., acked: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+    first: int
+    first_failed: int
+    def __init__(self, version: _Optional[str] = ..., delivered: _Optional[int] = ..., acked: _Optional[int] = ..., failed: _Optional[int] = ..., first: _Optional[int] = ..., first_failed: _Optional[int] = ...) -> None: ...
 
 class PeerState(_message.Message):
     __slots__ = ("name", "address", "connected", "sent", "received", "problem")
