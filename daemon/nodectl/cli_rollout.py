@@ -112,7 +112,7 @@ def rollout_pause(session: Session, node: str, wait: bool) -> None:
 @node_argument
 @wait_option
 def rollout_resume(session: Session, node: str, wait: bool) -> None:
-    """Let a rollout go on that was paused or is frozen."""
+    """Let a rollout go on that was paused."""
     from nodectl.commands import rollout_orders
 
     rollout_orders.resume(session, node, wait)

@@ -116,6 +116,8 @@ def _meaning(one: pb.SignalStatus) -> str:
         return f"the new version holds {held} than an old one as young"
     if one.signal == "objective":
         return "more errors than [objectives] promises" + (f", {share(one.limit)}" if one.limit else "")
+    if one.signal == "soak":
+        return "more errors at 100 % than the old version had before"
     if one.signal.startswith("slow-") and one.limit:
         return f"answers slower than {latency(one.limit)}"
     return ""

@@ -190,8 +190,8 @@ def _stopped(node: str, rollout: pb.RolloutStatus) -> list[tuple[str, Cell]]:
     """Why it does not go on, and what would."""
     rows: list[tuple[str, Cell]] = []
     if rollout.frozen:
-        ways = f"nodectl rollout abort {node}, or nodectl rollout resume {node}"
-        rows.append(("frozen", styled(f"{rollout.frozen}; decide: {ways}", "yellow")))
+        ways = f"nodectl rollout abort {node}, or nodectl rollout promote {node}"
+        rows.append(("frozen", styled(f"{rollout.frozen}; a person decides: {ways}", "yellow")))
     if rollout.held:
         told = f"by a person, harm still ends it; go on with: nodectl rollout resume {node}"
         rows.append(("held", styled(told, "yellow")))

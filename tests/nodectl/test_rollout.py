@@ -188,7 +188,10 @@ def test_one_that_a_person_holds_or_has_to_decide(rolling: Any) -> None:
     text = rolling("rollout", "status", "catalog").stdout
     assert "step 1 of 3, share 10 %, held, frozen" in text
     assert "harm still ends it; go on with: nodectl rollout resume catalog" in text
-    assert "the canary is worse; decide: nodectl rollout abort catalog, or nodectl rollout resume" in text
+    assert (
+        "the canary is worse; a person decides: nodectl rollout abort catalog, or nodectl rollout promote"
+        in text
+    )
     assert "contract: total went away" in text
 
 

@@ -20,9 +20,8 @@ def begins(identity: str, **fields: Any) -> Change:
     return change
 
 
-def thaws(status: pb.GetStatusResponse) -> None:
+def goes_on(status: pb.GetStatusResponse) -> None:
     status.nodes[0].rollout.held = False
-    status.nodes[0].rollout.frozen = ""
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_orders_without_waiting(rolling: Any, words: list[str]) -> None:
 
 HOLDING: dict[str, tuple[pb.Verb, Change, str]] = {
     "pause": (pb.VERB_HOLD, at(held=True), "step 1 of 3, share 10 %, held"),
-    "resume": (pb.VERB_CONTINUE, thaws, "step 1 of 3, share 10 %"),
+    "resume": (pb.VERB_CONTINUE, goes_on, "step 1 of 3, share 10 %"),
 }
 
 
@@ -83,14 +82,14 @@ HOLDING: dict[str, tuple[pb.Verb, Change, str]] = {
 def test_pause_and_resume(rolling: Any, word: str) -> None:
     verb, change, said = HOLDING[word]
     if word == "resume":
-        rolling.control.status.nodes[0].rollout.MergeFrom(pb.RolloutStatus(held=True, frozen="it is worse"))
+        rolling.control.status.nodes[0].rollout.MergeFrom(pb.RolloutStatus(held=True))
     rolling.control.script[verb] = [change]
     assert rolling("rollout", word, "catalog").stdout == f"catalog 1.4.0 -> 1.5.0: {said}\n"
     assert rolling.orders() == [(verb, "catalog")]
 
 
-def test_a_frozen_one_that_stays_frozen_was_not_resumed(rolling: Any) -> None:
-    rolling.control.status.nodes[0].rollout.frozen = "it is worse"
+def test_one_that_stays_held_was_not_resumed(rolling: Any) -> None:
+    rolling.control.status.nodes[0].rollout.held = True
     stderr = rolling("rollout", "resume", "catalog", "--timeout", "300ms", expect=1).stderr
     assert "it has not come true within 0.3s" in stderr
 

@@ -44,12 +44,10 @@ def pause(session: Session, node: str, wait: bool) -> None:
 
 
 def resume(session: Session, node: str, wait: bool) -> None:
-    def goes_on(rollout: pb.RolloutStatus | None) -> bool:
-        return rollout is None or not (rollout.held or rollout.frozen)
-
     with Client(session) as client:
         doing = f"resume the rollout of {node}"
-        _order(client, session, pb.VERB_CONTINUE, doing, node, _until(goes_on, wait))
+        goes_on = _until(lambda one: one is None or not one.held, wait)
+        _order(client, session, pb.VERB_CONTINUE, doing, node, goes_on)
 
 
 def retry(session: Session, node: str, wait: bool) -> None:
