@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .frames import Extra, Frame
 from .parcel import Receipt
@@ -42,16 +41,36 @@ class Side(Protocol):
     def transaction(self) -> Callable[["Context", Any, str], Any]: ...
 
 
+Delivered: TypeAlias = tuple[Side, Frame, str]
+"""What the events of one type in a delivery have in common."""
+
+
 class Context:
     """Of one event in one handler."""
 
-    def __init__(self, side: Side, frame: Frame, place: int, type: str, data: bytes) -> None:
-        self._side, self._frame, self._place = side, frame, place
-        self.data = data
-        """As it came."""
-        self.type = type
+    __slots__ = ("_delivered", "_place", "data")
 
-    @cached_property
+    # One is made for every event: whatever all of a delivery have in common stands apart.
+    _delivered: Delivered
+    _place: int
+    data: bytes
+    """As it came."""
+
+    @classmethod
+    def of(cls, delivered: Delivered, place: int, data: bytes) -> "Context":
+        self = cls.__new__(cls)
+        self._delivered, self._place, self.data = delivered, place, data
+        return self
+
+    @property
+    def _frame(self) -> Frame:
+        return self._delivered[1]
+
+    @property
+    def type(self) -> str:
+        return self._delivered[2]
+
+    @property
     def id(self) -> str:
         return f"{self._frame.head.stream}.{self._frame.sequence(self._place)}"
 
@@ -110,22 +129,22 @@ class Context:
     def as_cause(self) -> Cause:
         return Cause(self._trace, span_of(self.id), self.id, self.extra.tracestate)
 
-    @cached_property
+    @property
     def log(self) -> "EventLog":
         """Names the event in every line."""
-        return EventLog(logging.getLogger(self._side.name), {"event": self.id, "trace": self.trace})
+        return EventLog(logging.getLogger(self._delivered[0].name), {"event": self.id, "trace": self.trace})
 
     async def publish(self, event: object, **more: Any) -> str:
         """node.publish, caused by this event."""
-        return await self._side.publish(event, **more, cause=self)
+        return await self._delivered[0].publish(event, **more, cause=self)
 
     def publish_nowait(self, event: object, **more: Any) -> Receipt:
         """node.publish_nowait, caused by this event. A `def` handler calls `.wait()` on what it returns."""
-        return self._side.publish_nowait(event, **more, cause=self)
+        return self._delivered[0].publish_nowait(event, **more, cause=self)
 
     def transaction(self, db: Any, part: str = "") -> Any:
         """`async with ctx.transaction(db) as tx`: see nodekit.transaction."""
-        return self._side.transaction(self, db, part)
+        return self._delivered[0].transaction(self, db, part)
 
 
 class EventLog(logging.LoggerAdapter[logging.Logger]):

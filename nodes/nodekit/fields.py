@@ -106,11 +106,20 @@ def read_field(raw: bytes, at: int) -> tuple[int, int | bytes, int]:
 
 
 def fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
-    at = 0
+    at, end = 0, len(raw)
     try:
-        while at < len(raw):
-            key, value, at = read_field(raw, at)
-            yield key, value
+        while at < end:
+            tag = raw[at]
+            if 8 < tag < 128 and tag & 7 == 2 and raw[at + 1] < 128:
+                # A short text, as nearly all are.
+                begin = at + 2
+                at = begin + raw[at + 1]
+                if at > end:
+                    raise WireError("the message is cut off")
+                yield tag >> 3, raw[begin:at]
+            else:
+                key, value, at = read_field(raw, at)
+                yield key, value
     except (IndexError, StructError):
         raise WireError("the message is cut off") from None
 

@@ -210,6 +210,9 @@ def split(raw: bytes) -> tuple[list[bytes], dict[int, list[int | bytes]]]:
     try:
         while at < end:
             if raw[at] == _MANY:
+                if not many:
+                    at = take_alike(raw, at, many)
+                    continue
                 size = raw[at + 1]
                 if size < 128:
                     begin = at + 2
@@ -228,6 +231,25 @@ def split(raw: bytes) -> tuple[list[bytes], dict[int, list[int | bytes]]]:
     if at != end:
         raise WireError("the frame is cut off")
     return many, others
+
+
+def take_alike(raw: bytes, at: int, many: list[bytes]) -> int:
+    """Takes the field at that place and those behind it that are as long, without a look at each.
+
+    Events of one kind often are: then the bytes of their tags and lengths stand one stride apart. Returns
+    the place behind them. Raises IndexError, WireError.
+    """
+    size, begin = read_varint(raw, at + 1)
+    stride = begin - at + size
+    count = (len(raw) - at) // stride
+    if not count:
+        raise WireError("the frame is cut off")
+    for place in range(at, begin):
+        same = raw[place : at + count * stride : stride]
+        count = len(same) - len(same.lstrip(raw[place : place + 1]))
+    end = begin + count * stride
+    many += [raw[place : place + size] for place in range(begin, end, stride)]
+    return at + count * stride
 
 
 def read_head(raw: bytes) -> Head:

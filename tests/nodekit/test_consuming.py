@@ -350,3 +350,32 @@ def test_secrets_are_masked_in_reasons() -> None:
     assert masked('{"api_key": "abc", "n": 1}') == '{"api_key": "***", "n": 1}'
     assert masked("Authorization: Bearer abc.def, next") == "Authorization: ***, next"
     assert masked("order 17 is not there") == "order 17 is not there"
+
+
+def test_a_handler_that_never_waits_leaves_turns_to_others() -> None:
+    async def scenario(mesh: MeshSide) -> None:
+        events = trial(mesh)
+        turns: list[int] = []
+        handled = 0
+
+        @events.on("a.b")
+        async def on(event: object, ctx: Context) -> None:
+            nonlocal handled
+            handled += 1
+            if handled > 100:
+                time.sleep(0.004)  # noqa: ASYNC251 - that is what it is about
+
+        async def other() -> None:
+            while True:
+                turns.append(handled)
+                await asyncio.sleep(0)
+
+        async with living(events):
+            await until(lambda: mesh.subscribes)
+            beside = asyncio.create_task(other())
+            mesh.deliver([b"1"] * 140)
+            await until(lambda: mesh.through == 1)
+            beside.cancel()
+        assert len(set(turns) - set(range(101))) >= 10, "not once for all events that took their time"
+
+    run(scenario)

@@ -139,6 +139,28 @@ def test_settle(said: wire.Settle) -> None:
     assert wire.decode_request(said.encode()) == said
 
 
+RUNS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0, 1, 3, 100, 127, 128, 300])), max_size=4)
+# The second looks like the tag of the next event.
+FILLERS = st.sampled_from([b"x", b"\x1a"])
+
+
+@given(RUNS, FILLERS, st.lists(EXTRAS, max_size=2), DELIVERIES)
+def test_events_of_one_length_are_read_like_others(runs, filler, extras, delivery) -> None:  # type: ignore[no-untyped-def]
+    data = [filler * size for count, size in runs for _ in range(count)]
+    raw = frames.delivered(frames.encode_frame(frames.Head(stream="s"), b"", data, extras), delivery)
+    assert frames.decode_frame(raw).data == list(mesh_pb2.Frame.FromString(raw).data) == data
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 4, 5])
+def test_the_last_of_events_of_one_length_is_whole(missing: int) -> None:
+    frame = frames.encode_frame(frames.Head(stream="s"), b"", [b"abc"] * 4)
+    if missing < 5:
+        with pytest.raises(WireError):
+            frames.decode_frame(frame[:-missing])
+    else:
+        assert frames.decode_frame(frame[:-missing]).data == [b"abc"] * 3
+
+
 def test_what_a_later_version_adds_is_passed_over() -> None:
     later = b"\xa0\x06\x05" + b"\xa9\x06" + bytes(8) + b"\xb2\x06\x03abc" + b"\xb5\x06" + bytes(4)
     frame = frames.encode_frame(frames.Head(stream="s"), b"", [b"a", b"b"])
