@@ -52,8 +52,9 @@ def targets(seed: str) -> Iterator[str]:
 
 
 class Load:
-    def __init__(self, port: int, rate: float, clients: int, seed: str) -> None:
+    def __init__(self, port: int, rate: float, clients: int, seed: str, method: str = "GET") -> None:
         self.port = port
+        self.method = method
         self.gap = 1.0 / rate
         self.clients = clients
         self.targets = targets(seed)
@@ -90,7 +91,7 @@ class Load:
                 async with asyncio.timeout(TIMEOUT):
                     if connection is None:
                         connection = await asyncio.open_connection("127.0.0.1", self.port)
-                    status, keep = await ask(connection, target)
+                    status, keep = await ask(connection, target, self.method)
                 fault = "" if 200 <= status < 300 else f"{status}"
             except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
                 fault, keep = type(error).__name__, False
@@ -121,10 +122,13 @@ class Load:
         self.tally.faults.clear()
 
 
-async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], target: str) -> tuple[int, bool]:
+async def ask(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], target: str, method: str = "GET"
+) -> tuple[int, bool]:
     """The status, and whether the connection can be used again."""
     reader, writer = connection
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: catalog\r\n\r\n".encode())
+    empty = "" if method == "GET" else "Content-Length: 0\r\n"
+    writer.write(f"{method} {target} HTTP/1.1\r\nHost: catalog\r\n{empty}\r\n".encode())
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     status = int(head[9:12])
     length = next(
@@ -142,13 +146,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=400.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seed", default="load")
+    parser.add_argument("--method", default="GET")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     asyncio.run(_main(options))
 
 
 async def _main(options: argparse.Namespace) -> None:
-    load = Load(options.port, options.rate, options.clients, options.seed)
+    load = Load(options.port, options.rate, options.clients, options.seed, options.method)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, load.stopping.set)
     await load.run(options.out)

@@ -15,10 +15,12 @@ from tests.e2e.ground import ROOT, wait_for
 class Traffic:
     """`with Traffic(out, port) as traffic:` requests flow inside the block and are all counted after it."""
 
-    def __init__(self, out: Path, port: int, rate: float = 50.0) -> None:
+    def __init__(
+        self, out: Path, port: int, rate: float = 50.0, *, clients: int = 16, method: str = "GET"
+    ) -> None:
         self._out = out
         self._command = [sys.executable, "-m", "tests.e2e.load", "--port", str(port), "--rate", str(rate)]
-        self._command += ["--out", str(out)]
+        self._command += ["--out", str(out), "--clients", str(clients), "--method", method]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
