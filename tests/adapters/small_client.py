@@ -5,20 +5,20 @@ from collections import Counter
 from types import TracebackType
 
 
-async def ask_once(port: int, method: str = "GET") -> tuple[int, str]:
+async def ask_once(port: int, method: str = "GET", host: str = "a") -> tuple[int, str]:
     """Status and body of one request on its own connection; status 0 when there was no answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        return await request(reader, writer, method)
+        return await request(reader, writer, method, host)
     finally:
         writer.close()
 
 
 async def request(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str = "GET"
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str = "GET", host: str = "a"
 ) -> tuple[int, str]:
     body = "Content-Length: 0\r\n" if method == "POST" else ""
-    writer.write(f"{method} / HTTP/1.1\r\nHost: a\r\n{body}\r\n".encode())
+    writer.write(f"{method} / HTTP/1.1\r\nHost: {host}\r\n{body}\r\n".encode())
     try:
         async with asyncio.timeout(10):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -30,6 +30,19 @@ async def request(
     except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
         return 0, ""
     return int(head.split(" ")[1]), content.decode()
+
+
+async def connect_once(port: int) -> str:
+    """What is said at once on a new connection; empty when it is closed instead."""
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"hello\n")
+            return (await reader.readline()).decode().strip()
+        except ConnectionError:
+            return ""
+        finally:
+            writer.close()
 
 
 class Load:

@@ -59,7 +59,7 @@ class FakeProxy:
         kept = {server.instance for server in route.servers}
         before = self.told.get(door)
         for server in before.servers if before else ():
-            if server.instance not in kept:
+            if server.instance not in kept and not self._elsewhere(server.instance, door):
                 self._counts.pop(server.instance, None)
                 self._raised.pop(server.instance, None)
         for server in route.servers:
@@ -72,6 +72,10 @@ class FakeProxy:
         self.told.pop(door, None)
         self.told[door] = route
         self._until[door] = self._clock() + route.lease
+
+    def _elsewhere(self, instance: str, door: tuple[int, str]) -> bool:
+        others = (route for key, route in self.told.items() if key != door)
+        return any(server.instance == instance for route in others for server in route.servers)
 
     async def traffic(self) -> Sequence[Traffic]:
         self._reach()
