@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from noded.launch import Launch, Ran
-from noded.model import signals
+from noded.model import conflict, signals
 from noded.model.actions import Regenerate
 from noded.model.inputs import Input, Observed
 from noded.model.instance import Process, Vitals
@@ -121,12 +121,14 @@ class Proxy(Protocol):
 
         A share is written before anything slow is done, so that cutting a share takes effect
         even when the rest fails. Raises `Unavailable` when the proxy does not answer and
-        `Refused` when the port lies outside the proxy's ranges.
+        `Refused` when the port lies outside the proxy's ranges. Routes of several nodes may have one
+        port when all but one name hosts; who is told last gets a port or host that two claim.
         """
         ...
 
-    async def remove(self, port: int) -> None:
-        """Empty the slot; an empty slot is fine."""
+    async def remove(self, route: Route) -> None:
+        """Take away what the route's node has at the route's door; nothing there is fine, and what is
+        another node's by now stays."""
         ...
 
     async def traffic(self) -> Sequence[Traffic]:
@@ -151,13 +153,13 @@ class Mesh(Protocol):
 
     async def held(self) -> Held: ...
 
-    async def install(self, table: Table) -> None:
-        """When it returns the mesh holds the table, on disk. The shares in it hold for its lease from now.
-
     async def handled(self, versions: Mapping[str, Collection[str]]) -> tuple[signals.Handled, ...]:
         """What these versions of these nodes did, by its counts since it started; nothing of a node that it
         does not know."""
         ...
+
+    async def install(self, table: Table) -> None:
+        """When it returns the mesh holds the table, on disk. The shares in it hold for its lease from now.
 
         The same number may come again. Raises `Refused` for a number below the one held, and
         `Unavailable` when the mesh does not answer.
@@ -254,12 +256,12 @@ class Nodes(Protocol):
 
     def heartbeat(self, instance: str) -> Heartbeat | None: ...
 
-    def forget(self, instance: str) -> None:
-        """Close its socket; orders that wait fail with `NotFound`."""
     def answers(self, instance: str) -> signals.Answers | None:
         """Its newest word of the requests it answered; None when it never said any."""
         ...
 
+    def forget(self, instance: str) -> None:
+        """Close its socket; orders that wait fail with `NotFound`."""
         ...
 
 
@@ -344,7 +346,9 @@ class Clock(Protocol):
 
 
 class Answers(Protocol):
-    def answer(self, request: int, kind: str, text: str, effect: str) -> None:
+    def answer(
+        self, request: int, kind: str, text: str, effect: str, conflicts: tuple[conflict.Conflict, ...] = ()
+    ) -> None:
         """Reply to whoever asked; nobody waiting any more is fine."""
         ...
 

@@ -3,13 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
+from noded.model.conflict import Conflict
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     kind: str
-    """Empty when the request was accepted, else `refused` or `not found`."""
+    """Empty when the request was accepted, else `refused`, `conflict` or `not found`."""
     text: str
     effect: str
+    conflicts: tuple[Conflict, ...] = ()
 
 
 class PendingAnswers:
@@ -25,7 +28,9 @@ class PendingAnswers:
         waiting.add_done_callback(lambda _: self._waiting.pop(number, None))
         return number, waiting
 
-    def answer(self, request: int, kind: str, text: str, effect: str) -> None:
+    def answer(
+        self, request: int, kind: str, text: str, effect: str, conflicts: tuple[Conflict, ...] = ()
+    ) -> None:
         waiting = self._waiting.get(request)
         if waiting is not None and not waiting.done():
-            waiting.set_result(Reply(kind, text, effect))
+            waiting.set_result(Reply(kind, text, effect, conflicts))

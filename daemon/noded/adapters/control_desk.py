@@ -31,7 +31,11 @@ CHUNK = 64 * 1024
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,31}\.[0-9]{1,9}")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,63}")
-CODES = {"not found": grpc.StatusCode.NOT_FOUND, "refused": grpc.StatusCode.FAILED_PRECONDITION}
+CODES = {
+    "not found": grpc.StatusCode.NOT_FOUND,
+    "refused": grpc.StatusCode.FAILED_PRECONDITION,
+    "conflict": grpc.StatusCode.FAILED_PRECONDITION,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from noded.model.inputs import ApplyRequested
 from noded.model.instance import Role
 from noded.model.release import Release
 from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
-from noded.policy import capacity, events, rollout, storage
-from nodespec.manifest import NodeSpec
+from noded.policy import conflicts, events, rollout, storage
+from nodespec.manifest import Protocol
 
 NONE, CREATE, ROLLOUT, REPLACE = "none", "create", "rollout", "replace"
 KEPT = 50
@@ -26,9 +26,14 @@ def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[A
     if refusal:
         return state, (Answer(fact.request, fact.spec.name, "refused", refusal),)
     effect, text = _effect(node, fact)
-    answer = Answer(fact.request, fact.spec.name, "", text, effect)
+    known = conflicts.found(state, node, fact) if effect != NONE else ()
+    answer = Answer(fact.request, fact.spec.name, "", text, effect, conflicts=known)
     if fact.plan_only or effect == NONE:
         return state, (answer,)
+    stopped = conflicts.stopped(fact, known)
+    if stopped:
+        reason = f"refused: {stopped}"
+        return state, (replace(answer, kind="conflict", text=stopped, effect="", reason=reason),)
     record = RecordRelease(
         fact.spec.name,
         fact.release.version,
@@ -44,7 +49,21 @@ def on_apply(state: HostState, fact: ApplyRequested) -> tuple[HostState, tuple[A
         node = replace(node, awaited=state.mesh.number + 1)
         if not state.mesh.generation:
             actions = (*actions, Note(node.name, "", f"its first instance waits: {events.waiting(node)}"))
-    return state.holding(node), (record, *actions, answer)
+    node, told = _forced(node, fact, conflicts.forced(fact, known), effect)
+    return state.holding(node), (record, *told, *actions, answer)
+
+
+def _forced(
+    node: NodeState, fact: ApplyRequested, forced: str, effect: str
+) -> tuple[NodeState, tuple[Action, ...]]:
+    """What a person knew of and went on all the same stays on record."""
+    if not forced:
+        return node, ()
+    begun = node.rollout if effect == ROLLOUT else None
+    if begun is not None:
+        node = replace(node, rollout=replace(begun, forced=forced))
+    why = f"{fact.release.origin} went on with {fact.release.version} although {forced}"
+    return node, (Note(node.name, begun.id if begun else "", why),)
 
 
 def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> str:
@@ -63,7 +82,7 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
         return (
             f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
         )
-    return _port_refusal(state, fact) or _owner_refusal(state, spec) or capacity.refusal(state, spec)
+    return _port_refusal(state, fact)
 
 
 def _other_content(release: Release, taken: str) -> str:
@@ -78,7 +97,11 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
     if serves is None:
         return ""
     held = fact.spec.holds_socket
-    ports, key = (state.host.sockets, "[nodes] sockets") if held else (state.host.ports, "[proxy] ports")
+    ports, key = state.host.ports, "[proxy] ports"
+    if held:
+        ports, key = state.host.sockets, "[nodes] sockets"
+    elif serves.protocol is Protocol.TCP:
+        ports, key = state.host.tcp_ports, "[proxy] tcp_ports"
     if not any(first <= serves.port <= last for first, last in ports):
         ranges = ", ".join(f"{first}-{last}" for first, last in ports) or "none"
         known = f"the ports of this host ({ranges})"
@@ -86,24 +109,6 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
     node = state.nodes.get(fact.spec.name)
     if node is not None and node.holds_socket and (not held or _port(node) != serves.port):
         return f"the socket of {node.name} at port {_port(node)} is in use: nodectl stop {node.name} first"
-    for other in state.nodes.values():
-        if other.name != fact.spec.name and other.spec.serves and other.spec.serves.port == serves.port:
-            return f"port {serves.port} belongs to {other.name}: choose another in [serves]"
-    return ""
-
-
-def _owner_refusal(state: HostState, spec: NodeSpec) -> str:
-    """Of each type one node says what it means: two owners could have two contracts for it."""
-    wanted = [publishes.type for publishes in spec.publishes]
-    others = (node for node in state.nodes.values() if node.name != spec.name) if wanted else ()
-    for other in others:
-        for held, release in events.versions(other):
-            taken = next((p.type for p in held.publishes if p.type in wanted), "")
-            if taken:
-                owner = f"{other.name} {release.version}"
-                return (
-                    f"{taken} is published by {owner}: take it out of [[publishes]], or remove {other.name}"
-                )
     return ""
 
 
