@@ -24,6 +24,10 @@ def memory_rows(spec: NodeSpec, answer: pb.ApplyResponse, status: pb.GetStatusRe
     # One spare is two while crashes come close together.
     rows += [_row("spares", 2 if spares == 1 else spares, old)] if spares else []
     rows += [_row("canaries", spec.instances, limit)] if rolls else []
+    counted = old * _number(before.get("instances", ""), spec.instances) + limit * spec.instances
+    counted += old * (2 if spares == 1 else spares)
+    if rolls and answer.peak_memory >= counted + old:
+        rows.append(_row("to compare with", 1, old))
     others = _others(status.nodes, spec.name)
     rows.append(["baseline (other nodes)", "", "", size(others)])
     host = f" of {size(status.host.memory)}" if status.host.memory else ""

@@ -85,3 +85,9 @@ def test_a_rollout_needs_room_for_the_canary_too() -> None:
 
 def test_a_host_that_does_not_know_its_memory_refuses_nothing() -> None:
     assert only(on(0).apply(spec(memory=100 * GB)), Answer).kind == ""
+
+
+def test_a_long_rollout_needs_room_for_a_fresh_old_instance_too() -> None:
+    core = running(spec(memory=256 * MB))
+    assert capacity.peak(core.node, spec("1.1", memory=256 * MB)) == 512 * MB
+    assert capacity.peak(core.node, spec("1.1", memory=256 * MB, soak=1800.0)) == 768 * MB

@@ -1,5 +1,6 @@
 """How much memory may a node hold at its worst moment, by the limits its manifests give?"""
 
+from noded.model.rollout import compares_memory
 from noded.model.state import Desired, NodeState
 from nodespec.manifest import NodeSpec
 
@@ -14,13 +15,15 @@ def steady(spec: NodeSpec) -> int:
 
 
 def peak(node: NodeState | None, spec: NodeSpec) -> int:
-    """Bytes of instances, spares and canaries while the change is made; 0 when some have no limit."""
+    """Bytes of instances, spares, canaries and their baseline while the change is made; 0 when some have no
+    limit."""
     if node is None or node.desired is not Desired.RUNNING:
         return steady(spec)
     if not spec.resources.memory or not node.spec.resources.memory:
         return 0
     canaries = spec.instances * spec.resources.memory
-    return max(steady(node.spec) + canaries, steady(spec))
+    baseline = node.spec.resources.memory if compares_memory(spec) else 0
+    return max(steady(node.spec) + canaries + baseline, steady(spec))
 
 
 def present(node: NodeState) -> int:

@@ -27,6 +27,13 @@ THRESHOLDS = 3
 """Answer times at which both versions are compared: stable's median, 90th and 99th percentile before."""
 
 
+def compares_memory(spec: NodeSpec) -> bool:
+    """Whether a rollout lasts long enough for the slopes of two instances to be told apart."""
+    plan = spec.rollout
+    lasts = plan.dwell * (len(plan.steps) - 1) + plan.soak
+    return spec.serves is not None and plan.canary is Canary.SHARE and lasts >= LONG
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """How much of one kind both versions had, and how much of it was bad."""
@@ -106,13 +113,21 @@ class Growth:
     canary: str
     baseline: str
     began_at: float
+    """When both were ready."""
     blocks: tuple[float, ...] = ()
     """Bytes that the canary had more than the baseline."""
+    marks: tuple[float, ...] = ()
+    """The middle of each block."""
+    shares: tuple[float, ...] = ()
+    """The canary's share during each block."""
+    share: float = 0.0
+    """Of the block under way, as the rest."""
+    block_at: float = 0.0
+    """When it began; 0 for the first."""
     sum: float = 0.0
     count: int = 0
-    """Of the block under way."""
-    looked: int = 0
-    """Looks that were taken."""
+    used: int = 0
+    """Bytes of the canary, last read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +202,7 @@ class Rollout:
 
     @property
     def compares_memory(self) -> bool:
-        """Whether it lasts long enough for the slopes of two instances to be told apart."""
-        plan = self.spec.rollout
-        lasts = plan.dwell * (len(self.plan) - 1) + plan.soak
-        return not self.direct and self.spec.serves is not None and lasts >= LONG
+        return not self.direct and compares_memory(self.spec)
 
     @property
     def share(self) -> float:
