@@ -18,7 +18,7 @@ from noded.config import Settings
 from noded.model import incident, instance, rollout
 from noded.policy import trend, verdict
 from nodespec.forms import LATER
-from nodespec.manifest import Autonomy, Rung
+from nodespec.manifest import Autonomy, OnInconclusive, Rung
 from nodespec.reading import read, read_node, schema
 from tests import house_rules
 from tests.docs import markdown
@@ -186,8 +186,9 @@ def leaves(table: dict[str, object], prefix: str = "") -> list[str]:
 
 
 def test_the_constants_are_those_of_the_code() -> None:
-    told = dict(markdown.constants((GUIDES / "how-healing-decides.md").read_text("utf-8")))
-    assert len(told) >= 20
+    guides = [(GUIDES / f"how-{name}-decide{end}.md") for name, end in (("healing", "s"), ("rollouts", ""))]
+    told = {name: value for path in guides for name, value in markdown.constants(path.read_text("utf-8"))}
+    assert len(told) >= 30
     for name, value in told.items():
         module, _, rest = name.partition(".")
         found: object = importlib.import_module(f"noded.policy.{module}")
@@ -199,30 +200,44 @@ def test_the_constants_are_those_of_the_code() -> None:
 
 def test_the_guide_names_every_rung_level_and_verdict() -> None:
     text = (GUIDES / "how-healing-decides.md").read_text("utf-8")
-    for member in (*Rung, *Autonomy, *incident.Verdict, *rollout.Stage):
+    for member in (*Rung, *Autonomy, *incident.Verdict):
         assert f"`{member.value}`" in text, member
     widths = ", ".join(f"{grain.width:g}" for grain in trend.GRAINS[:-1])
     assert f"{widths} and {trend.GRAINS[-1].width:g} s" in text
 
 
-def errors_to_roll_back(share: float, stable_bad: int) -> int:
-    def judged(bad: int) -> str:
-        return verdict.judge((verdict.Counts(share, 1000, bad, 9000, stable_bad),)).kind
+def test_the_guide_names_every_stage_signal_and_choice_of_a_rollout() -> None:
+    text = words("docs/guides/how-rollouts-decide.md")
+    for member in (*rollout.Stage, *OnInconclusive):
+        assert f"`{member.value}`" in text, member
+    assert re.search(r'on_failure = "freeze"', text) and re.search(r'canary = "instances"', text)
+    told = {
+        signal: float(cells[3].removesuffix(" each"))
+        for cells in markdown.rows(markdown.section(text, "What is counted"))
+        for signal in re.findall(r"`([^`]+)`", cells[0])
+    }
+    assert told == verdict.WEIGHTS
 
-    return next(bad for bad in range(1, 1000) if judged(bad) == verdict.ROLL_BACK)
+
+def judged(share: float, canary_bad: int, stable_bad: int, requests: int = 1000) -> verdict.Verdict:
+    counts = verdict.Counts(share, requests, canary_bad, 9 * requests, stable_bad)
+    return verdict.weigh(verdict.Case((counts,)))
 
 
 def test_the_examples_of_the_verdict_hold() -> None:
-    text = markdown.section((GUIDES / "how-healing-decides.md").read_text("utf-8"), "A rollout")
+    text = words("docs/guides/how-rollouts-decide.md")
     checked = 0
     for cells in markdown.rows(text):
         if re.fullmatch(r"\d+ %", cells[0]):
             share, stable_bad, needed = markdown.quantity(cells[0]), int(cells[1]), int(cells[2])
-            assert errors_to_roll_back(share, stable_bad) == needed, cells
+            kinds = [judged(share, bad, stable_bad).kind for bad in range(1, needed + 1)]
+            assert kinds.index(verdict.ROLL_BACK) == needed - 1, cells
             checked += 1
     assert checked >= 5
-    calm = verdict.judge((verdict.Counts(0.1, 0, 0, 0, 0),)).requests_needed
-    assert f"{calm} requests" in text
+    assert f"{judged(0.1, 0, 0, 0).requests_needed} requests" in text
+    assert f"up to {verdict.DEFAULT.tolerance} times" in text
+    assert f"At {1 / verdict.DEFAULT.false_rollback:.0f} it rolls back" in text
+    assert f"It needs {1 / verdict.DEFAULT.false_promotion:.0f}." in text
 
 
 # docs/adr
