@@ -160,6 +160,9 @@ class Count:
     delivered: int = 0
     acked: int = 0
     failed: int = 0
+    first: int = 0
+    """Dealt to it by share, at their first try, with an outcome; keys where order is asked."""
+    first_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from nodemesh.model.delivery import (
     LOST_TWICE,
     NO_PAST,
     Batch,
-    Count,
     Held,
     How,
     Offer,
@@ -28,6 +27,7 @@ from nodemesh.policy.behind import Behind
 from nodemesh.policy.keyed import Keyed
 from nodemesh.policy.kinds import Kinds
 from nodemesh.policy.lanes import Lanes
+from nodemesh.policy.ledger import Ledger
 from nodemesh.policy.pauses import LONGEST_AFTER, UNHANDLED, backoff
 from nodemesh.policy.progress import Progress, bits
 from nodemesh.policy.trials import Trials
@@ -51,7 +51,6 @@ class Delivery:
     def __init__(self, consumer: Consumer, cursor: Cursor, generation: int = 0) -> None:
         """`generation` rises with every start of the mesh: epochs of a later one are higher."""
         self.consumer = consumer
-        self.counts: dict[str, Count] = {}
         self.retried = 0
         self.sessions: list[Session] = []
         self._wall = 0.0
@@ -63,6 +62,8 @@ class Delivery:
         """Types that are not consumed any more, of which something may be in hand or wait."""
         self._offers: dict[int, Offer] = {}
         self._kinds = Kinds(consumer)
+        self._ledger = Ledger(self._kinds, self._offers)
+        self.counts = self._ledger.counts
         self._queue: Lanes | Keyed = (
             Keyed(self._kinds, self._offers)
             if consumer.ordered
@@ -84,6 +85,7 @@ class Delivery:
             raise ValueError("the order a consumer asks for changes only with a new machine")
         self._gone = (self._gone | self.consumer.types.keys()) - consumer.types.keys()
         self.consumer = consumer
+        self._ledger.route(consumer, self._epoch)
         self._come_and_go()
         self._take_out_gone()
 
@@ -267,7 +269,7 @@ class Delivery:
         deadline = now + session.timeout
         session.held[session.number] = Held(sending, deadline=deadline, past=past)
         session.soonest = min(session.soonest, deadline)
-        self._count(session).delivered += events
+        self._ledger.given(session, events)
         return sending
 
     def _done(self, session: Session, number: int) -> None:
@@ -275,7 +277,7 @@ class Delivery:
         if held is None:
             return
         left = held.left
-        self._count(session).acked += len(left)
+        self._ledger.told(session, held, left)
         if held.past is not NO_PAST:
             for place in left:
                 self._trials.known.pop(Address(held.sending.position, place), None)
@@ -298,7 +300,7 @@ class Delivery:
         elif how is How.LOST and session.is_peer:
             self._queue.give_back(Batch(position, (place,), Past(held.past.attempt, held.past.lost + 1)))
         else:
-            self._count(session).failed += 1
+            self._ledger.told(session, held, (place,), failed=True)
             self._again(session, Address(position, place), held.past, (how, *word), now)
 
     def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
@@ -333,14 +335,14 @@ class Delivery:
     def _killed(self, session: Session, address: Address, held: Held, now: float) -> None:
         kills = self._kills[address] = self._kills.get(address, 0) + 1
         reason = f"its consumer ended {kills} times while it was the only event in hand"
-        self._count(session).failed += 1
+        self._ledger.told(session, held, (address.place,), failed=True)
         how = How.REJECT if kills >= KILLS else How.RETRY
         self._again(session, address, held.past, (how, 0.0, reason), now)
 
     def _late(self, session: Session, held: Held, now: float) -> None:
         """Neither settled nor worked on: the session may be stuck."""
         reason = f"{session.instance} said nothing about it in {session.timeout:g} s"
-        self._count(session).failed += len(held.left)
+        self._ledger.told(session, held, held.left, failed=True)
         for place in held.left:
             address = Address(held.sending.position, place)
             self._again(session, address, held.past, (How.RETRY, 0.0, reason), now)
@@ -395,6 +397,3 @@ class Delivery:
             for place in batch.places:
                 self._trials.known.pop(Address(batch.position, place), None)
             self._settled(batch.position, batch.places)
-
-    def _count(self, session: Session) -> Count:
-        return self.counts.setdefault(session.version, Count())

@@ -208,7 +208,7 @@ class ConsumingNode:
         cursor = self.delivery.cursor
         counts = self.delivery.counts
         self.delivery = Delivery(consumer, cursor, self._generation)
-        self.delivery.counts = counts
+        self.delivery.counts.update(counts)
 
     def _wake(self) -> None:
         canaries = {share.version for share in self.delivery.consumer.shares}

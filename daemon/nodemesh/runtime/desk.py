@@ -42,7 +42,9 @@ class Desk:
     async def get_map(self, asked: mesh_pb2.MapRequest) -> mesh_pb2.MapReply:
         number = self._broker.table.number
         if asked.brief:
-            return mesh_pb2.MapReply(table=number, generation=self._name)
+            told = mesh_pb2.MapReply(table=number, generation=self._name)
+            told.flows.extend(self._versions(name) for name in asked.nodes if name in self._broker.consumers)
+            return told
         span = self._world.log.span
         return mesh_pb2.MapReply(
             flows=self._flows(await self._waits(), await self._count_dead()),
@@ -109,9 +111,19 @@ class Desk:
             flow.retried = delivery.retried
             # What was not offered yet is counted in frames: their events are not read for it.
             flow.lag = delivery.waiting + max(0, self._world.log.span.newest - delivery.offered_of(type))
-            for version, count in sorted(delivery.counts.items()):
-                flow.acked += count.acked
-                flow.versions.add(
-                    version=version, delivered=count.delivered, acked=count.acked, failed=count.failed
-                )
+            flow.MergeFrom(self._versions(node.name))
+        return flow
+
+    def _versions(self, name: str) -> mesh_pb2.Flow:
+        flow = mesh_pb2.Flow(consumer=name)
+        for version, count in sorted(self._broker.consumers[name].delivery.counts.items()):
+            flow.acked += count.acked
+            flow.versions.add(
+                version=version,
+                delivered=count.delivered,
+                acked=count.acked,
+                failed=count.failed,
+                first=count.first,
+                first_failed=count.first_failed,
+            )
         return flow

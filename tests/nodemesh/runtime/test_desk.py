@@ -54,6 +54,22 @@ async def test_who_is_behind_and_since_when() -> None:
 
 
 @looped
+async def test_what_versions_did_is_told_for_a_second_s_question() -> None:
+    async with desk_room() as room:
+        a, b = await room.mesh.publisher(), await room.mesh.session("b.1")
+        await a.say(b"1", b"2", b"3")
+        await a.until(3)
+        b.settle(mesh_pb2.Settle(through=(await taken(b)).delivery.number, granted=1000))
+        asked = mesh_pb2.MapRequest(brief=True, nodes=["b", "nobody"])
+        told = await room.desk.get_map(asked)
+        assert (told.table, told.generation, told.log_limit) == (1, "1.7", 0)
+        (only,) = told.flows
+        (version,) = only.versions
+        assert (only.consumer, only.acked, version.delivered, version.acked) == ("b", 3, 3, 3)
+        assert (version.first, version.first_failed) == (0, 0)
+
+
+@looped
 async def test_the_map_is_there_while_the_index_cannot_be_read() -> None:
     index = GoingIndex()
     async with desk_room(index=index) as room:
