@@ -1,16 +1,17 @@
 """Is the canary worse, good enough, or is it too early to say?
 
-Two always-valid tests on counted bad events, so that looking after every request costs nothing:
-an e-process for "worse than stable" (Lindon & Malek, arXiv 2011.03567) and a betting test for
-"not worse by more than a margin" (Waudby-Smith & Ramdas, arXiv 2010.09686).
+One number speaks against it: the weighted mean of the e-values of all signals and guards, over all steps. The
+weights never change and sum to less than one, so however often one looks, and whatever is told, a version
+that is not worse is rolled back with probability `Standard.false_rollback` at most. Another number speaks for
+it, and each step earns its own.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from noded.model.rollout import Evidence
+from noded.policy import evalues
+from noded.policy.evalues import BREAKS, SHADES, Bad, Bets
 from nodespec.manifest import NodeSpec
 
 Kind = Literal["roll_back", "promote", "wait"]
@@ -18,9 +19,20 @@ ROLL_BACK: Final = "roll_back"
 PROMOTE: Final = "promote"
 WAIT: Final = "wait"
 
-LARGEST_LOG: Final = 690.0  # exp() of more leaves the floats; JSON knows no infinity
-POINTS: Final = 40
-MOST_REQUESTS: Final = 1 << 40  # beyond this an estimate says nothing to a person
+ERRORS: Final = "errors"
+STATUS: Final = "status"
+SLOW: Final = ("slow-50", "slow-90", "slow-99")
+OBJECTIVE: Final = "objective"
+SOAK: Final = "soak"
+WEIGHTS: Final = {
+    ERRORS: 0.5,
+    STATUS: 0.25,
+    **dict.fromkeys(SLOW, 0.06),
+    OBJECTIVE: 0.02,
+    SOAK: 0.04,
+}
+"""A signal nobody tells stays at 1. What is missing to one pays for the doubt about stable's own ratio."""
+DOUBT: Final = 1.0 - sum(WEIGHTS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +51,8 @@ class Counts:
     def __post_init__(self) -> None:
         if not 0.0 <= self.share <= 1.0:
             raise ValueError(f"share is {self.share}, expected a number from 0 to 1 (0.1 is ten percent)")
-        for name in ("canary_requests", "canary_bad", "stable_requests", "stable_bad"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a count of 0 or more")
+        if min(self.canary_requests, self.canary_bad, self.stable_requests, self.stable_bad) < 0:
+            raise ValueError(f"a negative number in {self}, expected counts of 0 or more")
 
     @property
     def comparable(self) -> bool:
@@ -49,42 +60,88 @@ class Counts:
         return 0.0 < self.share < 1.0
 
     @property
-    def good(self) -> int:
-        """Requests of both versions that were not bad."""
-        canary = max(0, self.canary_requests - self.canary_bad)
-        return canary + max(0, self.stable_requests - self.stable_bad)
+    def canary_good(self) -> int:
+        return max(0, self.canary_requests - self.canary_bad)
+
+    @property
+    def stable_good(self) -> int:
+        return max(0, self.stable_requests - self.stable_bad)
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.canary_requests or self.stable_requests)
+
+
+Stages = tuple[Counts, ...]
+"""One after the other, the present one last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standard:
     """What a canary is held to.
 
-    false_rollback: most often an equally good version is rolled back, per rollout, over all looks.
-    false_promotion: most often a version worse by `margin` earns a step.
+    false_rollback: most often an equally good version is rolled back, per rollout, over all looks and guards.
+    false_promotion: most often a version worse by `margin` earns a step; so it is also most often such a
+        version gets past its first step at all.
     tolerance: the rate ratio canary/stable that still counts as equal. At 1.2, three errors at a
-        tenth of the traffic roll back while stable has none; at 1.5 too, at 2.0 no longer.
+        tenth of the traffic roll back while stable has none.
     margin: the difference of bad ratios (0.01 is one percentage point) that still counts as good enough.
-    bad_limit: at full share, where stable has no traffic to compare with, the bad ratio that is not borne.
+    objective: the bad ratio that users were promised; 0 when nothing was.
     """
 
     false_rollback: float = 0.01
     false_promotion: float = 0.05
     tolerance: float = 1.2
     margin: float = 0.01
-    bad_limit: float = 0.1
+    objective: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("false_rollback", "false_promotion", "margin", "bad_limit"):
+        for name in ("false_rollback", "false_promotion", "margin"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1")
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 1.0):
+        if not 1.0 <= self.tolerance < 1000.0:
             raise ValueError(f"tolerance is {self.tolerance}, expected a ratio of 1 or more")
+        if not 0.0 <= self.objective < 1.0:
+            raise ValueError(f"objective is {self.objective}, expected a ratio from 0 to below 1")
+
+
+DEFAULT: Final = Standard()
+
+
+def standard_of(spec: NodeSpec) -> Standard:
+    promised = spec.objectives.error_ratio
+    return Standard(margin=promised or DEFAULT.margin, objective=promised)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that speaks for and against one rollout."""
+
+    errors: Stages
+    """Failed requests and failed events together."""
+    others: tuple[tuple[str, Stages], ...] = ()
+    """`status` and `slow-50`, `slow-90`, `slow-99`, those that are told."""
+    settled: Counts | None = None
+    """Of the present stage's errors, what promotion may rest on; all of it when not given."""
+
+    def __post_init__(self) -> None:
+        if not self.errors:
+            raise ValueError("no stage to judge, expected at least the present one")
+        known = (STATUS, *SLOW)
+        for name, _ in self.others:
+            if name not in known:
+                raise ValueError(f"signal {name!r} is unknown, expected one of {', '.join(known)}")
+
+    def of(self, signal: str) -> Stages:
+        """The guards are about errors."""
+        found = next((stages for name, stages in self.others if name == signal), ())
+        return self.errors if signal in (ERRORS, OBJECTIVE, SOAK) else found
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`requests_needed`: about how many more canary requests until promotion when quality stays as it is:
-    0 when decided, None when no number would do."""
+    0 when decided, None when no number would do, as at a share of 0 or 1, which earns nothing."""
 
     kind: Kind
     reason: str
@@ -96,174 +153,168 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
 
 
-DEFAULT: Final = Standard()
-
-
-def judge(stages: tuple[Counts, ...], standard: Standard = DEFAULT) -> Verdict:
-    """Rollback rests on all stages, promotion on the last one: each step earns its own promotion.
-
-    At full share both rest on the canary's own bad ratio against `standard.bad_limit`.
-    """
-    if not stages:
-        raise ValueError("no stage to judge, expected at least the present one")
-    now = stages[-1]
-    rollback_at, promote_at = 1.0 / standard.false_rollback, 1.0 / standard.false_promotion
-    worse, better = rollback_evidence(stages, standard), promotion_evidence(now, standard)
-    if now.share >= 1.0:
-        worse = max(worse, excess_evidence(now, standard))
-    kind: Kind = ROLL_BACK if worse >= rollback_at else PROMOTE if better >= promote_at else WAIT
-    needed = _requests_needed(now, standard) if kind == WAIT else 0
-    verdict = Verdict(kind, "", worse, better, rollback_at, promote_at, needed)
-    return replace(verdict, reason=_reason(verdict, now))
-
-
-def rollback_evidence(stages: tuple[Counts, ...], standard: Standard = DEFAULT) -> float:
-    """E-value against "the canary's bad rate is at most tolerance times stable's".
-
-    Mean at most 1 while that holds, so it ever reaches 1/a with probability at most a (Ville).
-    Given a bad event, it hits the canary with probability theta(ratio), whatever the load.
-    """
-    tolerance, logs = standard.tolerance, []
-    for step in range(POINTS):
-        ratio = tolerance * 1.05 * (1000.0 / 1.05) ** (step / (POINTS - 1))
-        total = 0.0
-        for stage in stages:
-            if stage.comparable:
-                gain, loss = _factors(stage.share, ratio, tolerance)
-                total += stage.canary_bad * gain + stage.stable_bad * loss
-        logs.append(total)
-    return _mean_exp(logs)
-
-
-def _factors(share: float, ratio: float, tolerance: float) -> tuple[float, float]:
-    """Logarithms of what one bad event of the canary and one of stable multiply the evidence by."""
-    rest = 1.0 - share
-    scale = math.log(share * tolerance + rest) - math.log(share * ratio + rest)
-    return math.log(ratio / tolerance) + scale, scale
-
-
-def promotion_evidence(stage: Counts, standard: Standard = DEFAULT) -> float:
-    """E-value against "the canary's bad ratio is `margin` or more above stable's" (at full share: above
-    `bad_limit` or equal to it)."""
-    return _promotion(stage, stage.good, stage.canary_bad, stage.stable_bad, standard)
-
-
-def _promotion(stage: Counts, good: float, canary_bad: float, stable_bad: float, standard: Standard) -> float:
-    """Wealth of a gambler who bets on each request, averaged over fixed stakes.
-
-    A bad event weighs 1/share on the canary and 1/(1-share) on stable, which makes the difference
-    unbiased under any drift. A full stake would be ruined by one canary error, so stakes stay below it.
-    """
-    if stage.share <= 0.0:
-        return 1.0
-    if stage.share >= 1.0:
-        win, ruin, repay = standard.bad_limit, standard.bad_limit - 1.0, 0.0
-    else:
-        win, ruin = standard.margin, standard.margin - 1.0 / stage.share
-        repay = standard.margin + 1.0 / (1.0 - stage.share)
-    logs = []
-    for part in STAKES:
-        stake = part / -ruin
-        logs.append(
-            good * math.log1p(stake * win)
-            + canary_bad * math.log1p(stake * ruin)
-            + stable_bad * math.log1p(stake * repay)
-        )
-    return _mean_exp(logs)
-
-
-# Half of the stakes evenly spread (fast when nothing fails), half spread over two decades (when much does).
-STAKES: Final = tuple((i + 0.5) / 20 for i in range(20)) + tuple(0.95 * 100 ** (-i / 19) for i in range(20))
-
-
-def excess_evidence(stage: Counts, standard: Standard = DEFAULT) -> float:
-    """E-value against "the canary's own bad ratio is at most `bad_limit`": the guard at full share."""
-    limit, logs = standard.bad_limit, []
-    good = max(0, stage.canary_requests - stage.canary_bad)
-    for step in range(POINTS):
-        ratio = limit + (1.0 - limit) * (step + 0.5) / POINTS
-        logs.append(
-            stage.canary_bad * math.log(ratio / limit) + good * (math.log1p(-ratio) - math.log1p(-limit))
-        )
-    return _mean_exp(logs)
-
-
-def _mean_exp(logs: list[float]) -> float:
-    top = max(logs)
-    mean = top + math.log(math.fsum(math.exp(value - top) for value in logs) / len(logs))
-    return math.exp(min(mean, LARGEST_LOG))
-
-
-def _requests_needed(stage: Counts, standard: Standard) -> int | None:
-    """Goes on with the pooled bad ratio seen so far on both versions, and bisects."""
-    if stage.share <= 0.0:
-        return None
-    seen = stage.canary_requests + stage.stable_requests
-    ratio = min(1.0, (stage.canary_bad + stage.stable_bad) / seen) if seen else 0.0
-
-    def enough(more: int) -> bool:
-        others = more * (1.0 - stage.share) / stage.share
-        value = _promotion(
-            stage,
-            stage.good + (more + others) * (1.0 - ratio),
-            stage.canary_bad + more * ratio,
-            stage.stable_bad + others * ratio,
-            standard,
-        )
-        return value >= 1.0 / standard.false_promotion
-
-    return _first(enough)
-
-
-def _first(enough: Callable[[int], bool]) -> int | None:
-    high = 1
-    while not enough(high):
-        high *= 2
-        if high > MOST_REQUESTS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
-def _reason(verdict: Verdict, now: Counts) -> str:
-    rollback = f"evidence for rollback {verdict.e_rollback:.3g} of {verdict.rollback_at:.3g}"
-    promote = f"evidence for promotion {verdict.e_promote:.3g} of {verdict.promote_at:.3g}"
-    opening = {
-        ROLL_BACK: f"the canary is worse: {rollback}",
-        PROMOTE: f"the canary is good enough: {promote}",
-        WAIT: f"too early to say: {rollback}, {promote}",
-    }[verdict.kind]
-    ending = (
-        ""
-        if verdict.kind != WAIT
-        else (
-            "; no number of requests would do at this bad ratio"
-            if verdict.requests_needed is None
-            else f"; about {verdict.requests_needed} more canary requests"
-        )
-    )
-    return (
-        f"{opening}; at {now.share * 100:.4g} % of the traffic canary {now.canary_bad} bad of "
-        f"{now.canary_requests}, stable {now.stable_bad} bad of {now.stable_requests}{ending}"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """All that speaks for and against one rollout, stage by stage, the present one last."""
-
-    errors: tuple[Counts, ...]
-    others: tuple[tuple[str, tuple[Counts, ...]], ...] = ()
-    settled: Counts | None = None
-    """Of the present stage, what promotion may rest on; all of it when not given."""
-
-
-def standard_of(spec: NodeSpec) -> Standard:
-    return DEFAULT
-
-
 def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
-    return judge(case.errors, standard)
+    """Rollback rests on all stages, promotion on the present one. No data is no failure.
+
+    The proxy's fuse is no evidence of its own: the errors that tripped it are in the counts. While stable has
+    none, they roll back at a tenth of the traffic; while stable fails as well, the canary is given its share
+    again once its health check raises it.
+    """
+    evidence = tuple(
+        Evidence(name, _against(name, case, standard), weight) for name, weight in WEIGHTS.items()
+    )
+    worse = sum(one.weight * one.value for one in evidence)
+    rollback_at, promote_at = 1.0 / standard.false_rollback, 1.0 / standard.false_promotion
+    bets = _bets(case, standard)
+    better = min((evalues.wealth(one) for one in bets), default=1.0)
+    kind: Kind = ROLL_BACK if worse >= rollback_at else PROMOTE if better >= promote_at else WAIT
+    needed = _needed(bets, promote_at) if kind == WAIT else 0
+    told = tuple(one for one in evidence if _told(one.signal, case, standard))
+    reason = _reason(kind, (worse, rollback_at), (better, promote_at), needed, bool(bets))
+    strongest = max(told, key=lambda one: one.weight * one.value).signal if kind == ROLL_BACK else ERRORS
+    return Verdict(
+        kind,
+        f"{reason}; {_counted(strongest, case, standard, kind == ROLL_BACK)}",
+        worse,
+        better,
+        rollback_at,
+        promote_at,
+        needed,
+        told,
+    )
+
+
+def judge(stages: Stages, standard: Standard = DEFAULT) -> Verdict:
+    """By errors alone."""
+    return weigh(Case(stages), standard)
+
+
+def _told(signal: str, case: Case, standard: Standard) -> bool:
+    if signal == OBJECTIVE:
+        return standard.objective > 0.0
+    if signal == SOAK:
+        return case.errors[-1].share >= 1.0
+    return signal == ERRORS or bool(case.of(signal))
+
+
+def _against(signal: str, case: Case, standard: Standard) -> float:
+    stages = case.of(signal)
+    if signal == OBJECTIVE:
+        return _promise(stages, standard)
+    if signal == SOAK:
+        return 0.5 * (_soak(case.errors, standard) + _soak(case.of(STATUS), standard))
+    return evalues.comparison(_bad(stages), standard.tolerance, SHADES if signal in SLOW else BREAKS)
+
+
+def _bad(stages: Stages) -> tuple[Bad, ...]:
+    return tuple(Bad(s.share, s.canary_bad, s.stable_bad) for s in stages if s.comparable)
+
+
+def _promise(stages: Stages, standard: Standard) -> float:
+    """Against "the canary keeps what was promised, or is no worse than stable": of both the weaker evidence,
+    so that what hits both versions is no fault of the canary. Silent while stable itself breaks it."""
+    if not standard.objective:
+        return 1.0
+    known = [s for s in stages if s.comparable]
+    own = evalues.excess(
+        standard.objective, sum(s.canary_good for s in known), sum(s.canary_bad for s in known)
+    )
+    value = min(own, evalues.comparison(_bad(stages), 1.0))
+    asked, bad = _recorded(stages)
+    return value if bad <= standard.objective * asked else min(value, 1.0)
+
+
+def _soak(stages: Stages, standard: Standard) -> float:
+    """Against "at full share, where stable has no traffic, the canary is no worse than stable was before"."""
+    alone = [s for s in stages if s.share >= 1.0]
+    if not alone:
+        return 1.0
+    limit = _limit(stages, standard)
+    return evalues.excess(limit, sum(s.canary_good for s in alone), sum(s.canary_bad for s in alone))
+
+
+def _limit(stages: Stages, standard: Standard) -> float:
+    """The bad ratio that is borne at full share; 1 when there is nothing to hold the canary against."""
+    asked, bad = _recorded(stages)
+    if not asked:
+        return standard.objective or 1.0
+    bound = evalues.upper_bound(bad, asked, DOUBT * standard.false_rollback)
+    return min(1.0, max(bound * standard.tolerance, standard.objective))
+
+
+def _recorded(stages: Stages) -> tuple[int, int]:
+    """Stable's requests beside the canary, and how many of them were bad."""
+    known = [s for s in stages if s.comparable]
+    return sum(s.stable_requests for s in known), sum(s.stable_bad for s in known)
+
+
+def _bets(case: Case, standard: Standard) -> list[Bets]:
+    """A step is earned by errors and, where both versions tell it, by status."""
+    now = case.settled or case.errors[-1]
+    if not now.comparable:
+        return []
+    status = case.of(STATUS)[-1:]
+    both = [s for s in status if s.comparable and s.canary_requests and s.stable_requests]
+    return [_bet(counts, standard) for counts in (now, *both)]
+
+
+def _bet(counts: Counts, standard: Standard) -> Bets:
+    """A canary that gets less than its share, because it is down or its lease has ended, earns less: what
+    stable does well is no merit of it."""
+    good = min(counts.canary_good + counts.stable_good, counts.canary_good / counts.share)
+    return Bets(counts.share, standard.margin, good, counts.canary_bad, counts.stable_bad)
+
+
+def _needed(bets: list[Bets], wanted: float) -> int | None:
+    """Of the signals that have not earned it yet the slowest; None when one never will."""
+    slowest: int | None = None
+    for one in bets:
+        if evalues.wealth(one) < wanted:
+            more = evalues.requests_until(one, wanted)
+            if more is None:
+                return None
+            slowest = max(slowest or 0, more)
+    return slowest
+
+
+def _reason(
+    kind: Kind, against: tuple[float, float], earned: tuple[float, float], needed: int | None, compared: bool
+) -> str:
+    rollback = f"evidence for rollback {against[0]:.3g} of {against[1]:.3g}"
+    promote = f"evidence for promotion {earned[0]:.3g} of {earned[1]:.3g}"
+    if kind == ROLL_BACK:
+        return f"the canary is worse: {rollback}"
+    if kind == PROMOTE:
+        return f"the canary is good enough: {promote}"
+    if not compared:
+        return f"no harm seen: {rollback}"
+    more = f"; about {needed} more canary requests" if needed is not None else ""
+    return f"too early to say: {rollback}, {promote}{more}"
+
+
+WORDS: Final = {
+    ERRORS: "bad",
+    STATUS: "answered with a fault",
+    **{name: f"slower than {name[5:]} of 100 were" for name in SLOW},
+    OBJECTIVE: "bad",
+    SOAK: "bad",
+}
+
+
+def _counted(signal: str, case: Case, standard: Standard, whole: bool) -> str:
+    """The counts that the strongest evidence rests on."""
+    stages = case.of(signal)
+    shown = [s for s in stages if s.asked] if whole else stages[-1:]
+    texts = [_stage(s, WORDS[signal]) for s in (shown or stages[-1:])]
+    if signal == OBJECTIVE:
+        texts.append(f"promised is {standard.objective * 100:.3g} %")
+    if case.errors[-1].share >= 1.0 and signal in (ERRORS, SOAK):
+        limit = _limit(stages, standard)
+        texts.append(f"borne is {limit * 100:.3g} %" if limit < 1.0 else "nothing is known of stable")
+    return "; ".join(texts)
+
+
+def _stage(counts: Counts, word: str) -> str:
+    canary = f"canary {counts.canary_bad} {word} of {counts.canary_requests}"
+    stable = f", stable {counts.stable_bad} {word} of {counts.stable_requests}" if counts.share < 1.0 else ""
+    return f"at {counts.share * 100:.4g} % of the traffic {canary}{stable}"
