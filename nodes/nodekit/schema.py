@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import judging
+from .fitting import NOTES, fits
 from .judging import Check, anything, nothing
 from .pattern import Meter, Pattern, PatternRefused, TooMuch
 
@@ -37,10 +38,6 @@ OWN = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
 }
 ANY = ("type", "enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not")
-NOTES = frozenset(
-    "$schema $id $comment $defs title description default examples deprecated readOnly writeOnly format "
-    "contentMediaType contentEncoding".split()
-)
 KEYWORDS = frozenset(ANY).union(NOTES, *OWN.values())
 
 
@@ -59,10 +56,13 @@ def judge(schema: object) -> Callable[[object], str]:
     except RecursionError:
         raise SchemaRefused("$: expected a schema that is less deep") from None
     meter = reader.meter
+    quick = fits(schema, reader.checks) or nowhere
 
     def judged(value: object) -> str:
         meter.left = MOST_WORK
         try:
+            if quick(value):
+                return ""
             found = check(value)
         except TooMuch:
             return "$: expected a value that can be judged in a second or two, found one that takes longer"
@@ -71,6 +71,11 @@ def judge(schema: object) -> Callable[[object], str]:
         return f"${found}" if found else ""
 
     return judged
+
+
+def nowhere(value: object) -> bool:
+    """Of no value it is known at once that it fits."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Reader:
         self.meter = Meter(MOST_WORK)
         self.known: dict[str, Part | None] = {}
         self.leads: dict[str, list[str]] = {}
+        self.checks: dict[int, Check] = {}
+        """Of every part, by the `id` of its schema."""
         self.parts = 0
 
     def whole(self) -> Check:
@@ -117,9 +124,9 @@ class Reader:
         if weight > MOST_WEIGHT:
             self.refuse(path, f"expected less than {MOST_WEIGHT} checks for one value; references add up")
         checks = [part.check for part in parts]
-        return Part(
-            anything if not checks else checks[0] if len(checks) == 1 else judging.every(checks), weight
-        )
+        check = anything if not checks else checks[0] if len(checks) == 1 else judging.every(checks)
+        self.checks[id(schema)] = check
+        return Part(check, weight)
 
     def check_keywords(self, schema: Mapping[Any, Any], path: str) -> None:
         for word in schema:
