@@ -23,6 +23,7 @@ from noded.model.inputs import (
     ProxyFound,
     Reading,
     Sampled,
+    Schema,
     TrafficCounted,
 )
 from noded.model.instance import Instance, Phase, Process, Role, Vitals
@@ -119,8 +120,13 @@ def applied(
     taken: str = "",
     plan: bool = False,
     stopped: bool = False,
+    schemas: tuple[Schema, ...] = (),
+    lost: str = "",
+    force: bool = False,
+    supersede: bool = False,
 ) -> Input:
-    return ApplyRequested(at, 1, spec, release_of(spec, content=content), taken, plan, stopped)
+    release = release_of(spec, content=content)
+    return ApplyRequested(at, 1, spec, release, taken, plan, stopped, schemas, lost, force, supersede)
 
 
 def proposed(at: float, incident: str, spec: NodeSpec, **report: object) -> CandidateProposed:

@@ -30,7 +30,7 @@ def test_a_node_without_a_limit_cannot_bring_in_one_that_does_not_fit() -> None:
     core = on(4 * GB)
     core.apply(spec(memory=0))
     core.comes_up("shop.1")
-    assert only(core.apply(spec("1.1", memory=64 * GB)), Answer).kind == "refused"
+    assert only(core.apply(spec("1.1", memory=64 * GB)), Answer).kind == "conflict"
 
 
 def test_a_stopped_node_starts_only_where_there_is_room() -> None:
@@ -50,7 +50,7 @@ def test_the_canaries_of_others_count_while_they_roll_out() -> None:
     core.comes_up("shop.1")
     core.apply(spec("1.1", memory=1 * GB))
     other = spec(name="other", port=8101, memory=2 * GB)
-    assert only(core.apply(other), Answer).kind == "refused"
+    assert only(core.apply(other), Answer).kind == "conflict"
     core.order("abort")
     assert only(core.apply(other), Answer).kind == ""
 
@@ -58,7 +58,7 @@ def test_the_canaries_of_others_count_while_they_roll_out() -> None:
 def test_what_does_not_fit_is_refused_with_the_sum() -> None:
     core = on(2 * GB)
     answer = only(core.apply(spec(memory=1900 * MB)), Answer)
-    assert answer.kind == "refused"
+    assert answer.kind == "conflict"
     for part in ("1,900 MiB", "256 MiB", "2,048 MiB", "lower [resources] memory"):
         assert part in answer.text
     assert not core.state.nodes
@@ -68,7 +68,7 @@ def test_other_nodes_count_while_they_are_to_run() -> None:
     core = on(4 * GB)
     core.apply(spec(memory=3 * GB))
     other = spec(name="other", port=8101, memory=1 * GB)
-    assert only(core.apply(other), Answer).kind == "refused"
+    assert only(core.apply(other), Answer).kind == "conflict"
     core.comes_up("shop.1")
     core.order("stop")
     assert only(core.apply(other), Answer).kind == ""
@@ -79,7 +79,7 @@ def test_a_rollout_needs_room_for_the_canary_too() -> None:
     core.apply(spec(memory=2 * GB))
     core.comes_up("shop.1")
     answer = only(core.apply(spec("1.1", memory=2 * GB)), Answer)
-    assert answer.kind == "refused" and "4,096 MiB at its peak" in answer.text
+    assert answer.kind == "conflict" and "4,096 MiB at its peak" in answer.text
     assert only(core.apply(spec("1.1", memory=1 * GB)), Answer).kind == ""
 
 

@@ -303,7 +303,7 @@ def test_a_type_has_one_owner_on_a_host() -> None:
     core = up()
     other = spec(name="till", port=8101, publishes=(Publishes("shop.refused"), Publishes("shop.captured")))
     refusal = answer(core.apply(other))
-    assert refusal.kind == "refused"
+    assert refusal.kind == "conflict"
     assert refusal.text.startswith("shop.captured is published by shop 1.0: ")
     assert answer(core.apply(replace(other, publishes=(Publishes("shop.refused"),)))).kind == ""
     assert answer(core.apply(talking("1.1"))).kind == ""

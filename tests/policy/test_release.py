@@ -9,11 +9,11 @@ from noded.model.state import Desired
 from tests.policy.build import Core, answer, applied, none, only, release_of, rolling, running, spec, starts
 
 
-def refused(core: Core, text: str, wanted: object = None, **how: object) -> None:
+def refused(core: Core, text: str, wanted: object = None, kind: str = "refused", **how: object) -> None:
     before = core.state
     actions = core.tell(applied(core.at, wanted or spec("1.1"), **how))  # type: ignore[arg-type]
     assert [type(a) for a in actions] == [Answer], "nothing is half done"
-    assert (answer(actions).kind, answer(actions).text) == ("refused", text)
+    assert (answer(actions).kind, answer(actions).text) == (kind, text)
     assert core.state == before
 
 
@@ -97,14 +97,16 @@ def test_a_port_outside_the_ranges_is_refused() -> None:
 
 
 def test_a_port_of_another_node_is_refused() -> None:
-    text = "port 8100 belongs to shop: choose another in [serves]"
-    refused(running(), text, spec(name="till"))
+    text = "port 8100 belongs to shop: choose another in [serves]; --force does not help"
+    refused(running(), text, spec(name="till"), "conflict")
+    refused(running(), text, spec(name="till"), "conflict", force=True)
 
 
 def test_a_port_is_free_when_its_node_is_gone() -> None:
     core = running()
     core.order("remove")
-    refused(core, "port 8100 belongs to shop: choose another in [serves]", spec(name="till"))
+    text = "port 8100 belongs to shop: choose another in [serves]; --force does not help"
+    refused(core, text, spec(name="till"), "conflict")
     core.leave()
     assert answer(core.apply(spec(name="till"))).effect == "create"
 
@@ -148,7 +150,9 @@ def test_a_node_without_requests_is_replaced_not_rolled_out() -> None:
 
 def test_a_changed_port_replaces() -> None:
     actions = running().apply(spec("1.1", port=8101))
-    assert answer(actions).text == "shop changes its port or host names: 1.1 replaces 1.0 instance by instance"
+    assert (
+        answer(actions).text == "shop changes its port or host names: 1.1 replaces 1.0 instance by instance"
+    )
 
 
 def test_a_version_that_never_ran_is_no_obstacle_to_its_repair() -> None:

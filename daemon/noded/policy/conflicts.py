@@ -35,6 +35,8 @@ def stopped(fact: ApplyRequested, conflicts: tuple[Conflict, ...]) -> str:
     if fact.force:
         stopping = [c for c in stopping if c.kind in IMPOSSIBLE]
     lines = [f"  {_line(conflict)}" for conflict in stopping]
+    if len(stopping) == 1:
+        return _cut(f"{stopping[0].text}: {stopping[0].advice}")
     if stopping:
         return _cut("\n".join((f"{what} conflicts with what is here:", *lines)))
     if fact.lost and not fact.supersede:
