@@ -6,6 +6,7 @@ from collections import deque
 from nodeapi.v1.mesh_pb2 import Delivery, Published, Settle, Subscribe
 from nodemesh.adapters import frames
 from nodemesh.ports import Refused
+from nodemesh.runtime.bell import Bell
 
 WINDOW = 1024 * 1024
 
@@ -23,8 +24,13 @@ class MeshBroker:
         self.full = asyncio.Event()
         self.known = asyncio.Event()
         self.known.set()
-        self.disk = asyncio.Event()
+        self.disk = Bell()
         self.disk.set()
+        self.disk.call(self.ring)
+
+    def ring(self) -> None:
+        for publisher in self.publishers:
+            publisher.news.set()
 
     async def publisher(self, uid: int, hello: bytes) -> "MeshPublisher":
         head, instance, _ = frames.hello(hello)
@@ -53,12 +59,19 @@ class MeshPublisher:
         self.broker, self.stream = broker, stream
         self.through = 0
         self.told = -1
-        self.news = asyncio.Event()
+        self.news = Bell()
         self.closed = False
 
+    @property
+    def is_busy(self) -> bool:
+        return self.broker.full.is_set()
+
     async def feed(self, frame: bytes) -> None:
-        while self.broker.full.is_set():  # noqa: ASYNC110 - only tests wait here
+        while self.is_busy:  # noqa: ASYNC110 - only tests wait here
             await asyncio.sleep(0.01)
+        self.feed_now(frame)
+
+    def feed_now(self, frame: bytes) -> None:
         head, _ = frames.read(frame)
         if head.first != self.through + 1:
             raise Refused(f"head.first: expected {self.through + 1}, found {head.first}")
@@ -69,10 +82,14 @@ class MeshPublisher:
         self.news.set()
 
     async def take(self) -> bytes:
-        while self.told == self.through:
+        while (told := self.take_now()) is None:
             self.news.clear()
             await self.news.wait()
-        await self.broker.disk.wait()
+        return told
+
+    def take_now(self) -> bytes | None:
+        if self.told == self.through or not self.broker.disk.is_set():
+            return None
         self.told = self.through
         return Published(through=self.through, window=WINDOW).SerializeToString()
 
@@ -87,18 +104,24 @@ class MeshSession:
         self.waiting: deque[bytes] = deque()
         self.sent = self.taken = 0
         self.settled: list[Settle] = []
-        self.news = asyncio.Event()
+        self.wake = Bell()
+        self.is_unread = False
         self.closed = False
 
     def put(self, frame: bytes, count: int) -> None:
         self.sent += 1
         self.waiting.append(frames.delivered(frame, Delivery(number=self.sent, attempt=1, origin="here")))
-        self.news.set()
+        self.wake.set()
 
     async def take(self) -> bytes:
-        while not self.waiting:
-            self.news.clear()
-            await self.news.wait()
+        while (frame := self.take_now()) is None:
+            self.wake.clear()
+            await self.wake.wait()
+        return frame
+
+    def take_now(self) -> bytes | None:
+        if not self.waiting:
+            return None
         self.taken += 1
         return self.waiting.popleft()
 
