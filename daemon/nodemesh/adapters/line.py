@@ -44,15 +44,15 @@ class Line:
         self._out: deque[bytes | memoryview] = deque()
         self._unsent = 0
         self._flushing = self._writing = self._held = False
-        self._room = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._heard = self._said = self._moved = self._begun = self._loop.time()
 
-    def open(self, hear: Callable[[int, bytes], None], said: bytes) -> None:
+    def open(self, hear: Callable[[int, bytes], None], room: Callable[[], None], said: bytes) -> None:
         """`hear` is called with kind and body of each message; the Refused it raises ends the line.
 
-        `said` was read before.
+        `room` is called when it is no longer full. `said` was read before.
         """
-        self._hear = hear
+        self._hear, self._room = hear, room
         self._loop.add_reader(self._sock, self._readable)
         self._take(said)
 
@@ -68,8 +68,8 @@ class Line:
                 self.say(REASON, why.encode()[: self.longest])
             async with asyncio.timeout(LAST_WORD_TIME):
                 while self._unsent:
-                    self._room.clear()
-                    await self._room.wait()
+                    self._emptied.clear()
+                    await self._emptied.wait()
         except TimeoutError:
             pass
         finally:
@@ -81,12 +81,6 @@ class Line:
     @property
     def full(self) -> bool:
         return self._unsent > MOST_UNSENT
-
-    async def room(self) -> None:
-        """Waits until it is no longer full."""
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
 
     def say(self, kind: int, body: bytes) -> None:
         header = HEADER.pack(len(body) + 1, kind)
@@ -180,8 +174,14 @@ class Line:
             raise Refused(f"expected a message of 1 to {most} bytes, found {length} (kind {kind})")
         return int(length) + 4
 
+    def flush(self) -> None:
+        """Does not wait for the end of this turn of the loop."""
+        if self._out and not self._writing:
+            self._flush()
+
     def _flush(self) -> None:
         self._flushing = False
+        was_full = self.full
         try:
             while self._out:
                 pieces = tuple(islice(self._out, _AT_ONCE))
@@ -196,6 +196,10 @@ class Line:
             self._forget(self._unsent)
             self.end("")
         self._wait_to_write()
+        if not self._out:
+            self._emptied.set()
+        if was_full and not self.full and not self.ended.done():
+            self._loop.call_soon(self._room)
 
     def _wait_to_write(self) -> None:
         if bool(self._out) != self._writing:
@@ -204,8 +208,6 @@ class Line:
                 self._loop.add_writer(self._sock, self._flush)
             else:
                 self._loop.remove_writer(self._sock)
-        if not self.full:
-            self._room.set()
 
     def _forget(self, sent: int) -> None:
         self._unsent -= sent

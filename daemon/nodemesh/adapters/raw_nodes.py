@@ -8,7 +8,8 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -46,7 +47,7 @@ class RawNodes:
             if not self._looks:
                 self._look()
             try:
-                line.open(talk.hear, said[len(GREETING) :])
+                line.open(talk.hear, talk.room, said[len(GREETING) :])
                 await line.ended
             finally:
                 self._lines.discard(line)
@@ -63,14 +64,16 @@ class RawNodes:
 
 
 class _Talk:
+    """Without a task for what need not wait: each would cost a frame two more turns of the loop."""
+
     def __init__(self, broker: Broker, uid: int, line: Line, tasks: asyncio.TaskGroup) -> None:
         self.line = line
         self._broker, self._uid, self._group = broker, uid, tasks
         self._tasks: set[asyncio.Task[None]] = set()
         self._frames: deque[bytes] = deque()
         self._unfed = 0
-        self._arrived = asyncio.Event()
-        self._publishes = self._consumes = False
+        self._feeds = self._consumes = self._reads = False
+        self._publisher: Publisher | None = None
         self._session: Session | None = None
         first = line.patience.first
         text = f"expected a hello or a subscription within {first:g} s"
@@ -80,6 +83,9 @@ class _Talk:
         self._silent.cancel()
         for task in self._tasks:
             task.cancel()
+        for part in (self._publisher, self._session):
+            if part is not None:
+                part.close()
 
     def hear(self, kind: int, body: bytes) -> None:
         if kind == FRAME:
@@ -92,16 +98,23 @@ class _Talk:
         elif kind != BEAT:
             raise Refused(f"expected a message of kind {FRAME}, {REQUEST}, {REASON} or {BEAT}, found {kind}")
 
+    def room(self) -> None:
+        """The other side has read what it was told."""
+        self._acknowledge()
+        self._deliver()
+
     def _hear_frame(self, frame: bytes) -> None:
-        if not self._publishes:
-            self._publishes = True
-            self._silent.cancel()
-            self._start(self._publish)
+        if self._publisher is not None and not self._feeds and not self._publisher.is_busy:
+            self._publisher.feed_now(frame)
+            return
         self._frames.append(frame)
         self._unfed += len(frame)
         if self._unfed > MOST_UNFED:
             self.line.hold()
-        self._arrived.set()
+        if not self._feeds:
+            self._feeds = True
+            self._silent.cancel()
+            self._start(self._feed)
 
     def _hear_request(self, body: bytes) -> None:
         try:
@@ -119,37 +132,48 @@ class _Talk:
             found = "another subscription" if said == "subscribe" else f"{said or 'nothing'}"
             raise Refused(f"expected a subscription, and settling once it is answered; found {found}")
 
-    async def _publish(self) -> None:
-        publisher = await self._broker.publisher(self._uid, await self._next())
-        self.line.longest = LONGEST_FRAME
-        try:
-            self._start(partial(self._acknowledge, publisher))
-            while True:
-                await publisher.feed(await self._next())
-        finally:
-            publisher.close()
-
-    async def _acknowledge(self, publisher: Publisher) -> None:
-        while True:
-            self.line.say(PUBLISHED, await publisher.take())
-            if self.line.full:
-                await self.line.room()
+    async def _feed(self) -> None:
+        """What came before its publisher was known, or while the log was full."""
+        if self._publisher is None:
+            self._publisher = await self._broker.publisher(self._uid, self._next())
+            self.line.longest = LONGEST_FRAME
+            self._publisher.news.call(self._acknowledge)
+            self._acknowledge()
+        while self._frames:
+            await self._publisher.feed(self._next())
+        self._feeds = False
 
     async def _consume(self, request: ConsumeRequest) -> None:
-        session = self._session = await self._broker.session(self._uid, request.subscribe)
+        self._session = await self._broker.session(self._uid, request.subscribe)
         self.line.longest = LONGEST_FRAME
-        try:
-            while True:
-                self.line.say(DELIVERED, await session.take())
-                if self.line.full:
-                    await self.line.room()
-        finally:
-            session.close()
+        self._session.wake.call(self._deliver)
+        self._deliver()
 
-    async def _next(self) -> bytes:
-        while not self._frames:
-            self._arrived.clear()
-            await self._arrived.wait()
+    def _acknowledge(self) -> None:
+        publisher = self._publisher
+        if publisher is not None and not self.line.full and not self.line.ended.done():
+            with self._told():
+                if (told := publisher.take_now()) is not None:
+                    self.line.say(PUBLISHED, told)
+
+    def _deliver(self) -> None:
+        session = self._session
+        if session is None or self._reads or self.line.ended.done():
+            return
+        with self._told():
+            while not self.line.full and (frame := session.take_now()) is not None:
+                self.line.say(DELIVERED, frame)
+            self.line.flush()
+            if session.is_unread and not self.line.full:
+                self._reads = True
+                self._start(partial(self._read, session))
+
+    async def _read(self, session: Session) -> None:
+        self.line.say(DELIVERED, await session.take())
+        self._reads = False
+        self._deliver()
+
+    def _next(self) -> bytes:
         frame = self._frames.popleft()
         self._unfed -= len(frame)
         if self._unfed <= MOST_UNFED // 2:
@@ -157,13 +181,18 @@ class _Talk:
         return frame
 
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
-        task = self._group.create_task(self._told(work))
+        task = self._group.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
+    async def _done(self, work: Callable[[], Awaitable[None]]) -> None:
+        with self._told():
             await work()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except (Refused, Unavailable) as error:
             self.line.end(str(error))
         except Exception:  # noqa: BLE001 - told: a mistake with one client must not end the others

@@ -21,8 +21,10 @@ from nodemesh.adapters.aside import put_aside, sync_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.log_file import LogFile
 from nodemesh.adapters.log_note import End, note_of, write_end
+from nodemesh.adapters.log_reading import Reading
 from nodemesh.adapters.log_rescue import rescued_streams
 from nodemesh.adapters.log_rows import row_of
+from nodemesh.adapters.log_turn import Turn
 from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
 from nodemesh.adapters.stream_ends import StreamEnds
 from nodemesh.model.frame import Stored
@@ -34,8 +36,8 @@ Result = TypeVar("Result")
 CLOCK = BootClock()
 LIMIT = 64_000_000
 """Bytes of one file, without its WAL."""
-OPEN = 8
-"""Files that stay open for reading."""
+BRIEF = 32 * 1024
+"""Bytes of a commit that may be made on the loop."""
 LEAST_ROW = 32
 """Bytes: no frame takes less room in a file."""
 
@@ -62,14 +64,14 @@ class SqliteLog:
         self._lock = Lock()
         """Held by who replaces the tuple."""
         self._current: LogFile | None = None
-        """The one that appends go to; known to the committing thread only."""
+        """The one that appends go to; known only to who commits."""
         self._to_note: LogFile | None = None
         """Ended with an error, which is not yet on disk: before that nothing else is written."""
         self._newest = 0
         self._ends = StreamEnds(clock)
         self._lost: list[Lost] = []
-        self._commits = ThreadPoolExecutor(1, "log-commit")
-        self._reads = ThreadPoolExecutor(1, "log-read")
+        self._commits = Turn()
+        self._reads = Reading(lambda: self._files)
         self._cares = ThreadPoolExecutor(1, "log-care")
 
     @classmethod
@@ -80,7 +82,7 @@ class SqliteLog:
         """
         made = cls(folder, aside, clock, limit)
         try:
-            await made._on(made._commits, made._open)
+            await made._commits.take(made._open)
         except BaseException:
             await made.close()
             raise
@@ -107,8 +109,27 @@ class SqliteLog:
         self._newest = max(self._newest, position)
 
     async def append(self, frames: Sequence[Stored]) -> None:
-        if frames:
-            await self._on(self._commits, lambda: self._append(frames))
+        if frames and not self._appended_here(frames):
+            await self._commits.take(partial(self._append, frames))
+            self._look_behind()
+
+    def _appended_here(self, frames: Sequence[Stored]) -> bool:
+        if sum(len(frame.data) for frame in frames) > BRIEF:
+            return False
+        with self._commits.here() as has_turn:
+            file = self._current
+            # To begin a file takes many syncs.
+            if not has_turn or file is None or self._to_note or not file.fits(frames, self._limit):
+                return False
+            self._append(frames)
+        self._look_behind()
+        return True
+
+    def _look_behind(self) -> None:
+        """Once a commit is over, so that nobody waits for it."""
+        file = self._current
+        if file is not None and file.is_behind:
+            self._commits.later(partial(self._write_back, file))
 
     async def read(self, start: int, types: frozenset[str], most: int) -> tuple[Sequence[Stored], int]:
         found: Sequence[Stored] = ()
@@ -146,60 +167,31 @@ class SqliteLog:
         return found or ()
 
     async def drop(self, below: int) -> int:
-        return await self._on(self._cares, lambda: self._drop(below))
+        return await asyncio.get_running_loop().run_in_executor(self._cares, self._drop, below)
 
     async def close(self) -> None:
         """What was appended is on disk already; the last file becomes a plain one."""
 
         def finish() -> None:
-            self._commits.submit(self._end_current).result()
+            self._commits.later(self._end_current).result()
             self._cares.shutdown()
-            self._commits.shutdown()
-            self._reads.shutdown()
+            self._commits.close()
+            self._reads.close()
             for file in self._files:
                 file.close()
 
         await asyncio.to_thread(finish)
 
-    async def _on(self, thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(thread, work)
-
     async def _ask(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
         """None when the file is gone, also when this showed that it is damaged."""
         try:
-            return await self._on(self._reads, lambda: self._asked(file, ask))
+            return await self._reads.ask(file, ask)
         except Damaged as error:
             why = str(error)
-        await self._on(self._commits, lambda: self._lose(file, why))
+        await self._commits.take(partial(self._lose, file, why))
         return None
 
-    # The reading thread.
-
-    def _asked(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
-        with file.lock:
-            for is_last in (False, True):
-                if file.is_gone:
-                    return None
-                try:
-                    self._let_others_go(file)
-                    return ask()
-                except TROUBLE as error:
-                    file.let_go()
-                    if is_last and is_damage(error):
-                        raise Damaged(str(error)) from error
-                    if is_last:
-                        raise unavailable("read", file.path, error) from error
-        return None
-
-    def _let_others_go(self, file: LogFile) -> None:
-        if file.is_open:
-            return
-        others = [other for other in self._files if other.is_open]
-        for other in others[: max(0, len(others) + 1 - OPEN)]:
-            with other.lock:
-                other.let_go()
-
-    # The committing thread.
+    # Who commits.
 
     def _append(self, frames: Sequence[Stored]) -> None:
         expected = range(self._newest + 1, self._newest + 1 + len(frames))
@@ -210,18 +202,32 @@ class SqliteLog:
         rows = [row_of(frame, taken) for frame in frames]
         file = self._with_room(frames)
         try:
-            file.append(rows, frames)
+            with self._commits.timed():
+                file.append(rows, frames)
         except (sqlite3.Error, OSError) as error:
-            self._current = None
-            self._to_note = file
-            file.abandon()
-            try:
-                self._write_note()
-            except Unavailable as again:
-                log.error("%s", again)
+            self._fail(file)
             raise unavailable("write", file.path, error) from error
         self._newest = frames[-1].position
         self._ends.take(frames)
+
+    def _write_back(self, file: LogFile) -> None:
+        if file is not self._current or not file.is_behind:
+            return
+        try:
+            file.write_back()
+        except (sqlite3.Error, OSError) as error:
+            log.error("%s", unavailable("write back", file.path, error))
+            self._fail(file)
+
+    def _fail(self, file: LogFile) -> None:
+        """After an error nothing more is written to it."""
+        self._current = None
+        self._to_note = file
+        file.abandon()
+        try:
+            self._write_note()
+        except Unavailable as error:
+            log.error("%s", error)
 
     def _with_room(self, frames: Sequence[Stored]) -> LogFile:
         file = self._current
@@ -307,7 +313,7 @@ class SqliteLog:
         try:
             file.seal()
         except Damaged as error:
-            self._commits.submit(self._lose, file, str(error))
+            self._commits.later(partial(self._lose, file, str(error)))
         except (sqlite3.Error, OSError) as error:
             log.warning("cannot seal %s, it is read as it is: %s", file.path, error)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from nodemesh.model.frame import Stored
-from nodemesh.ports import Clock, Log, Refused, Unavailable
+from nodemesh.ports import Clock, Log, Unavailable
 from nodemesh.runtime.publisher import Publisher
 
 GROUP = 8 * 1024 * 1024
@@ -37,12 +37,16 @@ class Commit:
         self._filled, self._emptied, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._emptied.set()
 
-    async def hand_in(self, publisher: Publisher, stored: Stored) -> None:
-        while self._bytes > QUEUE:
+    @property
+    def is_full(self) -> bool:
+        return self._bytes > QUEUE
+
+    async def room(self) -> None:
+        while self.is_full:
             self._emptied.clear()
             await self._emptied.wait()
-        if publisher.over:
-            raise Refused("the stream ended before there was room for the frame")
+
+    def hand_in(self, publisher: Publisher, stored: Stored) -> None:
         self._add(publisher, stored, None)
 
     async def keep(self, stored: Stored) -> int:

@@ -17,10 +17,11 @@ class Joint:
         """`own` is its session of this host's events; with its end all ends."""
         self.hands = own.hands
         self._own, self._clock, self._left = own, clock, left
-        self._wake = own.wake
+        self.wake = own.wake
         self._parts: list[Session] = [own]
         self._granted, self._sent = own.hands.granted, 0
         self._number = self._through = 0
+        self._unread: tuple[Session, Sending] | None = None
         self._where: dict[int, tuple[Session, int]] = {}
         """By our number: whose it is, and which number it has there."""
 
@@ -32,7 +33,7 @@ class Joint:
         own = self.hands
         hands = Hands(own.instance, own.version, own.wishes, 0, own.keeps_order)
         part = Session(source, hands, self._clock)
-        part.wake = self._wake
+        part.wake = self.wake
         self._parts.append(part)
         self._share()
         source.join(part)
@@ -40,22 +41,42 @@ class Joint:
     async def take(self) -> bytes:
         """Raises Refused when it is over."""
         while True:
-            if self._own.over:
-                raise Refused(self._own.over)
-            self._wake.clear()
-            found = self._next()
-            if found is None:
-                await self._wake.wait()
-                continue
-            part, sending = found
-            data = await part.written(sending, renumbered(sending, self._number + 1))
-            if data is None:
-                continue
-            self._number += 1
-            self._sent += len(sending.places)
-            self._where[self._number] = (part, sending.number)
-            self._share()
-            return data
+            self.wake.clear()
+            data = self.take_now()
+            if data is None and self._unread is not None:
+                (part, sending), self._unread = self._unread, None
+                data = await part.written(sending, renumbered(sending, self._number + 1))
+                if data is not None:
+                    self._give(part, sending)
+            elif data is None:
+                await self.wake.wait()
+            if data is not None:
+                return data
+
+    def take_now(self) -> bytes | None:
+        """The same, or None: when there is nothing, or when `is_unread`."""
+        if self._own.over:
+            raise Refused(self._own.over)
+        if self._unread is not None or (found := self._next()) is None:
+            return None
+        part, sending = found
+        data = part.ready(sending, renumbered(sending, self._number + 1))
+        if data is None:
+            self._unread = found
+        else:
+            self._give(part, sending)
+        return data
+
+    @property
+    def is_unread(self) -> bool:
+        """As of a session."""
+        return self._unread is not None
+
+    def _give(self, part: Session, sending: Sending) -> None:
+        self._number += 1
+        self._sent += len(sending.places)
+        self._where[self._number] = (part, sending.number)
+        self._share()
 
     def settle(self, settle: mesh_pb2.Settle) -> None:
         """Raises Refused for what cannot be meant."""
@@ -78,7 +99,7 @@ class Joint:
             if (word := said[id(part)]).ByteSize():
                 part.settle(word)
         self._share()
-        self._wake.set()
+        self.wake.set()
 
     def _check(self, settle: mesh_pb2.Settle) -> None:
         if settle.through > self._number:

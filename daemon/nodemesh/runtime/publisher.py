@@ -11,6 +11,7 @@ from nodeapi.v1 import mesh_pb2
 from nodemesh.model.frame import Columns, Head, Stored
 from nodemesh.model.table import Contract, Judging, Member
 from nodemesh.ports import Codec, Refused
+from nodemesh.runtime.bell import Bell
 
 log = logging.getLogger("nodemesh")
 WINDOW = 4 * 1024 * 1024
@@ -28,9 +29,16 @@ class Intake(Protocol):
     waiting: str
     """Why nothing is written at present; empty when it is."""
 
-    async def hand_in(self, publisher: "Publisher", stored: Stored) -> None:
-        """Waits while too much is on its way to the disk."""
+    @property
+    def is_full(self) -> bool:
+        """So much is on its way to the disk that no more should be handed in."""
         ...
+
+    async def room(self) -> None:
+        """Waits until it is no longer full."""
+        ...
+
+    def hand_in(self, publisher: "Publisher", stored: Stored) -> None: ...
 
 
 class Contracts(Protocol):
@@ -65,8 +73,8 @@ class Publisher:
         self._told_some = asyncio.Event()
         self._gone: list[tuple[int, int]] = []
         """First and last of what was refused beyond what is on disk."""
-        self._news = asyncio.Event()
-        self._news.set()
+        self.news = Bell()
+        self.news.set()
         self._told = ""
         self._over = ""
         self._intake = intake
@@ -76,11 +84,22 @@ class Publisher:
     def over(self) -> bool:
         return bool(self._over)
 
+    @property
+    def is_busy(self) -> bool:
+        """`feed` would wait."""
+        return self._intake.is_full or len(self._refused) > MOST_UNTOLD
+
     async def feed(self, frame: bytes) -> None:
         """Raises Refused when the stream cannot go on."""
-        while len(self._refused) > MOST_UNTOLD and not self._over:
-            self._told_some.clear()
-            await self._told_some.wait()
+        while self.is_busy and not self._over:
+            await self._intake.room()
+            if len(self._refused) > MOST_UNTOLD and not self._over:
+                self._told_some.clear()
+                await self._told_some.wait()
+        self.feed_now(frame)
+
+    def feed_now(self, frame: bytes) -> None:
+        """The same for who has seen that it is not busy."""
         if self._over:
             raise Refused(self._over)
         head, columns = self._codec.read(frame)
@@ -94,11 +113,11 @@ class Publisher:
             if reason:
                 self._refuse(head.first + first, last - first, reason)
             elif first == 0 and last == head.count:
-                await self._intake.hand_in(self, Stored(0, head, frame, columns))
+                self._intake.hand_in(self, Stored(0, head, frame, columns))
             else:
                 data = self._codec.piece(frame, first, last)
                 head_of_it, columns_of_it = self._codec.read(data)
-                await self._intake.hand_in(self, Stored(0, head_of_it, data, columns_of_it))
+                self._intake.hand_in(self, Stored(0, head_of_it, data, columns_of_it))
 
     def _check(self, head: Head) -> None:
         if head.stream != self.stream:
@@ -118,15 +137,19 @@ class Publisher:
 
     async def take(self) -> bytes:
         """What is on disk, and what was refused. Raises Refused when the stream is over."""
-        await self._news.wait()
-        self._news.clear()
+        await self.news.wait()
+        return self.take_now()
+
+    def take_now(self) -> bytes:
+        """The same, news or not."""
+        self.news.clear()
         if self._over:
             raise Refused(self._over)
         refused, self._refused = self._refused[:MOST_TOLD], self._refused[MOST_TOLD:]
         self._told_some.set()
         through = self._through
         if self._refused:
-            self._news.set()
+            self.news.set()
             # What is refused must be told before, or with, what seems to say that all is on disk.
             through = min(through, *(each.first - 1 for each in self._refused))
         self._told = self._intake.waiting
@@ -138,11 +161,11 @@ class Publisher:
 
     def end(self, why: str) -> None:
         self._over = self._over or why
-        self._news.set()
+        self.news.set()
         self._told_some.set()
 
     def tell(self) -> None:
-        self._news.set()
+        self.news.set()
 
     def on_disk(self, head: Head) -> None:
         self._reached(head.first, head.last)
@@ -166,7 +189,7 @@ class Publisher:
                 break
             self._gone.remove(joined)
             self._through = max(self._through, joined[1])
-        self._news.set()
+        self.news.set()
 
     def _judged(self, head: Head, columns: Columns, frame: bytes, start: int) -> list[tuple[int, int, str]]:
         """Runs of neighbours with the same judgement: first place, place after the last, the reason or ""."""

@@ -10,6 +10,7 @@ from nodemesh.model.delivery import How, Sending, Wish
 from nodemesh.model.delivery import Session as Hands
 from nodemesh.policy.delivery import Delivery
 from nodemesh.ports import Clock, NotFound, Refused, Unavailable
+from nodemesh.runtime.bell import Bell
 
 _HOW = {
     mesh_pb2.Failed.RETRY: How.RETRY,
@@ -30,6 +31,10 @@ class Source(Protocol):
     @property
     def delivery(self) -> Delivery: ...
 
+    def ready(self, sending: Sending, alone: bool = False) -> bytes | None:
+        """What goes out, if it need not be read."""
+        ...
+
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
         """What goes out; `alone` is told to another mesh.
 
@@ -45,24 +50,40 @@ class Source(Protocol):
 class Session:
     def __init__(self, source: Source, hands: Hands, clock: Clock) -> None:
         self.hands = hands
-        self.wake = asyncio.Event()
+        self.wake = Bell()
         self._source = source
         self._clock = clock
         self._over = ""
+        self._unread: Sending | None = None
 
     async def take(self) -> bytes:
         """The next frame to deliver. Raises Refused, with the reason, when the session is over."""
         while True:
-            if self._over:
-                raise Refused(self._over)
             self.wake.clear()
-            sending = self.next()
-            if sending is None:
+            data = self.take_now()
+            if data is None and self._unread is not None:
+                sending, self._unread = self._unread, None
+                data = await self.written(sending, sending)
+            elif data is None:
                 await self.wake.wait()
-                continue
-            data = await self.written(sending, sending)
             if data is not None:
                 return data
+
+    def take_now(self) -> bytes | None:
+        """The same, or None: when there is nothing, or when `is_unread`."""
+        if self._over:
+            raise Refused(self._over)
+        if self._unread is not None or (sending := self.next()) is None:
+            return None
+        data = self.ready(sending, sending)
+        if data is None:
+            self._unread = sending
+        return data
+
+    @property
+    def is_unread(self) -> bool:
+        """What comes next has to be read from the disk: only `take` has it."""
+        return self._unread is not None
 
     def next(self) -> Sending | None:
         return self._source.delivery.next(self.hands, self._clock.now(), self._clock.wall())
@@ -71,11 +92,18 @@ class Session:
     def wants_alone(self) -> bool:
         return self._source.delivery.wants_alone(self.hands)
 
+    def ready(self, sending: Sending, told: Sending) -> bytes | None:
+        """As `written`, if it need not be read."""
+        return self._source.ready(told, self._is_alone(sending))
+
+    def _is_alone(self, sending: Sending) -> bool:
+        held = self.hands.held.get(sending.number) if self.hands.is_peer else None
+        return held is not None and held.past.suspect
+
     async def written(self, sending: Sending, told: Sending) -> bytes | None:
         """`told`: the same with the number that the other side sees. None when there is nothing to send."""
-        held = self.hands.held.get(sending.number) if self.hands.is_peer else None
         try:
-            return await self._source.written(told, held is not None and held.past.suspect)
+            return await self._source.written(told, self._is_alone(sending))
         except NotFound:
             # The log has lost it: nobody will ever see it.
             self._source.delivery.settle(self.hands, done=(sending.number,))
