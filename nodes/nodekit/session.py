@@ -22,6 +22,8 @@ from .orders import Refused, Result
 LARGEST = 60 * 1024
 MARGIN = 16
 PERIOD = 1.0
+# Heartbeats after which answers that did not change are told again: noded may be another one by now.
+RETELL = 10
 # An answer that finds noded's queue full is offered again; a heartbeat is not, the next one follows anyway.
 ANSWER_TRIES = 20
 ANSWER_PAUSE = 0.05
@@ -44,6 +46,7 @@ class Session:
         self.away = self.closed = False
         self.heard: object = None
         """What noded has heard of the answers."""
+        self.beats = 0
         self.dropped = self.refused = 0
         self.next_beat = float("inf")
         self.outgoing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -115,7 +118,8 @@ class Session:
         self.next_beat = time.monotonic() + self.period
         said = self.report()
         answers = said.pop("answers", None)
-        if answers and answers != self.heard:
+        self.beats += 1
+        if answers and (answers != self.heard or self.beats % RETELL == 0):
             said["answers"] = answers
         arrived = self.send(line({"kind": "heartbeat", **said}))
         # Told again when they change, and when what was told did not arrive.

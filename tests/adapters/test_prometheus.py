@@ -15,8 +15,8 @@ from noded.adapters.prometheus import StateCollector, serve
 from noded.model.incident import Incident, Record, Tried, Verdict
 from noded.model.instance import Phase, Role
 from noded.model.liveness import Pressure
-from noded.model.mesh import Mesh
-from noded.model.rollout import Stage
+from noded.model.mesh import Mesh, Part, Subscription
+from noded.model.rollout import Evidence, Stage, Step, Tally
 from noded.model.state import GIVEN_UP, Backoff, HostState
 from noded.ports import Refused
 from nodespec.manifest import Rung
@@ -98,6 +98,55 @@ def test_what_is_told() -> None:
     assert found['noded_rollouts_total{node="catalog",outcome="promoted"}'] == 1
     assert found['noded_rollouts_total{node="basket",outcome="rolled_back"}'] == 0
     assert found["noded_proxy_up"] == 1
+
+
+def test_a_rollout_is_told_by_version_and_signal() -> None:
+    of = '{node="catalog"}'
+    steps = (
+        Step(0.1, 210.0, 10.0, 120, 1, 1000, 2, Tally(7, 1, 60, 2)),
+        Step(0.25, 220.0, 10.0, 30, 0, 90, 1, Tally(3, 0, 9, 0)),
+    )
+    now = rollout(
+        done=steps[:1],
+        now=steps[1],
+        at_step=1,
+        evidence=(Evidence("errors", 2.5, 0.5), Evidence("slow-99", 0.25, 0.1)),
+        frozen="it was found to be worse",
+    )
+    part = Part((), (Subscription("shop.placed", False),), (), "1.4.0", "1.5.0", 0.25)
+    found = values(text_of(host(node("catalog", instance(), rollout=now, part=part), node("basket"))))
+    told = {name: value for name, value in found.items() if name.startswith("noded_rollout_")}
+    new, old = '{node="catalog",version="1.5.0"}', '{node="catalog",version="1.4.0"}'
+    assert told == {
+        f"noded_rollout_share_ratio{of}": 0.25,
+        'noded_rollout_share_ratio{node="basket"}': 0,
+        f"noded_rollout_events_share_ratio{of}": 0.25,
+        'noded_rollout_stage{node="catalog",stage="step"}': 1,
+        f"noded_rollout_step{of}": 2,
+        f"noded_rollout_held{of}": 1,
+        f"noded_rollout_rollback_evidence{of}": 0.4,
+        'noded_rollout_rollback_evidence{node="basket"}': 0,
+        f"noded_rollout_promotion_evidence{of}": 12,
+        f"noded_rollout_requests_needed{of}": 200,
+        'noded_rollout_evidence{node="catalog",signal="errors"}': 2.5,
+        'noded_rollout_evidence{node="catalog",signal="slow-99"}': 0.25,
+        f"noded_rollout_requests_total{new}": 150,
+        f"noded_rollout_requests_total{old}": 1090,
+        f"noded_rollout_bad_requests_total{new}": 1,
+        f"noded_rollout_bad_requests_total{old}": 3,
+        f"noded_rollout_events_total{new}": 10,
+        f"noded_rollout_events_total{old}": 69,
+        f"noded_rollout_bad_events_total{new}": 1,
+        f"noded_rollout_bad_events_total{old}": 2,
+    }
+
+
+def test_a_rollout_that_prepares_has_counted_nothing() -> None:
+    now = rollout(stage=Stage.PREPARING, now=None, at_step=-1)
+    told = values(text_of(host(node("catalog", rollout=now))))
+    assert told['noded_rollout_step{node="catalog"}'] == 0
+    assert told['noded_rollout_held{node="catalog"}'] == 0
+    assert not [name for name in told if name.startswith("noded_rollout_requests_total")]
 
 
 def test_steps_are_counted_by_how_they_ended() -> None:

@@ -9,13 +9,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from noded.adapters.control_status import Facts, host_status
+from noded.adapters.rollout_metrics import ROLLOUT, of_rollouts
 from noded.model.instance import Role
-from noded.model.rollout import Stage
 from noded.model.state import HostState, NodeState
 from noded.ports import Refused
 
 View = Callable[[], HostState]
-ROLLOUT = "rollout"
 
 
 def serve(
@@ -54,7 +53,7 @@ class StateCollector(Collector):
         yield from _of_host(state, self._facts())
         yield from _of_instances(nodes)
         yield from _of_nodes(nodes)
-        yield from _of_rollouts(nodes)
+        yield from of_rollouts(nodes)
 
 
 def _of_host(state: HostState, facts: Facts) -> Iterator[Metric]:
@@ -133,23 +132,3 @@ def _ends(node: NodeState) -> Iterator[tuple[str, str, int]]:
     for key, count in sorted(node.totals.items()):
         what, _, how = key.partition("/")
         yield what, how.replace(" ", "_"), count
-
-
-def _of_rollouts(nodes: list[NodeState]) -> Iterator[Metric]:
-    share = GaugeMetricFamily(
-        "noded_rollout_share_ratio", "Share of requests the canary takes.", labels=["node"]
-    )
-    worse = GaugeMetricFamily(
-        "noded_rollout_rollback_evidence",
-        "Evidence that the canary is worse; 100 rolls back.",
-        labels=["node"],
-    )
-    ended = CounterMetricFamily("noded_rollouts", "Rollouts that ended.", labels=["node", "outcome"])
-    for node in nodes:
-        rollout = node.rollout if node.rolling_out else None
-        share.add_metric([node.name], rollout.share if rollout else 0.0)
-        worse.add_metric([node.name], rollout.rollback_evidence if rollout else 0.0)
-        for how in (Stage.PROMOTED, Stage.ROLLED_BACK):
-            count = node.totals.get(f"{ROLLOUT}/{how}", 0)
-            ended.add_metric([node.name, how.replace(" ", "_")], count)
-    yield from (share, worse, ended)
