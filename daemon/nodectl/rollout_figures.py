@@ -22,7 +22,8 @@ def figures(rollout: pb.RolloutStatus, indent: int) -> list[Text]:
     rows = [_counts(*each) for each in counted]
     if len(rollout.versions) == len(rows):
         head += ("READY", "RATE", "P50", "P99", "MEMORY")
-        rows = [row + _state(one) for row, one in zip(rows, rollout.versions, strict=True)]
+        counts = rollout.phase != "preparing"
+        rows = [row + _state(one, counts) for row, one in zip(rows, rollout.versions, strict=True)]
     return columns(head, rows, indent)
 
 
@@ -35,7 +36,7 @@ def signals(rollout: pb.RolloutStatus, indent: int) -> list[Text]:
 def needed(rollout: pb.RolloutStatus) -> list[str]:
     """What the next step waits for, in words; nothing when it is not known."""
     if rollout.phase == "preparing":
-        return [f"{one.version} is ready: {one.ready} of {one.wanted}" for one in rollout.versions[1:]]
+        return [f"{one.version} ready: {one.ready} of {one.wanted} so far" for one in rollout.versions[1:]]
     if rollout.phase != "step" or not rollout.promotion_evidence:
         return []
     if rollout.promotion_evidence >= PROMOTION_AT:
@@ -71,11 +72,12 @@ def _bad(bad: int) -> str | Text:
     return styled(count(bad), "red") if bad else "0"
 
 
-def _state(one: pb.VersionStatus) -> list[str | Text]:
+def _state(one: pb.VersionStatus, counts: bool) -> list[str | Text]:
     ready = f"{one.ready}/{one.wanted}"
+    rate = f"{one.rate:,.0f}/s" if one.rate >= 100 else f"{one.rate:.1f}/s"
     return [
         styled(ready, "yellow") if one.ready < one.wanted else ready,
-        f"{one.rate:,.0f}/s" if one.rate >= 100 else f"{one.rate:.1f}/s",
+        rate if counts else "-",
         latency(one.p50),
         latency(one.p99),
         size(one.memory) if one.memory else "-",

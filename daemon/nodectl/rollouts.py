@@ -49,17 +49,19 @@ def where(rollout: pb.RolloutStatus) -> str:
     return ", ".join([*words, *(["frozen"] if rollout.frozen else [])])
 
 
-def rollout_line(node: str, rollout: pb.RolloutStatus) -> str:
-    """All of it on one line, for output that is appended."""
+def rollout_line(node: str, rollout: pb.RolloutStatus, why: bool = True) -> str:
+    """All of it on one line, for output that is appended; with the reason of the last move only if `why`."""
     parts = [
         f"{node} {versions(rollout)}",
         where(rollout),
         f"new {count(rollout.canary_requests)} requests {count(rollout.canary_bad)} bad",
         f"old {count(rollout.stable_requests)} requests {count(rollout.stable_bad)} bad",
     ]
-    if rollout.phase == "step":
-        parts += [*_evidence(rollout), *needed(rollout)]
-    if rollout.reason:
+    if rollout.phase in ("step", "soak"):
+        parts += _evidence(rollout)
+        parts += [f"{duration(rollout.dwell_left)} to go at least"] if rollout.dwell_left else []
+    parts += needed(rollout)
+    if rollout.reason and why:
         parts.append(rollout.reason)
     return "  ".join(parts)
 
@@ -179,11 +181,11 @@ def _counted(rollout: pb.RolloutStatus) -> list[pb.StepStatus]:
 
 
 def _evidence(rollout: pb.RolloutStatus) -> list[str]:
-    """Towards what is needed to go back, and to go on."""
-    return [
-        f"against {rollout.rollback_evidence:.3g} of {ROLLBACK_AT:g}",
-        f"for {rollout.promotion_evidence:.3g} of {PROMOTION_AT:g}",
-    ]
+    """Towards what is needed to go back, and to go on; the last step ends by time."""
+    against = f"against {rollout.rollback_evidence:.3g} of {ROLLBACK_AT:g}"
+    if rollout.phase == "soak":
+        return [against]
+    return [against, f"for {rollout.promotion_evidence:.3g} of {PROMOTION_AT:g}"]
 
 
 def _stopped(node: str, rollout: pb.RolloutStatus) -> list[tuple[str, Cell]]:

@@ -36,7 +36,13 @@ def test_watch_ends_with_the_rollout(rolling: Any, phase: str, code: int, kept: 
         phase,
     ]
     assert "new 1,372 requests 1 bad  old 12,345 requests 3 bad" in lines[0]
-    assert "against 0.412 of 100  for 12.3 of 20  about 210 more requests" in lines[0]
+    assert "against 0.412 of 100  for 12.3 of 20  12s to go at least  about 210 more requests" in lines[0]
+
+
+def test_a_reason_is_told_once(rolling: Any) -> None:
+    plays(rolling, at(reason="it is good"), at(canary_requests=1400), at(step=1), ends("promoted", "no harm"))
+    lines = rolling("rollout", "watch", "catalog").stdout.splitlines()
+    assert [line.endswith("it is good") for line in lines] == [False, True, True, False, False]
 
 
 def test_counts_alone_do_not_flood_the_log(rolling: Any) -> None:
@@ -169,7 +175,7 @@ NEEDED = {
     "about 210 more requests to the new version, and hardly any come": whole(rate=1e-5),
     "no more requests": whole(promotion_evidence=25.0, requests_needed=0),
     "no number of requests would do while so many of them fail": whole(requests_needed=0),
-    "1.5.0 is ready: 1 of 2": whole(phase="preparing"),
+    "1.5.0 ready: 1 of 2 so far": whole(phase="preparing"),
     "": whole(phase="soak"),
 }
 

@@ -102,13 +102,14 @@ def test_retry_begins_a_new_one(idle: Any) -> None:
     assert idle.orders() == [(pb.VERB_RETRY, "catalog")]
 
 
-def test_rollback_without_a_rollout_waits_until_the_version_is_back(idle: Any) -> None:
-    idle.control.script[pb.VERB_ROLLBACK] = [
-        begins("r-7", from_version="1.5.0", to_version="1.4.0"),
-        ends("promoted"),
-    ]
+@pytest.mark.parametrize(
+    ("change", "said"), [(at(phase="soak", share=1.0), "soak, share 100 %"), (ends("promoted"), "promoted")]
+)
+def test_rollback_waits_until_the_version_has_all_requests(idle: Any, change: Change, said: str) -> None:
+    begun = begins("r-7", from_version="1.5.0", to_version="1.4.0")
+    idle.control.script[pb.VERB_ROLLBACK] = [begun, change]
     result = idle("rollout", "rollback", "catalog", "1.4.0")
-    assert result.stdout == "catalog 1.5.0 -> 1.4.0: promoted\n"
+    assert result.stdout == f"catalog 1.5.0 -> 1.4.0: {said}\n"
     (order,) = [one for name, one in idle.control.calls if name == "Command"]
     assert (order.verb, order.version) == (pb.VERB_ROLLBACK, "1.4.0")
 

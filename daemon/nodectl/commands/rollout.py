@@ -97,20 +97,18 @@ def _follow(client: Client, session: Session, doing: str, node: str, identity: s
             if not session.plain:
                 write(document(rollout), session.output, one_line=True)
             else:
-                fresh = here != place or now - told >= NEWS
-                _show(picture, node, rollout, fresh)
-                told, place = (now, here) if fresh else (told, place)
+                moved = here != place
+                lines = [rollout_line(node, rollout, moved)] if moved or now - told >= NEWS else []
+                _show(picture, node, rollout, lines)
+                told, place = (now, here) if lines else (told, place)
             if rollout.phase in ENDED:
                 return rollout
     raise Failure(f"{doing}: noded ended the call", Exit.NOT_REACHABLE, "systemctl status noded")
 
 
-def _show(picture: Picture, node: str, rollout: pb.RolloutStatus, fresh: bool) -> None:
+def _show(picture: Picture, node: str, rollout: pb.RolloutStatus, lines: list[str]) -> None:
     heard = time.monotonic()
-    picture.show(
-        lambda: rollout_page(node, rollout, since=time.monotonic() - heard),
-        [rollout_line(node, rollout)] if fresh else [],
-    )
+    picture.show(lambda: rollout_page(node, rollout, since=time.monotonic() - heard), lines)
 
 
 def _of(found: pb.NodeStatus | None, identity: str) -> pb.RolloutStatus | None:

@@ -64,16 +64,17 @@ def retry(session: Session, node: str, wait: bool) -> None:
 
 
 def rollback(session: Session, node: str, version: str, wait: bool) -> None:
-    """Waits until what was under way is over and the version that is returned to has all requests."""
+    """Waits until the version that is returned to has all requests; what it took them from stays warm."""
     doing = f"roll {node} back" + (f" to {version}" if version else "")
     with Client(session) as client:
         before = client.node(doing, node)
-        known, had = _newest(before), under_way(before)
+        known, ends = _newest(before), under_way(before) is not None
 
         def back(_: pb.WatchStatusResponse, found: pb.NodeStatus | None) -> bool:
-            if found is None or under_way(found) is not None:
-                return found is None
-            return had is not None or _newest(found) != known or found.version != before.version
+            now = under_way(found)
+            if found is None or now is not None:
+                return now is None or (now.id != known and now.phase == "soak")
+            return ends or _newest(found) != known
 
         found = _order(client, session, pb.VERB_ROLLBACK, doing, node, back if wait else None, version)
     last = last_of(found) if found is not None else None
