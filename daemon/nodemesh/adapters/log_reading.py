@@ -6,17 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from nodemesh.adapters.log_file import LogFile
-from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
+from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, is_unread, unavailable
+from nodemesh.ports import Clock
 
 Result = TypeVar("Result")
 
 OPEN = 8
 """Files that stay open for reading."""
+STUBBORN = 60.0
+"""Seconds after which a file that the disk does not give is damaged."""
 
 
 class Reading:
-    def __init__(self, files: Callable[[], Sequence[LogFile]]) -> None:
-        self._files = files
+    def __init__(self, files: Callable[[], Sequence[LogFile]], clock: Clock) -> None:
+        self._files, self._clock = files, clock
+        self._unread: dict[int, float] = {}
+        """Since when the disk does not give files, by their first position."""
         self._thread = ThreadPoolExecutor(1, "log-read")
 
     async def ask(self, file: LogFile, ask: Callable[[], Result]) -> Result | None:
@@ -35,14 +40,21 @@ class Reading:
                     return None
                 try:
                     self._let_others_go(file)
-                    return ask()
+                    answer = ask()
+                    self._unread.pop(file.first, None)
+                    return answer
                 except TROUBLE as error:
                     file.let_go()
-                    if is_last and is_damage(error):
+                    if is_last and (is_damage(error) or self._is_stubborn(file, error)):
                         raise Damaged(str(error)) from error
                     if is_last:
                         raise unavailable("read", file.path, error) from error
         return None
+
+    def _is_stubborn(self, file: LogFile, error: Exception) -> bool:
+        """Whether the disk does not give it for so long that it never will."""
+        now = self._clock.now()
+        return is_unread(error) and now - self._unread.setdefault(file.first, now) > STUBBORN
 
     def _let_others_go(self, file: LogFile) -> None:
         if file.is_open:

@@ -9,7 +9,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -17,13 +16,14 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from nodemesh.adapters import log_file
-from nodemesh.adapters.aside import put_aside, sync_folder
+from nodemesh.adapters.aside import sync_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.log_file import LogFile
-from nodemesh.adapters.log_note import End, note_of, write_end
+from nodemesh.adapters.log_note import End, note_of, read_end, write_end
 from nodemesh.adapters.log_reading import Reading
 from nodemesh.adapters.log_rescue import rescued_streams
 from nodemesh.adapters.log_rows import row_of
+from nodemesh.adapters.log_salvage import Losses, Lost, go_on
 from nodemesh.adapters.log_turn import Turn
 from nodemesh.adapters.sqlite_errors import TROUBLE, Damaged, is_damage, unavailable
 from nodemesh.adapters.stream_ends import StreamEnds
@@ -40,16 +40,6 @@ BRIEF = 32 * 1024
 """Bytes of a commit that may be made on the loop."""
 LEAST_ROW = 32
 """Bytes: no frame takes less room in a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Positions that are passed over, because the file that held them is damaged."""
-
-    first: int
-    last: int
-    file: str
-    why: str
 
 
 class SqliteLog:
@@ -69,9 +59,9 @@ class SqliteLog:
         """Ended with an error, which is not yet on disk: before that nothing else is written."""
         self._newest = 0
         self._ends = StreamEnds(clock)
-        self._lost: list[Lost] = []
+        self._losses = Losses(folder, aside)
         self._commits = Turn()
-        self._reads = Reading(lambda: self._files)
+        self._reads = Reading(lambda: self._files, clock)
         self._cares = ThreadPoolExecutor(1, "log-care")
 
     @classmethod
@@ -102,7 +92,7 @@ class SqliteLog:
     @property
     def lost(self) -> Sequence[Lost]:
         """Since it was opened."""
-        return tuple(self._lost)
+        return tuple(self._losses.all)
 
     def begin_above(self, position: int) -> None:
         """Before the first append: the highest that anything else remembers. None is ever given twice."""
@@ -140,7 +130,8 @@ class SqliteLog:
                 return (), newest + 1
             begin = max(start, file.first)
             answer = await self._ask(file, partial(file.read, begin, types, most))
-            found, start = answer or ((), file.last + 1 if file.is_gone else begin)
+            # Of a file that is gone now, a part may be in others.
+            found, start = answer or ((), begin)
         return found, start
 
     async def find(self, stream: str, sequence: int) -> Stored:
@@ -148,6 +139,8 @@ class SqliteLog:
             found = await self._ask(file, partial(file.find, stream, sequence))
             if found is not None:
                 return found
+            if file.is_gone:
+                return await self.find(stream, sequence)
         raise NotFound(f"the log does not hold {stream}.{sequence}: it never came, or is not kept any more")
 
     async def copies(self, stream: str, sequence: int) -> Sequence[Stored]:
@@ -280,32 +273,31 @@ class SqliteLog:
             raise unavailable("write", self._folder, error) from error
 
     def _lose(self, file: LogFile, why: str) -> None:
-        """Raises Unavailable when it cannot be put aside: it may be the disk, not the file."""
+        """What is whole of it stays. Raises Unavailable."""
         if file.is_gone:
             return
         if file is self._current:
             self._current = None
             file.abandon()
+        self._to_note = None if self._to_note is file else self._to_note
         with file.lock:
             file.let_go()
-            try:
-                kept = put_aside(file.path, self._aside, why)
-                note_of(file.path).unlink(missing_ok=True)
-            except OSError as error:
-                raise unavailable("read", file.path, error) from error
+            self._take_over(file.path, file.last, why)
             file.is_gone = True
         self._forget(file)
-        self._tell(Lost(file.first, file.last, str(kept), why))
+
+    def _take_over(self, path: Path, last: int, why: str, *, is_end: bool = True) -> None:
+        whole = self._losses.take_over(path, last, why, self._ends.rows(), is_end=is_end)
+        try:
+            made = [log_file.opened(each, end, self._limit) for each, end in whole]
+        except TROUBLE as error:
+            raise unavailable("open what is whole of", path, error) from error
+        with self._lock:
+            self._files = tuple(sorted((*self._files, *made), key=lambda file: file.first))
 
     def _forget(self, file: LogFile) -> None:
         with self._lock:
             self._files = tuple(other for other in self._files if other is not file)
-
-    def _tell(self, lost: Lost) -> None:
-        self._lost.append(lost)
-        log.error(
-            "the log lost positions %d to %d: %s; kept as %s", lost.first, lost.last, lost.why, lost.file
-        )
 
     # The thread that takes care of files which are not written any more.
 
@@ -337,6 +329,7 @@ class SqliteLog:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
+            go_on(self._folder)
             paths = [path for path in self._folder.glob(f"*{log_file.SUFFIX}") if path.stem.isdigit()]
             most = 2**63 - 2
             for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
@@ -349,7 +342,7 @@ class SqliteLog:
             if file.is_empty:
                 self._remove(file)
         held = max((file.last for file in self._files), default=0)
-        self._newest = max([held, *(lost.last for lost in self._lost)])
+        self._newest = max([held, *(lost.last for lost in self._losses.all)])
         if self._files and self._files[-1].is_empty:
             self._current = self._files[-1]
         if self._newest > held:
@@ -365,15 +358,13 @@ class SqliteLog:
         except TROUBLE as error:
             if not is_damage(error):
                 raise
-            size = path.stat().st_size
+            size, end = path.stat().st_size, read_end(path)
             if not self._files:
                 self._ends.restore(rescued_streams(path))
-            kept = put_aside(path, self._aside, str(error))
-            note_of(path).unlink(missing_ok=True)
-            first = int(path.stem)
             # Of the newest file nobody knows how far it went: no position may ever be given twice.
-            last = min(most, first + max(size, self._limit) // LEAST_ROW)
-            self._tell(Lost(first, last, str(kept), str(error)))
+            last = min(most, int(path.stem) + max(size, self._limit) // LEAST_ROW)
+            known = min(most, end.last) if end else last
+            self._take_over(path, known, str(error), is_end=end is not None)
         else:
             self._files = (file, *self._files)
 

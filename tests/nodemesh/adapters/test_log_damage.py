@@ -3,17 +3,37 @@
 import os
 import random
 import shutil
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from nodemesh.adapters.aside import put_aside
+from nodemesh.adapters.log_file import LogFile
+from nodemesh.adapters.log_note import read_end
+from nodemesh.adapters.log_reading import STUBBORN, Reading
+from nodemesh.adapters.log_salvage import salvage
+from nodemesh.adapters.sqlite_errors import Damaged
 from nodemesh.adapters.sqlite_log import SqliteLog
 from nodemesh.model.frame import Stored
-from nodemesh.ports import NotFound, Refused
+from nodemesh.ports import NotFound, Refused, Unavailable
 from tests.adapters.looped import looped
 from tests.nodemesh.adapters.stored_frames import all_of, frame
 
 LIMIT = 200_000
+
+
+class Later:
+    time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return self.time
+
+
 LAST = 60
 KINDS = (("placed",), ("paid",), ("paid", "sent"))
 
@@ -132,32 +152,110 @@ async def damaged_over_and_over(folder: Path, seed: int, rounds: int) -> None:
         shutil.rmtree(state)
 
 
+def harm_frame(path: Path, position: int) -> bytes:
+    """The bytes of the file then."""
+    data = bytearray(path.read_bytes())
+    data[data.index(f"shop.{position % 3} {position} ".encode())] ^= 1
+    path.write_bytes(data)
+    return bytes(data)
+
+
 @looped
-async def test_a_damaged_file_is_put_aside_and_the_rest_served(tmp_path: Path) -> None:
+async def test_a_damaged_file_is_put_aside_and_what_is_whole_is_served(tmp_path: Path) -> None:
     await written(tmp_path, crashed=False)
-    files = sorted((tmp_path / "log").glob("*.db"))
-    first, following = int(files[1].stem), int(files[2].stem)
-    data = bytearray(files[1].read_bytes())
-    data[len(data) // 2] ^= 1
-    files[1].write_bytes(data)
+    files = sorted((tmp_path / "log").glob("*.db"), key=lambda path: int(path.stem))
+    first, following = int(files[-3].stem), int(files[-2].stem)
+    harmed = first + 1
+    assert first < harmed < following - 1
+    data = harm_frame(files[-3], harmed)
+    for _ in range(2):
+        log = await opened(tmp_path)
+        try:
+            found = await all_of(log)
+            assert found == [each for each in wanted() if each.position != harmed]
+            with pytest.raises(NotFound):
+                await log.find(f"shop.{harmed % 3}", harmed)
+            assert (await log.find(f"shop.{(first + 2) % 3}", first + 2)).position == first + 2
+            if log.lost:
+                (lost,) = log.lost
+                assert (lost.first, lost.last, lost.frames) == (harmed, harmed, 1)
+                assert "CRC-32" in lost.why
+                kept = tmp_path / "aside" / Path(lost.file).name
+                assert lost.file == str(kept)
+                assert kept.read_bytes() == data
+                assert "CRC-32" in kept.with_name(kept.name + ".why").read_text()
+            assert not list((tmp_path / "log/whole").glob("*"))
+        finally:
+            await log.close()
+    assert len(list((tmp_path / "aside").glob("*.db"))) == 1
+
+
+@looped
+async def test_who_asks_first_is_answered_from_what_is_whole(tmp_path: Path) -> None:
+    await written(tmp_path, crashed=False)
+    path = sorted((tmp_path / "log").glob("*.db"), key=lambda path: int(path.stem))[-3]
+    first = int(path.stem)
+    harm_frame(path, first)
     log = await opened(tmp_path)
     try:
-        assert not log.lost
-        found = await all_of(log)
-        assert [n.position for n in found] == [*range(1, first), *range(following, LAST + 1)]
-        (lost,) = log.lost
-        assert (lost.first, lost.last) == (first, following - 1)
-        assert "CRC-32" in lost.why
-        kept = tmp_path / "aside" / Path(lost.file).name
-        assert lost.file == str(kept)
-        assert kept.read_bytes() == data
-        assert "CRC-32" in kept.with_name(kept.name + ".why").read_text()
-        assert not files[1].exists()
-        assert not files[1].with_suffix(".end").exists()
-        with pytest.raises(NotFound):
-            await log.find(f"shop.{first % 3}", first)
+        assert (await log.find(f"shop.{(first + 1) % 3}", first + 1)).position == first + 1
     finally:
         await log.close()
+
+
+@looped
+async def test_a_sudden_end_while_what_is_whole_is_saved_loses_nothing_more(tmp_path: Path) -> None:
+    await written(tmp_path, crashed=False)
+    path = sorted((tmp_path / "log").glob("*.db"), key=lambda path: int(path.stem))[-3]
+    first, end = int(path.stem), read_end(path)
+    assert end is not None
+    harm_frame(path, first + 1)
+    assert salvage(path, end.last, ()) == [(first, first), (first + 2, end.last)]
+    steps = [shutil.copytree(tmp_path / "log", tmp_path / "one/log")]
+    put_aside(path, tmp_path / "aside", "for a test")
+    path.with_suffix(".end").unlink()
+    steps.append(shutil.copytree(tmp_path / "log", tmp_path / "two/log"))
+    for name in (f"{first + 2:08}.end", f"{first + 2:08}.db"):
+        (tmp_path / f"log/whole/{first:08}/{name}").rename(tmp_path / "log" / name)
+    steps.append(shutil.copytree(tmp_path / "log", tmp_path / "three/log"))
+    for state in [step.parent for step in steps]:
+        log = await opened(state)
+        try:
+            assert await all_of(log) == [each for each in wanted() if each.position != first + 1]
+            assert not list((state / "log/whole").glob("*"))
+        finally:
+            await log.close()
+
+
+@looped
+async def test_a_disk_that_does_not_answer_damages_nothing_for_a_while() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    clock = Later()
+    file = LogFile(Path("/nowhere/00000001.db"), 9, is_sealed=True, is_verified=True)
+    reading = Reading(lambda: (), clock)
+
+    def fail(with_: Exception) -> None:
+        raise with_
+
+    try:
+        for _ in range(3):
+            for each in (error, busy, PermissionError(13, "no")):
+                with pytest.raises(Unavailable):
+                    await reading.ask(file, partial(fail, each))
+        await reading.ask(file, lambda: None)
+        clock.time += STUBBORN + 1.0
+        with pytest.raises(Unavailable):
+            await reading.ask(file, partial(fail, error))
+        clock.time += STUBBORN + 1.0
+        with pytest.raises(Unavailable):
+            await reading.ask(file, partial(fail, busy))
+        with pytest.raises(Damaged):
+            await reading.ask(file, partial(fail, error))
+    finally:
+        reading.close()
 
 
 @looped
@@ -188,6 +286,7 @@ async def test_no_position_of_a_lost_file_is_given_again(tmp_path: Path) -> None
     await log.append([frame(n) for n in range(1, 11)])
     await log.close()
     (tmp_path / "log/00000001.db").write_bytes(b"")
+    (tmp_path / "log/00000001.end").unlink()
     newest = 0
     for _ in range(3):
         log = await opened(tmp_path)
