@@ -65,6 +65,10 @@ class Known(Protocol):
 
     def knows(self, uid: int) -> bool: ...
 
+    def share(self, uid: int) -> int:
+        """Connections that this user may have."""
+        ...
+
     async def known(self, uid: int) -> bool:
         """Waits until that user is known; False when nobody has heard of it for a while."""
         ...
@@ -76,7 +80,7 @@ class Rooms:
 
     all: int
     share: int
-    """Of one uid."""
+    """Of one uid, at most."""
     kept: int
     """Only for root, our own uid and `first`, so that no number of others can lock them out."""
     first: frozenset[int] = frozenset()
@@ -196,8 +200,11 @@ class _Door:
 
     def _no_room(self, uid: int) -> str:
         rooms, first = self.rooms, self.rooms.first | {0, os.geteuid()}
-        if self.held[uid] >= rooms.share:
-            return f"it has {rooms.share} connections, which is its share"
+        share = rooms.share
+        if rooms.known and uid not in first:
+            share = min(share, rooms.known.share(uid))
+        if self.held[uid] >= share:
+            return f"it has {share} connections, which is its share"
         others = sum(count for each, count in self.held.items() if each not in first)
         if rooms.known and uid not in first and not rooms.known.knows(uid):
             knows = rooms.known.knows

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ class Told:
 
     def knows(self, uid: int) -> bool:
         return uid in self.uids
+
+    def share(self, uid: int) -> int:
+        return 2 if uid in self.uids else 1
 
     async def known(self, uid: int) -> bool:
         self.asked.set()
@@ -84,5 +88,30 @@ def test_strangers_have_a_tenth_of_the_room(folder: Path) -> None:
             assert (await as_uid(1000, folder / "s"))[0] == "1000"
             told.news.set()
             await asking
+
+    run(test())
+
+
+def held_as(uid: int, path: Path) -> socket.socket:
+    """A connection of that user that says nothing."""
+    made = socket.socket(socket.AF_UNIX)
+    os.seteuid(uid)
+    try:
+        made.connect(str(path))
+    finally:
+        os.seteuid(0)
+    return made
+
+
+@as_root
+def test_one_user_has_what_its_instances_need(folder: Path) -> None:
+    async def test() -> None:
+        told = Told(1000, 1001)
+        async with door(folder / "s", rooms=Rooms(all=256, share=64, kept=4, known=told)):
+            held = [held_as(1000, folder / "s") for _ in range(2)]
+            assert (await as_uid(1000, folder / "s"))[0] != "1000"
+            assert (await as_uid(1001, folder / "s"))[0] == "1001"
+            for each in held:
+                each.close()
 
     run(test())

@@ -21,8 +21,8 @@ from nodemesh.model.frame import LONGEST_FRAME
 from nodemesh.ports import Refused, Unavailable
 
 SERVICE = "nodeapi.v1.Mesh"
-STREAMS = 16
-"""Of one connection at a time."""
+STREAMS = 4
+"""Of one connection at a time: gRPC reads up to 4 MiB of each before anybody looks at it."""
 LONGEST_TEXT = 1500
 """Characters of a refusal: the text travels in a header, and those of one answer hold 8 KiB."""
 OPTIONS = (

@@ -27,6 +27,8 @@ RECENT = 16 * 1024 * 1024
 """Bytes of frames held in memory for consumers that keep up."""
 UNKNOWN_PATIENCE = 30.0
 """Seconds an instance that the table does not know may wait for one that does."""
+SHARE, SHARE_OF_INSTANCE = 64, 4
+"""Connections of one user, and more for each instance that runs as that user."""
 SAVE = 0.1
 """Seconds between two writes of what consumers have settled."""
 FORGOTTEN = "the mesh refused it and ended; why is not known any more: publish it again if it is still meant"
@@ -65,7 +67,7 @@ class Broker:
         self._recent = Recent(RECENT)
         self._judges: dict[str, Judge | None] = {}
         self._tables = asyncio.Event()
-        self._uids: set[int] = set()
+        self._uids: Counter[int] = Counter()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watchers: set[Callable[[Sequence[Stored]], None]] = set()
@@ -149,7 +151,7 @@ class Broker:
                     session.end(_not_there(session.hands.instance))
         if self.links is not None:
             self.links.route(table)
-        self._uids = {member.uid for member in table.members.values()}
+        self._uids = Counter(member.uid for member in table.members.values())
         self._tables.set()
         self._tables = asyncio.Event()
 
@@ -269,6 +271,10 @@ class Broker:
     def knows(self, uid: int) -> bool:
         """Whether an instance runs as that user."""
         return uid in self._uids
+
+    def share(self, uid: int) -> int:
+        """Connections it may have: what its instances need, and more for those that end and begin."""
+        return SHARE + SHARE_OF_INSTANCE * self._uids[uid]
 
     async def known(self, uid: int) -> bool:
         """Waits for a table that names one; False when none comes for a while."""
