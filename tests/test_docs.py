@@ -127,7 +127,7 @@ def test_every_policy_can_be_found() -> None:
 
 def manifest_rows() -> list[list[str]]:
     return [cells for cells in markdown.rows((GUIDES / "write-a-node.md").read_text("utf-8"))
-            if re.fullmatch(r"`[a-z_.]+`", cells[0])]  # fmt: skip
+            if re.fullmatch(r"`[a-z0-9_.]+`", cells[0])]  # fmt: skip
 
 
 def keys_in(schema: dict[str, Any], place: dict[str, Any], prefix: str = "") -> list[str]:
