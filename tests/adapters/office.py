@@ -29,6 +29,7 @@ from noded.adapters.roles import Members, Role, Roles
 from noded.adapters.trials import LauncherTrials
 from noded.adapters.workshop import Bench
 from noded.launch import Launch
+from noded.model.conflict import Conflict
 from noded.model.inputs import ApplyRequested, CommandRequested, Input
 from noded.model.instance import Instance
 from noded.model.state import HostState
@@ -50,12 +51,13 @@ class Desks(FakeInbox):
     def __init__(self, answers: PendingAnswers) -> None:
         super().__init__()
         self.reply: tuple[str, str, str] | None = ("", "it is done", "create")
+        self.conflicts: tuple[Conflict, ...] = ()
         self._answers = answers
 
     def put(self, fact: Input) -> None:
         super().put(fact)
         if self.reply is not None and isinstance(fact, ApplyRequested | CommandRequested):
-            self._answers.answer(fact.request, *self.reply)
+            self._answers.answer(fact.request, *self.reply, self.conflicts)
 
 
 class Fixed(Roles):

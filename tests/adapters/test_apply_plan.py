@@ -61,6 +61,7 @@ def test_each_key(fields: dict[str, Any], change: tuple[str, str, str]) -> None:
 def test_a_table_that_comes_or_goes() -> None:
     came = changes(spec(serves=None), spec())
     assert came == (
+        ("serves.hosts", "", "[]"),
         ("serves.idempotent", "", "[GET, HEAD]"),
         ("serves.listen", "", "unix"),
         ("serves.port", "", "8100"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1.control_pb2_grpc import add_ControlServiceServicer_to_server
 from noded.adapters.control_grpc import LARGEST_RELEASE, PLANS, ControlService
 from noded.adapters.roles import Role
+from noded.model.conflict import Conflict, Kind
 from noded.model.inputs import ApplyRequested
+from noded.model.release import Release
 from noded.ports import Unavailable
 from nodespec.reading import read_node
 from nodespec.release import pack
@@ -120,6 +123,63 @@ async def test_a_refusal_of_the_policy(office: Office, source: Path) -> None:
     async with opened(office) as stub:
         found = await code_of(stub.Apply(iter(request(pack(source).blob)), timeout=10))
     assert found == ("FAILED_PRECONDITION", "1.5.0 has other content")
+
+
+SCHEMA = '{"type": "object"}'
+EVENTS = """
+[[publishes]]
+type = "shop.paid"
+schema = "paid.json"
+"""
+
+
+@looped
+async def test_contracts_and_what_is_lost_reach_the_policy(office: Office, source: Path) -> None:
+    (source / "node.toml").write_text(MANIFEST.format(version="1.5.0") + EVENTS)
+    (source / "paid.json").write_text(SCHEMA)
+    packed = {}
+    for version, line in (("1.4.0", "cache = {}"), ("1.4.0+heal.1", "cache = bounded()")):
+        (source / "node.toml").write_text(MANIFEST.format(version=version) + EVENTS)
+        (source / "app.py").write_text(f"import os\n{line}\nprint(os)\n")
+        packed[version] = Release("catalog", version, pack(source).digest, "incident catalog-1")
+        await office.releases.add(pack(source).blob)
+    (source / "node.toml").write_text(MANIFEST.format(version="1.5.0") + EVENTS)
+    running = replace(node("catalog", spec=pack(source).spec), release=packed["1.4.0+heal.1"])
+    office.state = host(replace(running, releases=tuple(packed.values())))
+    paid = Conflict(Kind.CONTRACT, "ledger", "2.0", "shop.paid $", "is wrong", "do this")
+    office.inbox.reply, office.inbox.conflicts = ("", "it is planned", "rollout"), (paid,)
+    async with opened(office) as stub:
+        kept = await stub.Apply(iter(request(pack(source).blob, plan=True)), timeout=10)
+        (source / "app.py").write_text("import os\ncache = {}\nprint(os)\n")
+        found = await stub.Apply(iter(request(pack(source).blob, plan=True)), timeout=10)
+        office.roles.given = Role.VIEWER
+        seen = await stub.Apply(iter(request(pack(source).blob, plan=True)), timeout=10)
+    first, second, _ = office.inbox.all(ApplyRequested)
+    assert [(s.path, s.text) for s in first.schemas] == [("paid.json", SCHEMA)] * 2
+    assert {s.digest for s in first.schemas} == {first.release.digest, packed["1.4.0+heal.1"].digest}
+    assert (first.lost, kept.lost) == ("", "")
+    assert "+cache = bounded()" in second.lost and found.lost == second.lost
+    assert seen.lost == "(operators see it)"
+    assert [(c.kind, c.node, c.field, c.advice) for c in found.conflicts] == [
+        ("contract", "ledger", "shop.paid $", "do this")
+    ]
+
+
+@looped
+async def test_a_conflict_is_refused_with_its_text_and_a_person_may_go_on(
+    office: Office, source: Path
+) -> None:
+    office.inbox.reply = ("conflict", "it breaks ledger", "")
+    blob = pack(source).blob
+    parts = request(blob)
+    parts[0] = pb.ApplyRequest(header=pb.ApplyHeader(size=len(blob), force=True, supersede=True))
+    async with opened(office) as stub:
+        assert await code_of(stub.Apply(iter(parts), timeout=10)) == (
+            "FAILED_PRECONDITION",
+            "it breaks ledger",
+        )
+    (asked,) = office.inbox.all(ApplyRequested)
+    assert (asked.force, asked.supersede) == (True, True)
 
 
 @looped

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+from nodeapi.v1 import control_pb2 as pb
+from noded.model.conflict import Conflict
 from nodespec.manifest import NodeSpec
 
 Change = tuple[str, str, str]
@@ -18,6 +20,17 @@ def changes(before: NodeSpec | None, after: NodeSpec) -> tuple[Change, ...]:
         (key, old.get(key, ""), new.get(key, ""))
         for key in sorted({*old, *new})
         if old.get(key, "") != new.get(key, "")
+    )
+
+
+def conflict_status(conflict: Conflict) -> pb.Conflict:
+    return pb.Conflict(
+        kind=conflict.kind,
+        node=conflict.node,
+        release=conflict.release,
+        field=conflict.field,
+        text=conflict.text,
+        advice=conflict.advice,
     )
 
 

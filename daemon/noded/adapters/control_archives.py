@@ -17,6 +17,7 @@ from google.protobuf.json_format import MessageToDict
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters import backup as backups
 from noded.adapters import host_checks
+from noded.adapters.apply_facts import gathered
 from noded.adapters.backup import LARGEST, Backup, BadBackup, Saved, read_backup, write_backup
 from noded.adapters.bundle import MOST_LINES, Contents, write_bundle
 from noded.adapters.control_desk import CHUNK, Desk, answered, named, reading, receive, refuse
@@ -176,10 +177,14 @@ async def _restored(
         return told("failed", str(error))
     release = Release(node.node, node.version, node.digest, by)
     taken = str(json.loads(record.value)["digest"]) if record else ""
+    # What ran together runs together again; the nodes come one after the other.
+    stopped, force = node.desired == "stopped", True
+    blob, folder = held.blobs[node.digest], desk.releases.path
+    beside = await asyncio.to_thread(gathered, desk.view(), folder, spec, node.digest, blob)
     reply = await answered(
         desk,
         lambda number: ApplyRequested(
-            desk.clock.now(), number, spec, release, taken, plan, stopped=node.desired == "stopped"
+            desk.clock.now(), number, spec, release, taken, plan, stopped, beside.schemas, force=force
         ),
     )
     if reply is None:

@@ -20,7 +20,8 @@ from noded.adapters import (
     control_tests,
     host_checks,
 )
-from noded.adapters.apply_plan import changes
+from noded.adapters.apply_facts import Beside, gathered
+from noded.adapters.apply_plan import changes, conflict_status
 from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
 from noded.adapters.control_status import audit_entry, host_status, node_status, without_code
 from noded.adapters.peercred import Caller, caller
@@ -62,13 +63,24 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the header")
         header, who = first.header, caller(context)
         async with self._room(who, context):
-            digest, spec, held = await self._taken(requests, header, context)
+            digest, spec, held, beside = await self._taken(requests, header, context)
         before = desk.view()
         release = Release(spec.name, spec.version, digest, f"uid {who.uid}")
         taken = digest_of(held.value) if held else ""
         reply = await decided(
             desk,
-            lambda number: ApplyRequested(desk.clock.now(), number, spec, release, taken, header.plan_only),
+            lambda number: ApplyRequested(
+                desk.clock.now(),
+                number,
+                spec,
+                release,
+                taken,
+                header.plan_only,
+                schemas=beside.schemas,
+                lost=beside.lost,
+                force=header.force,
+                supersede=header.supersede,
+            ),
             context,
         )
         node = before.nodes.get(spec.name)
@@ -85,6 +97,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             ],
             peak_memory=peak(node, spec),
             text=reply.text,
+            conflicts=map(conflict_status, reply.conflicts),
+            lost=beside.lost if whole else beside.lost and HIDDEN,
         )
 
     @asynccontextmanager
@@ -106,8 +120,8 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
 
     async def _taken(
         self, requests: AsyncIterator[pb.ApplyRequest], header: pb.ApplyHeader, context: Any
-    ) -> tuple[str, NodeSpec, Record | None]:
-        """The uploaded release's digest and manifest, and what is on record for its version."""
+    ) -> tuple[str, NodeSpec, Record | None, Beside]:
+        """The uploaded release's digest and manifest, what is on record for its version, what is beside."""
         desk = self._desk
         with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
             try:
@@ -123,11 +137,18 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
                 # Anybody may plan, so a plan leaves nothing on disk.
                 take = desk.releases.examine if header.plan_only else desk.releases.add
                 digest, spec = await take(Path(blob.name))
-                return digest, spec, await desk.registry.get(f"releases/{spec.name}/{spec.version}")
+                held = await desk.registry.get(f"releases/{spec.name}/{spec.version}")
+                found = asyncio.to_thread(
+                    gathered, desk.view(), desk.releases.path, spec, digest, Path(blob.name)
+                )
+                return digest, spec, held, await found
             except Refused as error:
                 await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except PortError as error:
                 await refuse(context, grpc.StatusCode.INTERNAL, str(error))
+            except OSError as error:
+                text = f"cannot compare the release with what runs: {error.strerror}"
+                await refuse(context, grpc.StatusCode.INTERNAL, text)
 
     async def Command(self, request: pb.CommandRequest, context: Any) -> pb.CommandResponse:
         verb = (
