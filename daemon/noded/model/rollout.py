@@ -20,8 +20,8 @@ class Stage(StrEnum):
 
 ENDED = (Stage.PROMOTED, Stage.ROLLED_BACK)
 
-LONG = 1080.0
-"""Seconds after which the first look at the slopes of memory is taken."""
+LONG = 1200.0
+"""Seconds: the first look at the slopes of memory is taken after 18 minutes."""
 
 THRESHOLDS = 3
 """Answer times at which both versions are compared: stable's median, 90th and 99th percentile before."""

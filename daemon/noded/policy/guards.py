@@ -59,7 +59,9 @@ def _compared(node: NodeState, rollout: Rollout, at: float) -> Rollout:
     canary, baseline = (node.instances.get(name) for name in (held.canary, held.baseline))
     if canary is None or baseline is None or not (canary.serves and baseline.serves):
         return replace(rollout, growth=None)
-    return replace(rollout, growth=growth.on_read(held, canary.vitals.memory, baseline.vitals.memory, at))
+    return replace(
+        rollout, growth=growth.on_read(held, canary.vitals.memory, baseline.vitals.memory, at, rollout.share)
+    )
 
 
 def _paired(node: NodeState, rollout: Rollout, at: float) -> Growth | None:
