@@ -18,10 +18,10 @@ def looped(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-async def until(true: Callable[[], Awaitable[bool]], deadline: float = 10.0) -> None:
+async def until(true: Callable[[], Awaitable[bool]], deadline: float = 10.0, pause: float = 0.01) -> None:
     """Wait for a condition of the world; fail when it does not come."""
     async with asyncio.timeout(deadline):
         while True:
             if await true():
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)

@@ -24,17 +24,17 @@ def program() -> str:
 
 
 class RunningHaproxy:
-    def __init__(self, ports: int) -> None:
+    def __init__(self, ports: int, tcp: int = 2) -> None:
         self.folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
         self.socket = self.folder / "admin.sock"
-        self.first = _free(ports + 2)
+        self.first = _free(ports + tcp)
         self.last = self.first + ports - 1
         self.tcp = self.last + 1
-        """The first of two ports for connections."""
+        """The first port for connections."""
         self._process: subprocess.Popen[bytes] | None = None
         write_maps(self.folder)
-        tcp = [(self.tcp, self.tcp + 1)]
-        text = config(self.socket, [(self.first, self.last)], "127.0.0.1", self.folder, tcp_ports=tcp)
+        streams = [(self.tcp, self.tcp + tcp - 1)]
+        text = config(self.socket, [(self.first, self.last)], "127.0.0.1", self.folder, tcp_ports=streams)
         (self.folder / "haproxy.cfg").write_text(text)
 
     def start(self) -> None:
@@ -55,14 +55,25 @@ class RunningHaproxy:
             self._process.wait()
             self._process = None
 
+    def resident(self) -> int:
+        """Bytes of memory it has now."""
+        assert self._process
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def cpu(self) -> float:
+        """Seconds its main thread ran, field 1 of /proc/PID/schedstat."""
+        assert self._process
+        return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
+
     def _answers(self) -> bool:
         with closing(socket.socket(socket.AF_UNIX)) as probe:
             return probe.connect_ex(str(self.socket)) == 0
 
 
 @contextmanager
-def running(ports: int = 4) -> Iterator[RunningHaproxy]:
-    haproxy = RunningHaproxy(ports)
+def running(ports: int = 4, tcp: int = 2) -> Iterator[RunningHaproxy]:
+    haproxy = RunningHaproxy(ports, tcp)
     try:
         haproxy.start()
         yield haproxy

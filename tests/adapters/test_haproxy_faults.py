@@ -86,15 +86,34 @@ async def replay(haproxy: RunningHaproxy) -> float:
     await haproxy.ready()
     proxy = HaproxyProxy(haproxy.socket)
     begun = time.perf_counter()
-    for number, port in enumerate(range(haproxy.first, haproxy.last + 1)):
-        servers = (
-            Server(f"shop.{2 * number}", "unix:/nowhere/1.sock", PINNED),
-            Server(f"shop.{2 * number + 1}", "unix:/nowhere/2.sock", SPARE),
-        )
-        await proxy.install(Route("shop", port, servers))
+    async with asyncio.TaskGroup() as group:
+        for number, port in enumerate(range(haproxy.first, haproxy.last + 1)):
+            servers = (
+                Server(f"shop.{2 * number}", "unix:/nowhere/1.sock", PINNED),
+                Server(f"shop.{2 * number + 1}", "unix:/nowhere/2.sock", SPARE),
+            )
+            group.create_task(proxy.install(Route("shop", port, servers)))
     seconds = time.perf_counter() - begun
     assert len(await proxy.traffic()) == 400
     return seconds
+
+
+@looped
+async def test_many_shares_are_cut_at_once(haproxy: RunningHaproxy) -> None:
+    """More than the socket takes connections: none is refused for that."""
+    shop = await opened(haproxy)
+    ports = range(haproxy.first, haproxy.last + 1)
+
+    def route(port: int, share: float) -> Route:
+        servers = (
+            Server("shop.1", shop.address(1), PINNED),
+            Server("shop.2", shop.address(2), CANARY),
+        )
+        return Route(f"shop{port}", port, servers, share, 60.0 if share else 0.0)
+
+    for _ in range(10):
+        await asyncio.gather(*(shop.proxy.install(route(port, 0.5)) for port in ports))
+        await asyncio.gather(*(shop.proxy.install(route(port, 0.0)) for port in ports for _ in range(20)))
 
 
 @looped

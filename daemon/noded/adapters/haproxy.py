@@ -57,6 +57,7 @@ class HaproxyProxy:
         self._grace = grace
         self._found = ""
         self._maps: Maps | None = None
+        self._looking = asyncio.Lock()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[str, Route] = {}
         """What was last asked for, by `_door`."""
@@ -111,7 +112,7 @@ class HaproxyProxy:
     async def _cut(self, maps: Maps, slot: str, share: float) -> None:
         """On a connection of its own, before anything else: nobody's batch is waited for."""
         command = cut(maps, slot, share)
-        (answer,) = await ask(self._socket, [command.text])
+        (answer,) = await self._line.urgent([command.text])
         _expected(command, answer)
 
     async def _slot(self, maps: Maps, route: Route) -> str:
@@ -212,16 +213,19 @@ class HaproxyProxy:
 
     async def _paths(self) -> Maps:
         """The maps' paths are part of HAProxy's configuration; HAProxy is asked for them once."""
-        if self._maps is None:
-            answer = (await ask(self._socket, ["show map"]))[0]
-            found = {PurePath(path).name: path for path in re.findall(r"(?m)^\d+ \(([^)]+)\)", answer)}
-            if NUMBERS not in found or NAMES not in found:
-                raise Refused(
-                    f"cannot use HAProxy at {self._socket}: it has no maps {NUMBERS} and {NAMES};"
-                    " start it with the configuration noded writes"
-                )
-            self._maps = Maps(found[NUMBERS], found[NAMES], found.get(HOSTS, ""))
-        return self._maps
+        async with self._looking:
+            if self._maps is None:
+                self._maps = self._read_paths((await self._line.ask(["show map"]))[0])
+            return self._maps
+
+    def _read_paths(self, answer: str) -> Maps:
+        found = {PurePath(path).name: path for path in re.findall(r"(?m)^\d+ \(([^)]+)\)", answer)}
+        if NUMBERS not in found or NAMES not in found:
+            raise Refused(
+                f"cannot use HAProxy at {self._socket}: it has no maps {NUMBERS} and {NAMES};"
+                " start it with the configuration noded writes"
+            )
+        return Maps(found[NUMBERS], found[NAMES], found.get(HOSTS, ""))
 
     async def _send(self, commands: Sequence[Command], asked: Sequence[str] = ()) -> list[str]:
         """Run the commands, then ask: the answers to what was asked. Unexpected answers are `Refused`."""

@@ -32,7 +32,10 @@ global
   nbthread 1
   fd-hard-limit 65536
   hard-stop-after 30s
+  # HAProxy's own client is not used; to verify servers it would read all certificates of the system.
+  httpclient.ssl.verify none
   stats socket {socket} mode 660 level admin{group}
+  stats maxconn 32
   stats timeout 10s
 """
 

@@ -14,6 +14,8 @@ from noded.ports import PortError, Refused, TimedOut, Unavailable
 DEADLINE = 2.0
 LARGEST_ANSWER = 32 * 2**20
 """10,000 servers fill about 3 MB of `show stat`."""
+_AT_ONCE = 4
+"""Connections for what cannot wait: HAProxy takes few (`stats maxconn`), the kernel refuses the others."""
 _PROMPT = b"\n> "
 
 
@@ -51,6 +53,7 @@ class Line:
         self._socket = socket
         self._busy = asyncio.Lock()
         self._waiting: list[tuple[Sequence[str], asyncio.Future[list[str]]]] = []
+        self._urgent = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, commands: Sequence[str]) -> list[str]:
         """As `ask`, behind the batch that is under way. An error is that of the whole batch."""
@@ -60,6 +63,11 @@ class Line:
             if not mine.done():
                 await self._flush()
         return await mine
+
+    async def urgent(self, commands: Sequence[str]) -> list[str]:
+        """On a connection of its own, whatever is under way."""
+        async with self._urgent:
+            return await ask(self._socket, commands)
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
