@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nodeapi.service_notify import ServiceNotify
 from nodeapi.v1 import mesh_pb2
-from nodemesh.adapters import doors, frames, metrics, state_folder
+from nodemesh.adapters import doors, frames, metrics, metrics_port, state_folder
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.control import control_server
 from nodemesh.adapters.peer_calls import PeerCalls
@@ -96,7 +96,7 @@ async def _run(settings: Settings) -> None:
             await broker.part_from([name for name, _ in part.peers])
             peers = _peers(settings, broker, world, group)
             async with for_peers(part.peer_listen, broker, *peers, name):
-                await _serve(part, broker, desk, group, stopping)
+                await _serve(part, broker, desk, logged, group, stopping)
             raise Stopped
     except* Stopped:
         pass
@@ -130,21 +130,24 @@ def _peers(
 
 
 async def _serve(
-    part: MeshPart, broker: Broker, desk: Desk, group: asyncio.TaskGroup, stopping: asyncio.Event
+    part: MeshPart,
+    broker: Broker,
+    desk: Desk,
+    logged: SqliteLog,
+    group: asyncio.TaskGroup,
+    stopping: asyncio.Event,
 ) -> None:
     service = ServiceNotify(os.environ)
-    loop = asyncio.get_running_loop()
 
-    def facts() -> metrics.Facts:
-        """Asked from the metrics' thread, answered by the loop."""
-        flows = asyncio.run_coroutine_threadsafe(desk.get_map(mesh_pb2.MapRequest()), loop).result(5.0)
-        commit = broker.commit
-        return metrics.Facts(flows, commit.groups, commit.seconds, bool(commit.waiting))
+    async def text() -> bytes:
+        flows, commit = await desk.get_map(mesh_pb2.MapRequest()), broker.commit
+        took, lost = tuple(commit.took), sum(each.frames for each in logged.lost)
+        return metrics.text(metrics.Facts(flows, took, commit.seconds, bool(commit.waiting), lost))
 
-    metrics.serve(facts, part.listen)
     group.create_task(broker.run())
     socket = Path(part.socket)
     async with (
+        metrics_port.serving(text, part.listen, BootClock()),
         doors.for_control(Path(part.control), control_server(desk), group),
         doors.for_nodes(socket, broker, group, known=broker),
     ):

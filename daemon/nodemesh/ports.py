@@ -11,6 +11,9 @@ from nodeapi.v1.mesh_pb2 import Announcement, ConsumeRequest, Delivery
 from nodemesh.model.cursor import Cursor, Dead
 from nodemesh.model.frame import BEFORE_ALL, Address, Columns, Head, Places, Stored
 
+LATENCIES = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds by which commits are counted."""
+
 
 class Unavailable(Exception):
     """Nothing was done; trying later may help. The text says what is wrong and what to do."""

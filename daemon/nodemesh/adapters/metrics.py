@@ -1,66 +1,71 @@
 """What does Prometheus see of the mesh? Everything is read off the broker's map when it is asked for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from nodeapi.v1 import mesh_pb2
-from nodemesh.ports import Refused
+from nodemesh.ports import LATENCIES
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     flows: mesh_pb2.MapReply
-    commits: int
+    commits: Sequence[int]
+    """By how long they took: those within each of LATENCIES, then the longer ones."""
     commit_seconds: float
     waiting: bool
     """Nothing can be written at present."""
+    lost: int
+    """Frames that damaged files have lost."""
 
 
-def serve(facts: Callable[[], Facts], listen: str) -> tuple[WSGIServer, Thread] | None:
-    """Serve /metrics from a thread; None when switched off. Raises Refused when the address cannot be had."""
-    if listen == "off":
-        return None
-    host, _, port = listen.rpartition(":")
+def text(facts: Facts) -> bytes:
+    """As Prometheus reads it."""
     registry = CollectorRegistry()
     registry.register(_Mesh(facts))
-    try:
-        return start_http_server(int(port), host, registry)
-    except OSError as error:
-        text = f"cannot serve metrics on {listen}: {error.strerror}: choose another in [mesh] listen"
-        raise Refused(text) from error
+    return generate_latest(registry)
 
 
 class _Mesh(Collector):
-    def __init__(self, facts: Callable[[], Facts]) -> None:
+    def __init__(self, facts: Facts) -> None:
         self._facts = facts
 
     def collect(self) -> Iterator[Metric]:
-        facts = self._facts()
-        flows = facts.flows
+        facts, flows = self._facts, self._facts.flows
         yield GaugeMetricFamily("noded_mesh_log_bytes", "Bytes of events on disk.", float(flows.log_bytes))
         yield GaugeMetricFamily(
             "noded_mesh_log_limit_bytes", "The most there may be.", float(flows.log_limit)
         )
         full = "1 while publishers wait because nothing can be written."
         yield GaugeMetricFamily("noded_mesh_waiting", full, float(facts.waiting))
-        yield SummaryMetricFamily(
+        yield CounterMetricFamily(
+            "noded_mesh_lost_frames", "Frames that damaged files have lost.", float(facts.lost)
+        )
+        limits = [*map(str, LATENCIES), "+Inf"]
+        yield HistogramMetricFamily(
             "noded_mesh_commit_seconds",
             "Time to bring a group of events to disk.",
-            facts.commits,
+            [(limit, float(sum(facts.commits[: n + 1]))) for n, limit in enumerate(limits)],
             facts.commit_seconds,
         )
-        up = GaugeMetricFamily("noded_mesh_peer_up", "Whether a peer answers.", labels=["peer"])
-        for peer in flows.peers:
-            up.add_metric([peer.name], float(peer.connected))
-        yield up
+        yield from _peers(flows)
         yield from _published(flows)
         yield from _consumed(flows)
+
+
+def _peers(flows: mesh_pb2.MapReply) -> Iterator[Metric]:
+    up = GaugeMetricFamily("noded_mesh_peer_up", "Whether a peer answers.", labels=["peer"])
+    sent = CounterMetricFamily("noded_mesh_peer_sent_events", "Events given to a peer.", labels=["peer"])
+    received = CounterMetricFamily("noded_mesh_peer_received_events", "Events of a peer.", labels=["peer"])
+    for peer in flows.peers:
+        up.add_metric([peer.name], float(peer.connected))
+        sent.add_metric([peer.name], float(peer.sent))
+        received.add_metric([peer.name], float(peer.received))
+    yield from (up, sent, received)
 
 
 def _published(flows: mesh_pb2.MapReply) -> Iterator[Metric]:

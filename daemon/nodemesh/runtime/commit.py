@@ -1,12 +1,13 @@
 """How do frames reach the disk? What arrives while one group is written is the next group."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from nodemesh.model.frame import Stored
-from nodemesh.ports import Clock, Log, Unavailable
+from nodemesh.ports import LATENCIES, Clock, Log, Unavailable
 from nodemesh.runtime.publisher import Publisher
 
 GROUP = 8 * 1024 * 1024
@@ -25,10 +26,10 @@ class Commit:
     def __init__(self, log: Log, clock: Clock, committed: Committed, room: Room) -> None:
         """`room` says why the log cannot grow, after having made what room there is; empty: it can."""
         self.waiting = ""
-        self.groups = 0
+        self.took = [0] * (len(LATENCIES) + 1)
+        """Commits, by how long they took: those within each of LATENCIES, then the longer ones."""
         self.seconds = 0.0
         """Time all commits took together."""
-        self.last_seconds = 0.0
         self._log, self._clock = log, clock
         self._committed, self._room = committed, room
         self._queue: list[Handed] = []
@@ -128,7 +129,8 @@ class Commit:
             await asyncio.sleep(RETRY)
 
     def _written(self, group: list[Handed], frames: list[Stored], took: float) -> None:
-        self.groups, self.seconds, self.last_seconds = self.groups + 1, self.seconds + took, took
+        self.took[bisect_left(LATENCIES, took)] += 1
+        self.seconds += took
         self.waiting = ""
         # Who consumes them comes first: somebody waits for an event, and mostly nobody for the answer.
         self._committed(frames)
