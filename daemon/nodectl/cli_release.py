@@ -28,11 +28,17 @@ python_option = click.option(
 @folder
 @wait_option
 @python_option
-def apply(session: Session, folder: Path, wait: bool, python: str) -> None:
-    """Bring in the node in DIR, or roll out its new version."""
+@click.option("--force", is_flag=True, help="Go on although it conflicts with what is here; recorded.")
+@click.option("--supersede", is_flag=True, help="Give up the machine-written change that it lacks; recorded.")
+def apply(session: Session, folder: Path, wait: bool, python: str, force: bool, supersede: bool) -> None:
+    """Bring in the node in DIR, or roll out its new version.
+
+    Exit code 3 when it would break another node or lose a machine-written change: all that stands against it
+    is told, with what would help.
+    """
     from nodectl.commands import release
 
-    release.apply(session, folder, wait, python)
+    release.apply(session, folder, wait, python, force, supersede)
 
 
 @command(SECTION)
@@ -40,7 +46,7 @@ def apply(session: Session, folder: Path, wait: bool, python: str) -> None:
 @python_option
 @click.pass_context
 def plan(ctx: click.Context, session: Session, folder: Path, python: str) -> None:
-    """Say what `apply DIR` would change; exit code 3 when it would."""
+    """Say what `apply DIR` would change, and what speaks against it; exit code 3 when it would."""
     from nodectl.commands import release
 
     ctx.exit(release.plan(session, folder, python))

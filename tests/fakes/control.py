@@ -40,6 +40,8 @@ class FakeControl(ControlServiceServicer):
         self.calls: list[tuple[str, Any]] = []
         self.apply_answer = pb.ApplyResponse()
         self.applied: list[pb.ApplyRequest] = []
+        self.refuse_applies: tuple[grpc.StatusCode, str] | None = None
+        """How all but plans fail."""
         self.after_apply: list[Change] = []
         self.journal: list[pb.ExplainResponse] = []
         self.output: list[pb.ReadLogsResponse] = []
@@ -68,6 +70,8 @@ class FakeControl(ControlServiceServicer):
         self.applied = [one async for one in requests]
         await self._begin("Apply", self.applied[0].header, context)
         if not self.applied[0].header.plan_only:
+            if self.refuse_applies is not None:
+                await context.abort(*self.refuse_applies)
             self._play(self.after_apply)
         return self.apply_answer
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client
 from nodectl.commands.effect import find, follow
+from nodectl.conflicts import IMPOSSIBLE, conflict_lines, end_of_plan, refused, stopping
 from nodectl.documents import document, write
 from nodectl.environment import made, requirements_of
 from nodectl.failures import Exit, Failure
@@ -42,18 +43,26 @@ def plan(session: Session, directory: Path, python: str = "") -> Exit:
         answer = _send(client, session, "plan", packed, plan_only=True)
         status = client.status("plan") if session.plain and answer.effect != pb.EFFECT_NONE else None
     if session.plain:
-        say(*_plan(answer, memory_rows(packed.spec, answer, status) if status else ()))
+        memory = memory_rows(packed.spec, answer, status) if status else ()
+        say(*_plan(answer, memory), *conflict_lines(answer), *end_of_plan(answer))
     else:
         write(document(answer), session.output)
     return Exit.OK if answer.effect == pb.EFFECT_NONE else Exit.DIFFERENCES
 
 
-def apply(session: Session, directory: Path, wait: bool, python: str = "") -> None:
+def apply(
+    session: Session,
+    directory: Path,
+    wait: bool,
+    python: str = "",
+    force: bool = False,
+    supersede: bool = False,
+) -> None:
     packed = _whole(directory, "apply", python)
     with Client(session) as client:
-        answer = _send(client, session, "apply", packed, plan_only=False)
+        answer = _applied(client, session, packed, directory, force, supersede)
         if session.plain:
-            say(*_plan(answer))
+            say(*_plan(answer), *conflict_lines(answer, gone_on=True))
         if wait and answer.effect == pb.EFFECT_CREATE:
             doing = f"apply {answer.node} {answer.to_version}"
             follow(client, session, doing, answer.node, lambda _, node: _runs(node, answer.to_version))
@@ -66,6 +75,39 @@ def apply(session: Session, directory: Path, wait: bool, python: str = "") -> No
             _replaced(client, session, answer, wait)
     if not session.plain:
         write(document(answer), session.output)
+
+
+def _applied(
+    client: Client, session: Session, packed: Packed, directory: Path, force: bool, supersede: bool
+) -> pb.ApplyResponse:
+    """A refusal is one sentence; when conflicts are its reason, a plan tells them all."""
+    try:
+        return _send(client, session, "apply", packed, False, force, supersede)
+    except Failure as failure:
+        if failure.status != "FAILED_PRECONDITION":
+            raise
+        try:
+            answer = _send(client, session, "apply", packed, plan_only=True)
+        except Failure:
+            raise failure from None
+        if not stopping(answer) and not answer.lost:
+            raise
+        if not session.plain:
+            write(document(answer), session.output)
+        raise refused("apply", _left(answer, force, supersede), str(directory)) from None
+
+
+def _left(answer: pb.ApplyResponse, force: bool, supersede: bool) -> pb.ApplyResponse:
+    """Without what the person knew of: it is not the reason."""
+    hard = [one for one in stopping(answer) if not force or one.kind in IMPOSSIBLE]
+    lost = "" if supersede and hard else answer.lost
+    return pb.ApplyResponse(
+        node=answer.node,
+        from_version=answer.from_version,
+        to_version=answer.to_version,
+        conflicts=hard,
+        lost=lost,
+    )
 
 
 def _await_rollout(client: Client, session: Session, answer: pb.ApplyResponse) -> None:
@@ -122,16 +164,25 @@ def read_folder(directory: Path, verb: str, files: Files | None = None) -> Packe
         ) from None
 
 
-def _send(client: Client, session: Session, verb: str, packed: Packed, plan_only: bool) -> pb.ApplyResponse:
+def _send(
+    client: Client,
+    session: Session,
+    verb: str,
+    packed: Packed,
+    plan_only: bool,
+    force: bool = False,
+    supersede: bool = False,
+) -> pb.ApplyResponse:
+    header = pb.ApplyHeader(plan_only=plan_only, size=len(packed.blob), force=force, supersede=supersede)
     doing = f"{verb} {packed.spec.name} {packed.spec.version}"
     answer: pb.ApplyResponse = client.ask(
-        doing, client.stub.Apply, _parts(packed, plan_only), packed.spec.name, session.effect
+        doing, client.stub.Apply, _parts(packed, header), packed.spec.name, session.effect
     )
     return answer
 
 
-def _parts(packed: Packed, plan_only: bool) -> Iterator[pb.ApplyRequest]:
-    yield pb.ApplyRequest(header=pb.ApplyHeader(plan_only=plan_only, size=len(packed.blob)))
+def _parts(packed: Packed, header: pb.ApplyHeader) -> Iterator[pb.ApplyRequest]:
+    yield pb.ApplyRequest(header=header)
     for start in range(0, len(packed.blob), CHUNK):
         yield pb.ApplyRequest(chunk=packed.blob[start : start + CHUNK])
 
