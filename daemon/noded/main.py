@@ -118,7 +118,10 @@ def _write_proxy_config(settings: Settings) -> int:
     part = settings.proxy
     maps = Path(part.maps)
     haproxy_config.write_maps(maps)
-    sys.stdout.write(haproxy_config.config(Path(part.socket), part.ports, part.bind.strip("*"), maps))
+    text = haproxy_config.config(
+        Path(part.socket), part.ports, part.bind.strip("*"), maps, tcp_ports=part.tcp_ports
+    )
+    sys.stdout.write(text)
     return 0
 
 
@@ -213,20 +216,20 @@ def _watches(
     inside = partial(_inside, world)
     questions = Questions(clock, HttpProbes(), world.processes, inside, world.mask)
     alive = Liveness(view, clock, inbox, world.nodes, sensors, world.processes, questions)
+    signals = Signals(world.nodes, OwnHistograms(), world.mesh)
     return (
         monitors.sample(view, clock, inbox, sensors),
         monitors.count_traffic(view, clock, inbox, world.proxy),
-    signals = Signals(world.nodes, OwnHistograms(), world.mesh)
         monitors.watch_mesh(view, clock, inbox, world.mesh),
         monitors.watch_disk(view, clock, inbox, storage.disk),
         monitors.watch_registry(view, clock, inbox, storage.registry, storage.releases),
         leftovers.watch(view, storage.registry, storage.leftovers),
         readiness.watch(view, clock, inbox, questions, desk.changed),
         alive.watch(),
+        signals.watch(view, clock, inbox),
     )
 
 
-        signals.watch(view, clock, inbox),
 def _facts(
     hello: Mapping[str, object],
     launcher: LauncherSocket,
@@ -345,6 +348,7 @@ def _host(settings: Settings) -> Host:
         name=settings.host.name,
         run=str(folders(settings)["instances"]),
         ports=settings.proxy.ports,
+        tcp_ports=settings.proxy.tcp_ports,
         sockets=settings.nodes.sockets,
         instance_ports=settings.nodes.ports,
         memory=host_memory(),

@@ -12,7 +12,7 @@ from noded.model.rollout import Stage
 from noded.model.route import Place
 from noded.model.state import NodeState
 from noded.policy.routing import LEASE, RENEW, route_of
-from nodespec.manifest import Serves
+from nodespec.manifest import Listen, NodeSpec, Protocol, Serves
 from tests.policy.build import Core, none, only, release_of, rolling, running, spec
 
 
@@ -44,6 +44,38 @@ def test_the_place_follows_role_and_phase(role: Role, phase: Phase, place: Place
 def test_without_a_rollout_nobody_has_a_share(role: Role, phase: Phase) -> None:
     route = route_of(with_instance(role, phase))
     assert route is not None and (route.share, route.lease) == (0.0, 0.0)
+
+
+def test_what_the_proxy_has_to_know_of_a_port_is_told() -> None:
+    core = Core()
+    core.apply(replace(spec(), serves=Serves(8100, hosts=("shop.example.org",))))
+    route = core.all_of(InstallRoute)[-1].route
+    assert (route.hosts, route.tcp) == (("shop.example.org",), False)
+
+
+def test_connections_are_told_from_requests() -> None:
+    route = route_of(replace(with_instance(Role.STABLE, Phase.READY), spec=speaking(Protocol.TCP)))
+    assert route is not None and route.tcp
+    held = replace(spec(), serves=Serves(8100, Protocol.TCP, Listen.FD))
+    assert route_of(replace(with_instance(Role.STABLE, Phase.READY), spec=held)) is None, "nobody is between"
+
+
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_a_server_is_spoken_to_as_its_own_version_wants(protocol: Protocol) -> None:
+    node = replace(with_instance(Role.STABLE, Phase.READY), spec=speaking(protocol))
+    route = route_of(node)
+    assert route is not None
+    assert [server.h2 for server in route.servers] == [protocol is Protocol.GRPC]
+
+
+def test_a_canary_that_was_put_back_is_told_once_more() -> None:
+    node = with_instance(Role.CANARY, Phase.READY)
+    route = route_of(node.having(replace(node.instances["shop.1"], raised=2)))
+    assert route is not None and [server.raised for server in route.servers] == [2]
+
+
+def speaking(protocol: Protocol) -> NodeSpec:
+    return replace(spec(), serves=Serves(8100, protocol))
 
 
 def test_a_node_without_requests_has_no_route() -> None:
@@ -115,6 +147,16 @@ def test_a_changed_port_takes_the_old_route_away() -> None:
     actions = core.apply(spec("1.1", port=8101))
     assert only(actions, RemoveRoute).port == 8100
     assert only(actions, InstallRoute).route.port == 8101
+
+
+def test_the_new_door_is_open_before_the_old_one_closes() -> None:
+    core = running()
+    named = replace(spec("1.1"), serves=Serves(8100, hosts=("shop.example.org",)))
+    told = [one for one in core.apply(named) if isinstance(one, InstallRoute | RemoveRoute)]
+    assert [(type(one), one.route.hosts) for one in told] == [
+        (InstallRoute, ("shop.example.org",)),
+        (RemoveRoute, ()),
+    ]
 
 
 def test_a_node_that_serves_no_more_loses_its_route() -> None:
