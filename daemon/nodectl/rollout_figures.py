@@ -37,7 +37,7 @@ def needed(rollout: pb.RolloutStatus) -> list[str]:
     """What the next step waits for, in words; nothing when it is not known."""
     if rollout.phase == "preparing":
         return [f"{one.version} ready: {one.ready} of {one.wanted} so far" for one in rollout.versions[1:]]
-    if rollout.phase != "step" or not rollout.promotion_evidence:
+    if rollout.phase != "step" or rollout.frozen or not rollout.promotion_evidence:
         return []
     if rollout.promotion_evidence >= PROMOTION_AT:
         return ["no more requests"]

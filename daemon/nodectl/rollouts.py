@@ -59,7 +59,8 @@ def rollout_line(node: str, rollout: pb.RolloutStatus, why: bool = True) -> str:
     ]
     if rollout.phase in ("step", "soak"):
         parts += _evidence(rollout)
-        parts += [f"{duration(rollout.dwell_left)} to go at least"] if rollout.dwell_left else []
+        left = 0.0 if rollout.frozen else rollout.dwell_left
+        parts += [f"{duration(left)} to go at least"] if left else []
     parts += needed(rollout)
     if rollout.reason and why:
         parts.append(rollout.reason)
@@ -71,7 +72,7 @@ def rollout_page(node: str, rollout: pb.RolloutStatus, indent: int = 0, since: f
     head = Text(" " * indent).append_text(styled(f"{node} {versions(rollout)}", "bold")).append("  ")
     head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
     left = max(0.0, rollout.dwell_left - since)
-    if rollout.phase in ("step", "soak") and left:
+    if rollout.phase in ("step", "soak") and left and not rollout.frozen:
         head.append(f"  {duration(left)} to go at least")
     goes = rollout.phase not in ENDED
     inner = indent + 2
@@ -192,8 +193,10 @@ def _stopped(node: str, rollout: pb.RolloutStatus) -> list[tuple[str, Cell]]:
     """Why it does not go on, and what would."""
     rows: list[tuple[str, Cell]] = []
     if rollout.frozen:
+        known = any(rollout.frozen in one.reason for one in rollout.history)
+        why = "" if known else f"{rollout.frozen}; "
         ways = f"nodectl rollout abort {node}, or nodectl rollout promote {node}"
-        rows.append(("frozen", styled(f"{rollout.frozen}; a person decides: {ways}", "yellow")))
+        rows.append(("frozen", styled(f"{why}a person decides: {ways}", "yellow")))
     if rollout.held:
         told = f"by a person, harm still ends it; go on with: nodectl rollout resume {node}"
         rows.append(("held", styled(told, "yellow")))
