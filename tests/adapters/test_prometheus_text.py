@@ -33,7 +33,7 @@ def test_labels_are_summed_over() -> None:
 latency_bucket{path="/a",le="0.1"} 1
 latency_bucket{path="/a",le="+Inf"} 2
 latency_bucket{le="0.1",path="/b"} 10 1700000000000
-latency_bucket{le="+Inf",path="/b",} 2e+01
+latency_bucket{path="/b",le="+Inf",} 2e+01
 """
     assert read(text) == Answers("a.1", 22, 0, (0.1,), (11,))
 
@@ -82,18 +82,18 @@ INF = '\nlatency_bucket{le="+Inf"} 9'
         ('latency_bucket{,le="0.1"} 3' + INF, "labels, a brace"),
         ('latency_bucket{le="0.1"path="/"} 3' + INF, "labels, a brace"),
         ("latency_bucket{} 3" + INF, "labels, a brace"),
-        ('latency_bucket{path="/"} 3' + INF, "expected seconds above 0"),
+        ('latency_bucket{path="/"} 3' + INF, "has no le"),
         ('latency_bucket{le="0"} 3' + INF, "expected seconds above 0"),
         ('latency_bucket{le="-1"} 3' + INF, "expected seconds above 0"),
         ('latency_bucket{le="soon"} 3' + INF, "expected seconds above 0"),
         ('latency_bucket{le="NaN"} 3' + INF, "expected seconds above 0"),
-        ('latency_bucket{le="0.1",le="0.2"} 3' + INF, "a label is there twice"),
-        ('latency_bucket{le="0.1"} 3\nlatency_bucket{le="0.10"} 3' + INF, "a bucket is there twice"),
+        ('latency_bucket{le="0.1",le="0.2"} 3' + INF, "one for +Inf"),
+        ('latency_bucket{le="0.1"} 3\nlatency_bucket{le="0.10"} 3' + INF, "the same buckets"),
         ('latency_bucket{p="a",le="0.1"} 3\nlatency_bucket{p="a",le="+Inf"} 3' + INF, "the same buckets"),
         ("\n".join(f'latency_bucket{{le="{n}"}} 1' for n in range(1, MOST_EDGES + 2)) + INF, "at most 64"),
         (f'latency_bucket{{le="+Inf"}} {2**53 - 1}\nlatency_bucket{{p="a",le="+Inf"}} 9', "too high"),
         ('latency_bucket{le="0.1"} 1\n' * (MOST_LINES + 1), "there twice"),
-        ("\n".join(f'latency_bucket{{p="{n}",le="+Inf"}} 1' for n in range(MOST_LINES + 1)), "at most 2048"),
+        ("\n".join(f'latency_bucket{{p="{n}",le="+Inf"}} 1' for n in range(MOST_LINES + 1)), "at most 4096"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_whole(text: str, why: str) -> None:

@@ -9,17 +9,20 @@ from itertools import pairwise
 
 from noded.model.signals import Answers
 
-MOST_LINES = 2048
+MOST_LINES = 4096
+"""Of one histogram, some 25 ms of work: 50 routes with 5 statuses and 16 buckets."""
 MOST_EDGES = 64
-LABEL = rb'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"'
+LABEL = rb'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\.)*"'
 NUMBER = rb"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,2})?"
-LABELS = re.compile(LABEL)
 LINE = re.compile(
     rb"((?:" + LABEL + rb",)*" + LABEL + rb",?)\}[ \t]+(" + NUMBER + rb")(?:[ \t]+-?[0-9]+)?[ \t]*\r?"
 )
+LE = re.compile(rb'(?:^|,)le="([^"\\]*)"')
+VALUE = re.compile(rb'="((?:[^"\\]|\\.)*)"')
 EDGE = re.compile(rb"\+Inf|" + NUMBER)
 ENDLESS = float("inf")
-Series = dict[frozenset[tuple[bytes, bytes]], dict[float, int]]
+Series = dict[bytes, dict[bytes, int]]
+"""Counts by the text of their edges, by the text of all other labels."""
 
 
 def answers(instance: str, text: bytes, name: str, without: Collection[str]) -> Answers:
@@ -29,19 +32,18 @@ def answers(instance: str, text: bytes, name: str, without: Collection[str]) -> 
     """
     series: Series = {}
     for line in _lines(text, name):
-        labels, count = _read(line)
-        edge = _edge(labels.pop(b"le", b""))
-        if any(value.decode("utf-8", "replace") in without for value in labels.values()):
-            continue
-        buckets = series.setdefault(frozenset(labels.items()), {})
+        labels, edge, count = _read(line)
+        buckets = series.setdefault(labels, {})
         if edge in buckets:
             raise ValueError(f"{name}: a bucket is there twice")
         buckets[edge] = count
-    return _summed(instance, name, series)
+    left_out = {value.encode() for value in without}
+    kept = [b for labels, b in series.items() if left_out.isdisjoint(VALUE.findall(labels))]
+    return _summed(instance, name, kept)
 
 
 def _lines(text: bytes, name: str) -> Iterator[bytes]:
-    """What stands behind the braces' beginning of each bucket."""
+    """What stands behind the opening brace of each bucket."""
     wanted = f"\n{name}_bucket{{".encode()
     text = b"\n" + text
     at = text.find(wanted)
@@ -56,16 +58,17 @@ def _lines(text: bytes, name: str) -> Iterator[bytes]:
     raise ValueError(f"{name}: expected at most {MOST_LINES} buckets over all labels")
 
 
-def _read(line: bytes) -> tuple[dict[bytes, bytes], int]:
+def _read(line: bytes) -> tuple[bytes, bytes, int]:
+    """Its labels without `le`, that, and the count."""
     found = LINE.fullmatch(line)
-    count = float(found[6]) if found else -1.0
+    count = float(found[2]) if found else -1.0
     if found is None or not count.is_integer() or not 0 <= count < 2**53:
         raise ValueError(f"expected labels, a brace and a whole number, found {_shown(line)}")
-    pairs = LABELS.findall(found[1])
-    labels = dict(pairs)
-    if len(labels) < len(pairs):
-        raise ValueError(f"a label is there twice: {_shown(line)}")
-    return labels, int(count)
+    labels = found[1].removesuffix(b",")
+    le = LE.search(labels)
+    if le is None:
+        raise ValueError(f"a bucket has no le: {_shown(line)}")
+    return (labels[: le.start()] + labels[le.end() :]).strip(b","), le[1], int(count)
 
 
 def _edge(text: bytes) -> float:
@@ -75,18 +78,19 @@ def _edge(text: bytes) -> float:
     return edge
 
 
-def _summed(instance: str, name: str, series: Series) -> Answers:
+def _summed(instance: str, name: str, series: list[dict[bytes, int]]) -> Answers:
     if not series:
         return Answers(instance, 0)
-    edges = sorted(next(iter(series.values())))
+    texts = {_edge(text): text for text in series[0]}
+    edges = sorted(texts)
     if edges[-1] != ENDLESS or len(edges) > MOST_EDGES + 1:
         raise ValueError(f"{name}: expected at most {MOST_EDGES} buckets and one for +Inf")
-    for buckets in series.values():
-        if sorted(buckets) != edges:
-            raise ValueError(f"{name}: expected the same buckets for all labels")
-        if any(buckets[low] > buckets[high] for low, high in pairwise(edges)):
-            raise ValueError(f"{name}: expected buckets that hold what smaller ones do")
-    within = [sum(buckets[edge] for buckets in series.values()) for edge in edges]
+    counts = [[buckets.get(texts[edge], -1) for edge in edges] for buckets in series]
+    if any(len(buckets) != len(edges) for buckets in series) or min(map(min, counts)) < 0:
+        raise ValueError(f"{name}: expected the same buckets for all labels")
+    if any(low > high for each in counts for low, high in pairwise(each)):
+        raise ValueError(f"{name}: expected buckets that hold what smaller ones do")
+    within = [sum(column) for column in zip(*counts, strict=True)]
     if within[-1] >= 2**53:
         raise ValueError(f"{name}: its counts are too high")
     return Answers(instance, within[-1], 0, tuple(edges[:-1]), tuple(within[:-1]))
