@@ -10,6 +10,12 @@ from noded.adapters.call_words import described, done
 WORDS: list[tuple[str, Any, str]] = [
     ("Command", pb.CommandRequest(verb=pb.VERB_STOP, node="catalog"), "stop catalog"),
     ("Command", pb.CommandRequest(verb=pb.VERB_PAUSE), "pause the host"),
+    ("Command", pb.CommandRequest(verb=pb.VERB_HOLD, node="catalog"), "pause the rollout of catalog"),
+    (
+        "Command",
+        pb.CommandRequest(verb=pb.VERB_ROLLBACK, node="catalog", version="1.0\x1b"),
+        "roll back catalog 1.0?",
+    ),
     ("Command", pb.CommandRequest(verb=77, node="a\nb\x1b[2J"), "order 77 a?b?[2J"),
     ("Apply", pb.ApplyRequest(header=pb.ApplyHeader()), "apply"),
     ("Apply", pb.ApplyRequest(header=pb.ApplyHeader(plan_only=True)), ""),

@@ -8,13 +8,24 @@ from nodeapi.v1 import control_pb2 as pb
 LONGEST = 200
 SECRETS = ("secret", "token", "passw", "key", "credential")
 
+ROLLOUTS = {
+    pb.VERB_ABORT: "abort the rollout of",
+    pb.VERB_PROMOTE: "promote the rollout of",
+    pb.VERB_FINISH: "promote to the end the rollout of",
+    pb.VERB_HOLD: "pause the rollout of",
+    pb.VERB_CONTINUE: "resume the rollout of",
+    pb.VERB_RETRY: "retry the rollout of",
+    pb.VERB_ROLLBACK: "roll back",
+}
+
 
 def described(name: str, request: Any, whole: bool) -> str:
     """Empty for what everybody may know. `whole`: the caller sees settings where others see states."""
     match name:
         case "Command":
             verb = pb.Verb.Name(request.verb) if request.verb in pb.Verb.values() else f"order {request.verb}"
-            return line(verb.removeprefix("VERB_").lower(), request.node or "the host")
+            words = ROLLOUTS.get(request.verb, verb.removeprefix("VERB_").lower())
+            return line(words, request.node or "the host", *([request.version] if request.version else ()))
         case "Apply":
             planned = request is not None and request.header.plan_only
             return "" if planned else "apply"
