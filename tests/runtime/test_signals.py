@@ -12,7 +12,7 @@ import pytest
 from noded.model.inputs import SignalsTold
 from noded.model.instance import Instance, Phase, Role
 from noded.model.mesh import Part, Subscription, Table
-from noded.model.rollout import Stage
+from noded.model.rollout import Rollout, Stage
 from noded.model.signals import Answers, Handled
 from noded.model.state import NodeState
 from noded.ports import Refused, TimedOut
@@ -21,6 +21,7 @@ from noded.runtime.signals import PATIENCE, Signals
 from nodespec.manifest import Listen, Metrics, NodeSpec, Protocol, Serves
 from tests.adapters.looped import looped
 from tests.adapters.sdk import wait
+from tests.fakes.clock import FakeClock
 from tests.fakes.mesh import FakeMesh
 from tests.fakes.nodes import FakeNodes
 from tests.runtime.held import Held
@@ -46,7 +47,8 @@ class Histograms:
 
 class World:
     def __init__(self, *nodes: NodeState) -> None:
-        self.held = Held(host(*nodes))
+        self.clock = FakeClock()
+        self.held = Held(host(*nodes), self.clock)
         self.nodes = FakeNodes(self.held.inbox, self.held.clock)
         self.histograms, self.mesh = Histograms(), FakeMesh()
         self.mesh.table = Table(1, "here", {n.name: PART for n in nodes}, (), 15.0)
@@ -74,6 +76,7 @@ class World:
         """So many rounds go by: what one says in the last of them is asked for again and again."""
         for _ in range(count):
             before = self.rounds
+            self.clock.advance(signals.TICK)
             await wait(lambda before=before: self.rounds > before, "another round")  # type: ignore[misc]
 
     @property
@@ -83,6 +86,12 @@ class World:
     def change(self, **fields: Any) -> None:
         (held,) = self.held.state.nodes.values()
         self.held.state = self.held.state.holding(replace(held, **fields))
+
+
+def held_rollout(world: World) -> Rollout:
+    (held,) = world.held.state.nodes.values()
+    assert held.rollout is not None
+    return held.rollout
 
 
 def canary(name: str = "catalog.2", **fields: Any) -> Instance:
@@ -129,11 +138,25 @@ async def test_what_did_not_change_is_no_news() -> None:
         await world.ticks(3)
         assert len(world.told) == 1
         world.say("catalog.1", 11)
+        world.clock.advance(signals.TICK)
         await wait(lambda: len(world.told) > 1, "the news")
         # A rollout that has just begun must know where it begins.
-        world.change(rollouts=1)
+        world.change(rollout=replace(held_rollout(world), id="catalog-r2"))
         await wait(lambda: len(world.told) > 2, "the same for another rollout")
         assert world.told[1].answers == world.told[2].answers
+
+
+@looped
+async def test_a_rollout_that_begins_is_asked_about_at_once() -> None:
+    world = World(rolling(rollout=None), node("other", instance("other.1"), rollout=rollout(id="other-r1")))
+    world.say("catalog.1", 10)
+    world.say("other.1", 10)
+    async with world.watching():
+        await wait(lambda: world.told, "signals of the other")
+        catalog = world.held.state.nodes["catalog"]
+        world.held.state = world.held.state.holding(replace(catalog, rollout=rollout()))
+        await wait(lambda: len(world.told) > 1, "signals of both before the second is over")
+    assert [told.instance for told in world.told[1].answers] == ["catalog.1", "other.1"]
 
 
 @looped
@@ -185,8 +208,10 @@ async def test_a_histogram_that_cannot_be_read_is_logged_once_and_stops_nobody(
             assert [told.answers for told in world.told] == [(stable,)]
             assert caplog.messages == ["it took longer than 0.7 s; until then its version is judged without"]
             world.histograms.told["catalog.2"] = own = Answers("catalog.2", 5)
+            world.clock.advance(signals.TICK)
             await wait(lambda: world.told[-1].answers == (stable, own), "its word")
             world.histograms.told["catalog.2"] = Refused("no such histogram")
+            world.clock.advance(signals.TICK)
             await wait(lambda: len(caplog.messages) == 2, "another warning")
 
 
@@ -201,6 +226,7 @@ async def test_the_mesh_is_asked_for_both_versions_of_who_consumes() -> None:
         assert world.told[0].handled == expected
         world.mesh.is_away = True
         answered = world.say("catalog.1", 7)
+        world.clock.advance(signals.TICK)
         await wait(lambda: len(world.told) > 1, "what is told without a mesh")
         assert (world.told[1].answers, world.told[1].handled) == ((answered,), ())
 

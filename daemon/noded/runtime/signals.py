@@ -21,7 +21,8 @@ from nodespec.manifest import Protocol as Spoken
 
 log = logging.getLogger("noded")
 TICK = 1.0
-LEAST_PAUSE = 0.2
+LOOK = 0.1
+"""Seconds between two looks whether a rollout has begun."""
 PATIENCE = 0.7
 """Seconds for a program to tell its figures: what is later is of another second."""
 COMPARED = (Role.STABLE, Role.CANARY, Role.BASELINE)
@@ -44,17 +45,21 @@ class Signals:
 
     async def watch(self, view: View, clock: Clock, inbox: Inbox) -> None:
         last: object = None
+        known: set[str] = set()
+        due = 0.0
         while True:
-            at = clock.now()
             rolling = [node for node in view().nodes.values() if node.rolling_out]
-            answers = await self._answers(rolling)
-            handled = await self._handled(rolling)
-            # What did not change is no news, but for a rollout that has just begun.
-            told = [node.rollouts for node in rolling], answers, handled
-            if (answers or handled) and told != last:
-                inbox.put(SignalsTold(clock.now(), answers, handled))
-            last = told
-            await asyncio.sleep(max(LEAST_PAUSE, TICK - (clock.now() - at)))
+            begun = {node.rollout.id for node in rolling if node.rollout is not None}
+            # Where it begins must be known before a canary has a share: that may be less than a second.
+            if rolling and (clock.now() >= due or begun - known):
+                due = clock.now() + TICK
+                told = begun, await self._answers(rolling), await self._handled(rolling)
+                # What did not change is no news, but for a rollout that has just begun.
+                if any(told[1:]) and told != last:
+                    inbox.put(SignalsTold(clock.now(), *told[1:]))
+                last = told
+            known = begun
+            await asyncio.sleep(LOOK)
 
     async def _answers(self, rolling: Sequence[NodeState]) -> tuple[Answers, ...]:
         compared = [each for node in rolling for each in _compared(node)]
