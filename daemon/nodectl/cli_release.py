@@ -46,7 +46,10 @@ def apply(session: Session, folder: Path, wait: bool, python: str, force: bool, 
 @python_option
 @click.pass_context
 def plan(ctx: click.Context, session: Session, folder: Path, python: str) -> None:
-    """Say what `apply DIR` would change, and what speaks against it; exit code 3 when it would."""
+    """Say what `apply DIR` would change, and what it would break.
+
+    Exit code 3 when it would change anything or be refused.
+    """
     from nodectl.commands import release
 
     ctx.exit(release.plan(session, folder, python))
@@ -104,6 +107,30 @@ def test_(ctx: click.Context, session: Session, node: str, version: str) -> None
     from nodectl.commands import tests
 
     ctx.exit(tests.test(session, node, version))
+
+
+@group(SECTION, "candidate")
+def candidate_() -> None:
+    """Work with releases that noded wrote."""
+
+
+@command(candidate_, file=True)
+@node_argument
+@click.argument("version", metavar="[VERSION]", default="", required=False)
+@click.option("--git-am", "mail", is_flag=True, help="As a mail that `git am` takes; else the diff alone.")
+@click.option("--prefix", metavar="DIR", default="", help="Where the node's folder lies in the checkout.")
+@click.option("--out", metavar="FILE", default="", help="Written whole or not at all; else standard output.")
+def export(session: Session, node: str, version: str, mail: bool, prefix: str, out: str) -> None:
+    """Write the change of a machine-written release as a patch.
+
+    \b
+    nodectl candidate export --git-am catalog | git am -3
+
+    The version in node.toml stays out of it: a release made from the patched folder gets one of its own.
+    """
+    from nodectl.commands import candidate
+
+    candidate.export(session, node, version, mail, prefix, out)
 
 
 @group(SECTION, "contracts")

@@ -52,7 +52,7 @@ def end_of_plan(answer: pb.ApplyResponse) -> list[str]:
 def _hint(answer: pb.ApplyResponse, folder: str) -> str:
     words = _words(answer)
     forced = f"nodectl apply {folder} {words}, if you know that it is right" if words else ""
-    export = f"nodectl candidate export --git-am {answer.node} {answer.from_version} | git am"
+    export = f"nodectl candidate export --git-am {answer.node} {answer.from_version} | git am -3"
     return "; or ".join(filter(None, (export if answer.lost else "", forced)))
 
 

@@ -26,7 +26,7 @@ def every(command: click.Command, *words: str) -> list[tuple[str, ...]]:
 def test_the_tree() -> None:
     assert [" ".join(words) for words in every(nodectl)][1:] == [
         *("apply", "plan", "validate", "diff", "releases", "test"),
-        *("contracts", "contracts generate"),
+        *("candidate", "candidate export", "contracts", "contracts generate"),
         *("rollout", "rollout status", "rollout watch", "rollout promote", "rollout abort", "rollout pause"),
         *("rollout resume", "rollout retry", "rollout rollback", "rollout history"),
         *("status", "describe", "top", "logs", "explain", "incidents", "incidents list", "incidents approve"),

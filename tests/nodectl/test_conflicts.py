@@ -81,7 +81,7 @@ def test_apply_is_refused_with_all_of_them_and_exit_code_3(desk: Any, node_folde
         "    resolve: let ledger take it first",
         "would lose the machine-written change of 1.4.0+heal.1:",
         *LOST.splitlines(),
-        "try: nodectl candidate export --git-am catalog 1.4.0+heal.1 | git am; or "
+        "try: nodectl candidate export --git-am catalog 1.4.0+heal.1 | git am -3; or "
         f"nodectl apply {node_folder} --force --supersede, if you know that it is right",
     ]
     assert ('"conflicts"' in told.stdout) is (output == "json")

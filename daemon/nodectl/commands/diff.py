@@ -50,16 +50,16 @@ def diff(session: Session, node: str, one: str, other: str) -> Exit:
 def _sides(client: Client, session: Session, node: str, one: str, other: str) -> tuple[Side, Side]:
     doing = f"compare releases of {node}"
     if one and other:
-        return _release(client, session, node, one), _release(client, session, node, other)
+        return release_side(client, session, node, one), release_side(client, session, node, other)
     if not one:
         old, new = _around(client, doing, node)
-        return _release(client, session, node, old), _release(client, session, node, new)
+        return release_side(client, session, node, old), release_side(client, session, node, new)
     if not _is_folder(one):
-        after = _release(client, session, node, one)
-        return _release(client, session, node, client.node(doing, node).version), after
+        after = release_side(client, session, node, one)
+        return release_side(client, session, node, client.node(doing, node).version), after
     # The folder is read first: a mistake in it needs no noded.
     after = _folder(node, Path(one))
-    before = _release(client, session, node, client.node(doing, node).version)
+    before = release_side(client, session, node, client.node(doing, node).version)
     # What apply makes for a release is not in the folder.
     authors = {path: item for path, item in before.items.items() if not path.startswith(MADE)}
     return Side(before.name, authors), after
@@ -94,7 +94,8 @@ def _folder(node: str, directory: Path) -> Side:
     return side(str(directory), BytesIO(found.blob))
 
 
-def _release(client: Client, session: Session, node: str, version: str) -> Side:
+def release_side(client: Client, session: Session, node: str, version: str) -> Side:
+    """Of a release that this host has."""
     doing = f"read {node} {version}"
     request = pb.ReadReleaseRequest(node=node, version=version)
     with tempfile.TemporaryFile() as blob:
