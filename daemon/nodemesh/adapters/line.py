@@ -98,7 +98,7 @@ class Line:
         self._unsent += len(raw)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_planned)
 
     def hold(self) -> None:
         """Hears nothing more until `go_on`."""
@@ -179,8 +179,11 @@ class Line:
         if self._out and not self._writing:
             self._flush()
 
-    def _flush(self) -> None:
+    def _flush_planned(self) -> None:
         self._flushing = False
+        self.flush()
+
+    def _flush(self) -> None:
         was_full = self.full
         try:
             while self._out:

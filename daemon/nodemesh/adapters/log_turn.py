@@ -5,9 +5,8 @@ the loop has to do waits for the disk meanwhile: so not after a slow commit, for
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
 from typing import TypeVar
@@ -35,24 +34,17 @@ class Turn:
         """In the thread, while the loop goes on."""
         return self._thread.submit(self._do, work)
 
-    @contextmanager
-    def here(self) -> Iterator[bool]:
-        """For a small commit: whether it may be made where it is asked for."""
-        has = monotonic() >= self._wary_until and self._lock.acquire(blocking=False)
-        try:
-            yield has
-        finally:
-            if has:
-                self._lock.release()
+    def try_here(self) -> bool:
+        """For a small commit: whether it may be made where it is asked for. Then `release` follows."""
+        return monotonic() >= self._wary_until and self._lock.acquire(blocking=False)
 
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Around every commit."""
-        began = monotonic()
-        yield
-        took = monotonic() - began
-        if took > SLOW:
-            self._wary_until = began + took + WARY * took
+    def release(self) -> None:
+        self._lock.release()
+
+    def took(self, seconds: float) -> None:
+        """To be told of every commit."""
+        if seconds > SLOW:
+            self._wary_until = monotonic() + WARY * seconds
 
     def close(self) -> None:
         """When all is done that was asked for."""

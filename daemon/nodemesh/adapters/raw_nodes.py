@@ -8,8 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -151,22 +150,28 @@ class _Talk:
 
     def _acknowledge(self) -> None:
         publisher = self._publisher
-        if publisher is not None and not self.line.full and not self.line.ended.done():
-            with self._told():
-                if (told := publisher.take_now()) is not None:
-                    self.line.say(PUBLISHED, told)
+        if publisher is None or self.line.full or self.line.ended.done():
+            return
+        try:
+            if (told := publisher.take_now()) is not None:
+                self.line.say(PUBLISHED, told)
+                self.line.flush()
+        except Exception as error:  # noqa: BLE001 - told
+            self._end(error)
 
     def _deliver(self) -> None:
         session = self._session
         if session is None or self._reads or self.line.ended.done():
             return
-        with self._told():
+        try:
             while not self.line.full and (frame := session.take_now()) is not None:
                 self.line.say(DELIVERED, frame)
             self.line.flush()
             if session.is_unread and not self.line.full:
                 self._reads = True
                 self._start(partial(self._read, session))
+        except Exception as error:  # noqa: BLE001 - told
+            self._end(error)
 
     async def _read(self, session: Session) -> None:
         self.line.say(DELIVERED, await session.take())
@@ -186,15 +191,15 @@ class _Talk:
         task.add_done_callback(self._tasks.discard)
 
     async def _done(self, work: Callable[[], Awaitable[None]]) -> None:
-        with self._told():
-            await work()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
         try:
-            yield
-        except (Refused, Unavailable) as error:
+            await work()
+        except Exception as error:  # noqa: BLE001 - told
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        """A mistake of ours with one client must not end the others."""
+        if isinstance(error, Refused | Unavailable):
             self.line.end(str(error))
-        except Exception:  # noqa: BLE001 - told: a mistake with one client must not end the others
-            _log.exception("a client of uid %d is sent away: a mistake in the mesh", self._uid)
+        else:
+            _log.error("a client of uid %d is sent away: a mistake in the mesh", self._uid, exc_info=error)
             self.line.end("closed for a mistake in the mesh; its log says more")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -106,12 +107,16 @@ class SqliteLog:
     def _appended_here(self, frames: Sequence[Stored]) -> bool:
         if sum(len(frame.data) for frame in frames) > BRIEF:
             return False
-        with self._commits.here() as has_turn:
+        if not self._commits.try_here():
+            return False
+        try:
             file = self._current
             # To begin a file takes many syncs.
-            if not has_turn or file is None or self._to_note or not file.fits(frames, self._limit):
+            if file is None or self._to_note or not file.fits(frames, self._limit):
                 return False
             self._append(frames)
+        finally:
+            self._commits.release()
         self._look_behind()
         return True
 
@@ -194,12 +199,13 @@ class SqliteLog:
         taken = self._clock.wall()
         rows = [row_of(frame, taken) for frame in frames]
         file = self._with_room(frames)
+        began = monotonic()
         try:
-            with self._commits.timed():
-                file.append(rows, frames)
+            file.append(rows, frames)
         except (sqlite3.Error, OSError) as error:
             self._fail(file)
             raise unavailable("write", file.path, error) from error
+        self._commits.took(monotonic() - began)
         self._newest = frames[-1].position
         self._ends.take(frames)
 

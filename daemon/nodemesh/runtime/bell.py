@@ -18,10 +18,15 @@ class Bell(asyncio.Event):
         super().set()
         if self._call is not None and not self._is_planned:
             self._is_planned = True
-            asyncio.get_running_loop().call_soon(self.ring)
+            asyncio.get_running_loop().call_soon(self._planned)
 
     def ring(self) -> None:
-        """Now, where it was set already or not."""
+        """As `set`, in this turn: for who has something urgent, and nothing half done."""
+        super().set()
+        if self._call is not None:
+            self._call()
+
+    def _planned(self) -> None:
         self._is_planned = False
         if self._call is not None:
             self._call()

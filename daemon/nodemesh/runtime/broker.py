@@ -302,6 +302,7 @@ class Broker:
         return lambda: self._watchers.discard(call)
 
     def _committed(self, frames: Sequence[Stored]) -> None:
+        able: dict[ConsumingNode, None] = {}
         for stored in frames:
             head = stored.head
             if not stored.to:
@@ -309,7 +310,10 @@ class Broker:
                 self._count(stored)
             self._recent.add(stored)
             for node in self.consumers.values():
-                node.written_now(stored)
+                if node.written_now(stored):
+                    able[node] = None
+        for node in able:
+            node.hand_out()
         for call in tuple(self._watchers):
             call(frames)
 

@@ -81,12 +81,21 @@ class ConsumingNode:
         self.delivery.join(session.hands)
         self.moved()
 
-    def written_now(self, stored: Stored) -> None:
-        """A frame was committed: take it at once if this node has kept up, else it will be read."""
+    def written_now(self, stored: Stored) -> bool:
+        """A frame was committed: take it at once if this node has kept up, else it will be read.
+
+        Whether it was taken: then `hand_out` is due.
+        """
         self._newest = stored.position
         if self.delivery.offered == stored.position - 1 and self.delivery.wants:
             self._offer(stored)
-            self._wake()
+            return True
+        return False
+
+    def hand_out(self) -> None:
+        """At once: somebody waits for what was committed."""
+        for session in self._in_turn():
+            session.wake.ring()
 
     def moved(self, *, later: bool = True) -> None:
         """Something was settled; `later`: or given back, or to be done at some time."""
@@ -211,10 +220,14 @@ class ConsumingNode:
         self.delivery.counts.update(counts)
 
     def _wake(self) -> None:
+        for session in self._in_turn():
+            session.wake.set()
+
+    def _in_turn(self) -> list[Session]:
+        """Who can take something, canaries first."""
+        able = [session for session in self.sessions if session.hands.free > 0]
         canaries = {share.version for share in self.delivery.consumer.shares}
-        for session in sorted(self.sessions, key=lambda s: s.hands.version not in canaries):
-            if session.hands.free > 0:
-                session.wake.set()
+        return sorted(able, key=lambda s: s.hands.version not in canaries) if canaries else able
 
 
 def offer_of(stored: Stored, consumer: Consumer) -> Offer | None:
