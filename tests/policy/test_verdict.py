@@ -60,7 +60,7 @@ def errors_to_roll_back(share: float, stable_bad: int) -> int:
 
 @pytest.mark.parametrize(
     ("share", "errors"),
-    [(0.01, [2, 2, 3, 4]), (0.1, [3, 4, 7, 13]), (0.25, [5, 7, 13, 27]), (0.5, [10, 14, 28, 65])],
+    [(0.01, [2, 2, 3, 4]), (0.1, [3, 4, 6, 13]), (0.25, [5, 7, 12, 26]), (0.5, [10, 14, 28, 64])],
 )
 def test_canary_errors_to_roll_back_for_0_1_5_and_20_of_stable(share: float, errors: list[int]) -> None:
     assert [errors_to_roll_back(share, bad) for bad in (0, 1, 5, 20)] == errors
@@ -72,7 +72,7 @@ def test_three_errors_at_a_tenth_roll_back_with_half_of_the_weight() -> None:
     found = judged(three)
     assert (found.kind, found.rollback_at, found.requests_needed) == (ROLL_BACK, 100.0, 0)
     assert found.reason == (
-        "the canary is worse: evidence for rollback 109 of 100; "
+        "the canary is worse: evidence for rollback 108 of 100; "
         "at 10 % of the traffic canary 3 bad of 40, stable 0 bad of 380"
     )
 
@@ -113,7 +113,7 @@ def test_the_weights_leave_room_for_the_doubt_about_stable() -> None:
 
 def test_untold_signals_stay_at_one() -> None:
     found = judged(Counts(0.1, 0, 0, 0, 0))
-    assert evidence(found) == {ERRORS: 1.0}
+    assert evidence(found) == {ERRORS: pytest.approx(1.0)}
     assert found.e_rollback == pytest.approx(1.0 - DOUBT)
 
 

@@ -21,9 +21,15 @@ def _spread(least: float, most: float, points: int, weight: float) -> Prior:
     return tuple((least * step ** (i + 0.5), weight / points) for i in range(points))
 
 
-# Releases break rather than fade: most of the wager lies there, so that three errors at a tenth of the
-# traffic are enough with half of the weight, and a tenfold rate shows in two minutes.
-BREAKS: Final = (*_spread(1.5, 5.0, 4, 0.07), *_spread(6.0, 60.0, 12, 0.93))
+# What goes wrong in a release rarely doubles a rate: it makes it ten times as large, or everything fails. So
+# laid, three errors at a tenth of the traffic are enough with half of the weight, and ten times as many are
+# found soon.
+BREAKS: Final = (
+    *_spread(1.4, 3.5, 4, 0.04),
+    *_spread(3.5, 5.5, 4, 0.12),
+    *_spread(11.0, 17.0, 4, 0.65),
+    *_spread(120.0, 300.0, 4, 0.19),
+)
 # Half of all answers are slower than the median already: no version can have more than twice as many.
 SHADES: Final = _spread(1.1, 80.0, 16, 1.0)
 # Half of the stakes evenly spread (fast when nothing fails), half spread over two decades (when much does).
@@ -48,11 +54,16 @@ def comparison(stages: tuple[Bad, ...], tolerance: float, prior: Prior = BREAKS)
     the time of day or what both suffer (Lindon & Malek, arXiv 2011.03567). Other shares than those between 0
     and 1 carry no comparison.
     """
-    logs = [math.log(weight) for _, weight in prior]
+    logs = _laid(prior)
     for stage in stages:
         if 0.0 < stage.share < 1.0 and (stage.canary or stage.stable):
             logs = [a + b for a, b in zip(logs, _compared(stage, tolerance, prior), strict=True)]
     return math.exp(min(_log_sum(logs), LARGEST_LOG))
+
+
+@lru_cache(8)
+def _laid(prior: Prior) -> list[float]:
+    return [math.log(weight) for _, weight in prior]
 
 
 @lru_cache(256)
@@ -114,6 +125,7 @@ class Bets(NamedTuple):
     stable_bad: float
 
 
+@lru_cache(16)
 def wealth(bets: Bets) -> float:
     """Against "the canary's bad ratio is `margin` or more above stable's".
 

@@ -134,8 +134,12 @@ class Case:
 
     def of(self, signal: str) -> Stages:
         """The guards are about errors."""
-        found = next((stages for name, stages in self.others if name == signal), ())
-        return self.errors if signal in (ERRORS, OBJECTIVE, SOAK) else found
+        if signal in (ERRORS, OBJECTIVE, SOAK):
+            return self.errors
+        for name, stages in self.others:
+            if name == signal:
+                return stages
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,19 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
 
 
-def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict without words and outlook."""
+
+    kind: Kind
+    e_rollback: float
+    e_promote: float
+    evidence: tuple[Evidence, ...]
+    """Of all signals and guards, also those that nobody tells."""
+    bets: tuple[Bets, ...]
+
+
+def find(case: Case, standard: Standard = DEFAULT) -> Finding:
     """Rollback rests on all stages, promotion on the present one. No data is no failure.
 
     The proxy's fuse is no evidence of its own: the errors that tripped it are in the counts. While stable has
@@ -161,27 +177,30 @@ def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
     again once its health check raises it.
     """
     evidence = tuple(
-        Evidence(name, _against(name, case, standard), weight) for name, weight in WEIGHTS.items()
+        [Evidence(name, _against(name, case, standard), weight) for name, weight in WEIGHTS.items()]
     )
-    worse = sum(one.weight * one.value for one in evidence)
-    rollback_at, promote_at = 1.0 / standard.false_rollback, 1.0 / standard.false_promotion
+    worse = sum([one.weight * one.value for one in evidence])
     bets = _bets(case, standard)
-    better = min((evalues.wealth(one) for one in bets), default=1.0)
-    kind: Kind = ROLL_BACK if worse >= rollback_at else PROMOTE if better >= promote_at else WAIT
-    needed = _needed(bets, promote_at) if kind == WAIT else 0
-    told = tuple(one for one in evidence if _told(one.signal, case, standard))
-    reason = _reason(kind, (worse, rollback_at), (better, promote_at), needed, bool(bets))
+    better = min([evalues.wealth(one) for one in bets], default=1.0)
+    kind: Kind = WAIT
+    if worse * standard.false_rollback >= 1.0:
+        kind = ROLL_BACK
+    elif better * standard.false_promotion >= 1.0:
+        kind = PROMOTE
+    return Finding(kind, worse, better, evidence, bets)
+
+
+def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
+    """What was found, why, and how many requests more it takes."""
+    found = find(case, standard)
+    kind, worse, better = found.kind, found.e_rollback, found.e_promote
+    rollback_at, promote_at = 1.0 / standard.false_rollback, 1.0 / standard.false_promotion
+    needed = _needed(found.bets, promote_at) if kind == WAIT else 0
+    told = tuple(one for one in found.evidence if _told(one.signal, case, standard))
     strongest = max(told, key=lambda one: one.weight * one.value).signal if kind == ROLL_BACK else ERRORS
-    return Verdict(
-        kind,
-        f"{reason}; {_counted(strongest, case, standard, kind == ROLL_BACK)}",
-        worse,
-        better,
-        rollback_at,
-        promote_at,
-        needed,
-        told,
-    )
+    reason = _reason(kind, (worse, rollback_at), (better, promote_at), needed, bool(found.bets))
+    counted = _counted(strongest, case, standard, kind == ROLL_BACK)
+    return Verdict(kind, f"{reason}; {counted}", worse, better, rollback_at, promote_at, needed, told)
 
 
 def judge(stages: Stages, standard: Standard = DEFAULT) -> Verdict:
@@ -199,6 +218,8 @@ def _told(signal: str, case: Case, standard: Standard) -> bool:
 
 def _against(signal: str, case: Case, standard: Standard) -> float:
     stages = case.of(signal)
+    if not stages:
+        return 1.0
     if signal == OBJECTIVE:
         return _promise(stages, standard)
     if signal == SOAK:
@@ -207,7 +228,7 @@ def _against(signal: str, case: Case, standard: Standard) -> float:
 
 
 def _bad(stages: Stages) -> tuple[Bad, ...]:
-    return tuple(Bad(s.share, s.canary_bad, s.stable_bad) for s in stages if s.comparable)
+    return tuple([Bad(s.share, s.canary_bad, s.stable_bad) for s in stages if s.comparable])
 
 
 def _promise(stages: Stages, standard: Standard) -> float:
@@ -248,14 +269,14 @@ def _recorded(stages: Stages) -> tuple[int, int]:
     return sum(s.stable_requests for s in known), sum(s.stable_bad for s in known)
 
 
-def _bets(case: Case, standard: Standard) -> list[Bets]:
+def _bets(case: Case, standard: Standard) -> tuple[Bets, ...]:
     """A step is earned by errors and, where both versions tell it, by status."""
     now = case.settled or case.errors[-1]
     if not now.comparable:
-        return []
+        return ()
     status = case.of(STATUS)[-1:]
     both = [s for s in status if s.comparable and s.canary_requests and s.stable_requests]
-    return [_bet(counts, standard) for counts in (now, *both)]
+    return tuple([_bet(counts, standard) for counts in (now, *both)])
 
 
 def _bet(counts: Counts, standard: Standard) -> Bets:
@@ -265,7 +286,7 @@ def _bet(counts: Counts, standard: Standard) -> Bets:
     return Bets(counts.share, standard.margin, good, counts.canary_bad, counts.stable_bad)
 
 
-def _needed(bets: list[Bets], wanted: float) -> int | None:
+def _needed(bets: tuple[Bets, ...], wanted: float) -> int | None:
     """Of the signals that have not earned it yet the slowest; None when one never will."""
     slowest: int | None = None
     for one in bets:
