@@ -90,6 +90,10 @@ class Index(Protocol):
         """Replace these cursors and add dead letters, each with its event as a frame. All or nothing."""
         ...
 
+    async def harden(self) -> None:
+        """What was written survives a power failure when it returns. Raises Unavailable."""
+        ...
+
     async def forget(self, node: str) -> None:
         """Its cursor and its dead letters."""
         ...

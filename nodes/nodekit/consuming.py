@@ -192,7 +192,7 @@ class Consumer:
         return True
 
     def unknown_type(self, delivery: Delivery, place: int, type: str) -> None:
-        """It was not asked for. Another release may handle it: given back untried, the mesh waits for that."""
+        """It was not asked for. Another release may handle it: given back, it waits for that."""
         if type not in self.strange:
             self.strange.add(type)
             logger.error("events of type %s come, but there is no handler for it: add @node.on", type)

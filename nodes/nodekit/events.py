@@ -31,6 +31,8 @@ class_of = type
 new = object.__new__
 MOST_CONCURRENT = 1000
 LONGEST_TIMEOUT = 86400.0
+# Seconds between two looks whether the loop is there still that a thread waits for.
+LOOK = 1.0
 
 
 class NoMesh(RuntimeError):
@@ -229,7 +231,7 @@ class Events:
             if name in self.contracts.judges and is_json(content):
                 self.contracts.check_bytes(name, event)
             return event, name, content
-        if not is_json(content):
+        if content and not is_json(content):
             raise TypeError(
                 f"publish: expected bytes, as {content} is no JSON; got {event.__class__.__name__}"
             )
@@ -276,8 +278,17 @@ class Events:
             except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
                 made.set_exception(error)
 
-        self._loop.call_soon_threadsafe(visit)
-        return made.result()
+        try:
+            self._loop.call_soon_threadsafe(visit)
+        except RuntimeError:
+            raise NoMesh("publish: the node has ended") from None
+        while True:
+            done, _ = concurrent.futures.wait((made,), LOOK)
+            if done:
+                return made.result()
+            if not self._loop.is_running():
+                # Nobody will ever answer, and the process waits for this thread.
+                raise NoMesh("publish: the node has ended")
 
     def _run_relay(self, relay: "Relay") -> None:
         assert self._loop and self._group

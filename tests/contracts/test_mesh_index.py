@@ -112,3 +112,13 @@ async def test_letters_are_counted_found_and_turned_over_page_by_page(make: Make
         assert await index.letter("bank", Address(4, 0)) is None
         assert list(await index.dead("shop", 2, Address(3, 0))) == pairs[1:3]
         assert list(await index.dead("shop", 9, Address(4, 2))) == []
+
+
+@looped
+async def test_what_was_left_behind_stays_known(make: Make) -> None:
+    async with make() as index:
+        cursor = Cursor(9, {4: 5}, {}, ((12, 14),), {"order.paid": 3}, 20)
+        await index.save({"shop": cursor}, ())
+        assert dict(await index.cursors()) == {"shop": cursor}
+        await index.harden()
+        assert cursor.least == 3

@@ -14,6 +14,7 @@ class FakeIndex:
         self.letters: dict[tuple[str, Address], tuple[Dead, bytes]] = {}
         self.problem = ""
         """While it is not empty, saving fails with it."""
+        self.hardened = 0
 
     async def cursors(self) -> Mapping[str, Cursor]:
         return dict(self.kept)
@@ -22,6 +23,10 @@ class FakeIndex:
         self._try()
         self.kept.update(cursors)
         self.letters.update({(letter.node, letter.address): (letter, frame) for letter, frame in dead})
+
+    async def harden(self) -> None:
+        self._try()
+        self.hardened += 1
 
     async def forget(self, node: str) -> None:
         self._try()

@@ -86,6 +86,9 @@ class SqliteIndex:
         await self._do("write", lambda: self._transact(write))
         self._known.update(cursors)
 
+    async def harden(self) -> None:
+        await self._do("write", self._checkpoint)
+
     async def forget(self, node: str) -> None:
         def write(base: sqlite3.Connection) -> None:
             base.execute("DELETE FROM cursor WHERE node = ?", (node,))
@@ -140,6 +143,11 @@ class SqliteIndex:
                 return work()
         except TROUBLE as error:
             raise unavailable(verb, self._path, error) from error
+
+    def _checkpoint(self) -> None:
+        busy, _, _ = self._opened().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("somebody else reads it")
 
     def _begin_anew(self, damage: Exception) -> None:
         self.lost = str(damage)

@@ -48,8 +48,8 @@ Failure = tuple[int, int, How, float, str]
 
 
 class Delivery:
-    def __init__(self, consumer: Consumer, cursor: Cursor, generation: int = 0) -> None:
-        """`generation` rises with every start of the mesh: epochs of a later one are higher."""
+    def __init__(self, consumer: Consumer, cursor: Cursor, generation: int = 0, epoch: int = 0) -> None:
+        """Epochs given out are above `generation`, which rises with every start of the mesh, and `epoch`."""
         self.consumer = consumer
         self.retried = 0
         self.sessions: list[Session] = []
@@ -73,7 +73,7 @@ class Delivery:
         self._aside: list[SetAside] = []
         self._letters: set[Address] = set()
         """Events set aside that are not kept yet."""
-        self._epoch = generation << 32
+        self.epoch = max(generation << 32, epoch)
         self._kills: dict[Address, int] = {}
         if consumer.ordered and cursor.behind:
             self._progress.set_back(self._behind.set(frozenset(), consumer.types.keys(), self.offered))
@@ -85,7 +85,7 @@ class Delivery:
             raise ValueError("the order a consumer asks for changes only with a new machine")
         self._gone = (self._gone | self.consumer.types.keys()) - consumer.types.keys()
         self.consumer = consumer
-        self._ledger.route(consumer, self._epoch)
+        self._ledger.route(consumer, self.epoch)
         self._come_and_go()
         self._take_out_gone()
 
@@ -264,8 +264,8 @@ class Delivery:
         events, past = len(batch.places), batch.past
         session.number += 1
         session.sent += events
-        self._epoch += 1
-        sending = Sending(session.number, batch.position, batch.places, past.attempt, self._epoch)
+        self.epoch += 1
+        sending = Sending(session.number, batch.position, batch.places, past.attempt, self.epoch)
         deadline = now + session.timeout
         session.held[session.number] = Held(sending, deadline=deadline, past=past)
         session.soonest = min(session.soonest, deadline)

@@ -60,7 +60,7 @@ class Broker:
         """Events by type and publishing node, since the start."""
         self.generation = generation
         self.world = world
-        self._room = Room(world.log, world.clock, limits, lambda: self.floor, self._slowest)
+        self._room = Room(world, limits, lambda: self.floor, self._slowest)
         self.commit = Commit(world.log, world.clock, self._committed, self._room.make)
         self._cursors = cursors
         """Of consumers that the table does not name: their events wait until they are named or gone."""
@@ -71,7 +71,8 @@ class Broker:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watchers: set[Callable[[Sequence[Stored]], None]] = set()
-        self._streams = dict(world.log.streams)
+        self._unforgotten: set[str] = set()
+        """Consumers that are gone, and in the index still."""
         self._adopt(table)
 
     async def run(self) -> None:
@@ -113,19 +114,22 @@ class Broker:
                     await self._forget(name)
 
     async def part_from(self, hosts: Collection[str]) -> None:
-        """Nothing is kept for any other host's nodes any more. Raises Unavailable."""
+        """Nothing is kept for any other host's nodes any more."""
         left = {name for host, told in self.fleet.hosts.items() if host not in hosts for name in told}
         if any(host not in hosts for host in self.fleet.hosts):
             self.fleet.take({host: told for host, told in self.fleet.hosts.items() if host in hosts})
             self._adopt(self.table)
         for name in left - self.wanted.keys():
-            await self._forget(name)
+            with suppress(Unavailable):
+                await self._forget(name)
 
     async def _begin(self, consumers: Iterable[str]) -> None:
         floor = self.world.log.span.newest + 1
         new = {name for name in consumers if name not in self.consumers and name not in self._cursors}
-        await self.world.index.save({name: Cursor(floor) for name in new}, ())
+        if new:
+            await self.world.index.save({name: Cursor(floor) for name in new}, ())
         for name in new:
+            self._unforgotten.discard(name)
             self._cursors[name] = Cursor(floor)
 
     def _adopt(self, table: Table) -> None:
@@ -159,6 +163,7 @@ class Broker:
         return self.table.members.get(member.instance) == member
 
     async def _forget(self, name: str) -> None:
+        """Raises Unavailable; then `save` tries it again."""
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
@@ -166,8 +171,14 @@ class Broker:
         if node is not None:
             node.end(f"{name} was removed")
         self._cursors.pop(name, None)
-        with suppress(Unavailable):
+        self._unforgotten.add(name)
+        await self._forget_all()
+
+    async def _forget_all(self) -> None:
+        """A place that stayed in the index would hold the log after the next start. Raises Unavailable."""
+        for name in tuple(self._unforgotten):
             await self.world.index.forget(name)
+            self._unforgotten.discard(name)
 
     def _start(self, name: str) -> None:
         if self._group is not None:
@@ -192,7 +203,7 @@ class Broker:
                 refused = tuple(earlier.refused)
         if not self._is_member(member):
             raise Refused(_not_there(member.instance))
-        through = self._streams.get(head.stream, 0)
+        through = self.world.log.streams.get(head.stream, 0)
         rest = (self.world.codec, self)
         publisher = Publisher(member, head, checked, through, self.commit, rest, refused)
         self._forget_publishers()
@@ -201,7 +212,7 @@ class Broker:
 
     async def _refused_before(self, stream: str) -> Sequence[mesh_pb2.Refusal]:
         """By an earlier life of the mesh: its publisher may not have heard of it. Raises Unavailable."""
-        gaps = await self.world.log.gaps(stream) if self._streams.get(stream) else ()
+        gaps = await self.world.log.gaps(stream) if self.world.log.streams.get(stream) else ()
         return [mesh_pb2.Refusal(first=a, count=b + 1 - a, reason=FORGOTTEN) for a, b in gaps]
 
     def _speaker_of(self, stream: str) -> Publisher | None:
@@ -218,7 +229,7 @@ class Broker:
 
         Raises Refused, Unavailable.
         """
-        if through := self._streams.get(stream, 0):
+        if through := self.world.log.streams.get(stream, 0):
             with suppress(NotFound):
                 last = await self.world.log.find(stream, through)
                 if last.head.source != f"/{member.node}":
@@ -304,9 +315,7 @@ class Broker:
     def _committed(self, frames: Sequence[Stored]) -> None:
         able: dict[ConsumingNode, None] = {}
         for stored in frames:
-            head = stored.head
             if not stored.to:
-                self._streams[head.stream] = head.last
                 self._count(stored)
             self._recent.add(stored)
             for node in self.consumers.values():
@@ -353,6 +362,7 @@ class Broker:
 
     async def save(self) -> None:
         """Raises Unavailable."""
+        await self._forget_all()
         changed = [node for node in self.consumers.values() if node.changed]
         if not changed:
             return

@@ -214,9 +214,8 @@ class ConsumingNode:
     def _begin_anew(self, consumer: Consumer) -> None:
         """In another order now: what was under way is given back and sent again."""
         self.end("the order in which this node consumes has changed: subscribe again")
-        cursor = self.delivery.cursor
-        counts = self.delivery.counts
-        self.delivery = Delivery(consumer, cursor, self._generation)
+        cursor, counts, epoch = self.delivery.cursor, self.delivery.counts, self.delivery.epoch
+        self.delivery = Delivery(consumer, cursor, self._generation, epoch)
         self.delivery.counts.update(counts)
 
     def _wake(self) -> None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from nodemesh.ports import Clock, Log, Unavailable
+from nodemesh.ports import Unavailable
+from nodemesh.runtime.consumer import World
 
 PRUNE = 30.0
 """Seconds between two looks for what is old."""
@@ -15,14 +16,13 @@ STEPS = 32
 class Room:
     def __init__(
         self,
-        log: Log,
-        clock: Clock,
+        world: World,
         limits: tuple[int, float],
         floor: Callable[[], int],
         slowest: Callable[[], str],
     ) -> None:
         """`limits`: bytes of the log, and seconds for which settled events are kept while there is room."""
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._index = world.log, world.clock, world.index
         self._limit, self._keep = limits
         self._floor, self._slowest = floor, slowest
 
@@ -49,6 +49,7 @@ class Room:
         return ""
 
     async def _give_up(self, oldest: int, floor: int) -> int:
+        await self._index.harden()
         step = max(1, (self._log.span.newest - oldest) // STEPS)
         below, freed = oldest, 0
         while not freed and below < floor:
@@ -74,4 +75,7 @@ class Room:
                 low = middle + 1
             else:
                 high = middle
-        await self._log.drop(low)
+        if low > span.oldest:
+            # A dead letter is nowhere else once its file is gone.
+            await self._index.harden()
+            await self._log.drop(low)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.cursor import Cursor, Dead
 from nodemesh.model.frame import Stored
@@ -107,6 +109,49 @@ async def test_a_consumer_that_is_removed_while_it_is_written_down_stays_removed
         await until_async(lambda: _said(index.saves > before))
         assert "b" not in mesh.index.kept
         assert not mesh.index.letters
+
+
+@looped
+async def test_a_removed_consumer_that_stays_in_the_index_is_told_and_tried_again() -> None:
+    async with room() as mesh:
+        others = {"c": table().consumers["c"]}
+        await mesh.broker.save()
+        mesh.index.problem = "the disk is full"
+        with pytest.raises(Unavailable):
+            await mesh.broker.set_table(table(2, consumers=others, gone=("b",)))
+        assert "b" in mesh.index.kept and "b" not in mesh.broker.consumers
+        mesh.index.problem = ""
+        await until_async(lambda: _said("b" not in mesh.index.kept))
+
+
+@looped
+async def test_dead_letters_are_safe_before_the_log_forgets_their_events() -> None:
+    async with room(limit=300) as mesh:
+        a, b, c = await mesh.publisher(), await mesh.session("b.1"), await mesh.session("c.1")
+        await a.say(b"x" * 200)
+        await a.until(1)
+        await taken(b)
+        await taken(c)
+        b.settle(mesh_pb2.Settle(failed=[mesh_pb2.Failed(delivery=1, how=mesh_pb2.Failed.REJECT)]))
+        c.settle(mesh_pb2.Settle(through=1))
+        await until_async(lambda: _said(mesh.broker.floor == 2))
+        assert not mesh.index.hardened
+        for through in (2, 3):
+            await a.say(b"y" * 200)
+            await a.until(through)
+        assert mesh.index.hardened and 1 not in mesh.log.frames
+
+
+@looped
+async def test_epochs_rise_when_the_order_changes() -> None:
+    async with room() as mesh:
+        a, b = await mesh.publisher(), await mesh.session("b.1")
+        await a.say(b"1")
+        before = (await taken(b)).delivery.epoch
+        consumers = {**table().consumers, "b": Consumer("b", {PLACED: True}, "1")}
+        await mesh.broker.set_table(table(2, consumers=consumers))
+        again = await taken(await mesh.session("b.1"))
+        assert again.delivery.epoch > before
 
 
 async def _said(said: bool) -> bool:
