@@ -6,9 +6,9 @@ rest: events stay columns here, and what is seldom asked for is read only when s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from struct import Struct, pack, unpack
 from struct import error as StructError
-from struct import pack, unpack
 
 from .fields import (
     DATA,
@@ -32,6 +32,8 @@ MOST_BYTES = 112 * 1024
 LONGEST_EVENT = 1024 * 1024
 LONGEST_FRAME = LONGEST_EVENT + 64 * 1024
 _MANY = 0x1A
+TOGETHER = 32
+"""Events of one length that are cut out at once, at a quarter of what each costs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +249,20 @@ def take_alike(raw: bytes, at: int, many: list[bytes]) -> int:
     for place in range(at, begin):
         same = raw[place : at + count * stride : stride]
         count = len(same) - len(same.lstrip(raw[place : place + 1]))
-    end = begin + count * stride
-    many += [raw[place : place + size] for place in range(begin, end, stride)]
-    return at + count * stride
+    end, step = at + count * stride, TOGETHER * stride
+    if count >= TOGETHER:
+        unpack_some = some_alike(begin - at, size).unpack_from
+        for place in range(at, end - step + 1, step):
+            many += unpack_some(raw, place)
+    many += [
+        raw[place + stride - size : place + stride] for place in range(at + len(many) * stride, end, stride)
+    ]
+    return end
+
+
+@lru_cache(64)
+def some_alike(before: int, size: int) -> Struct:
+    return Struct(f"{before}x{size}s" * TOGETHER)
 
 
 def read_head(raw: bytes) -> Head:

@@ -3,6 +3,7 @@
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -32,6 +33,8 @@ current: ContextVar[Causes | None] = ContextVar("nodekit_cause", default=None)
 """What is being answered: a request with a traceparent, or an event."""
 
 
+# All that is published for one request has one parent.
+@lru_cache(16)
 def read_traceparent(text: str, state: str = "") -> Cause | None:
     """None for what the standard says to pass over."""
     found = TRACEPARENT.fullmatch(text.strip()[:200])
