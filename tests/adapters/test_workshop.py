@@ -237,6 +237,24 @@ async def test_a_release_of_something_else_is_refused(yard: Yard, name: str, ver
 
 
 @looped
+@pytest.mark.parametrize("after", ['{"type": "null"}', None])
+async def test_a_changed_contract_is_for_a_person(yard: Yard, after: str | None) -> None:
+    events = '[[publishes]]\ntype = "a"\nschema = "a.json"\n'
+    before = yard.releases.path(DIGEST)
+    before.mkdir(parents=True)
+    async with begun(yard) as (_, name):
+        yard.leave(GOOD)
+        manifest = yard.out / "release/node.toml"
+        manifest.write_text(manifest.read_text() + events)
+        (yard.out / "release/a.json").write_text(after or "{}")
+        if after is not None:
+            (before / "a.json").write_text("{}")
+        yard.workers.finish(name, "code 0")
+    (found,) = yard.inbox.all(RegenerationFailed)
+    assert found.report.reason == "the worker changed the contract a.json: that is for a person"
+
+
+@looped
 async def test_a_candidate_without_a_tree_is_refused(yard: Yard) -> None:
     async with begun(yard) as (_, name):
         yard.leave(GOOD)

@@ -8,7 +8,7 @@ from noded.model.actions import InstallRoute, RecordNode, RecordRelease, Regener
 from noded.model.incident import Gate, Report, Stage
 from noded.model.inputs import ActionFailed, RegenerationFailed
 from noded.model.rollout import Stage as RolloutStage
-from nodespec.manifest import Resources, Rung
+from nodespec.manifest import Calls, Consumes, Objectives, Publishes, Resources, Rung
 from tests.policy.build import MB, Core, answer, none, only, proposed, spec, starts
 from tests.policy.ladders import grow, leaking
 
@@ -136,6 +136,10 @@ def test_a_version_that_exists_is_not_written_again() -> None:
         ({"env": (("LD_PRELOAD", "x"),)}, "env"),
         ({"serves": None}, "serves"),
         ({"resources": Resources(memory=0)}, "resources"),
+        ({"publishes": (Publishes("shop.paid"),)}, "publishes"),
+        ({"consumes": (Consumes("shop.paid"),)}, "consumes"),
+        ({"calls": (Calls("till", 1.0),)}, "calls"),
+        ({"objectives": Objectives(latency_p99=9.0)}, "objectives"),
     ],
 )
 def test_a_candidate_changes_code_and_not_what_it_may_do(change: dict[str, object], key: str) -> None:

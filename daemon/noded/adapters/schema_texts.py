@@ -22,6 +22,18 @@ def named(spec: NodeSpec) -> set[str]:
     return {table.schema for table in tables(spec) if table.schema}
 
 
+def changed(before: Path, after: Path, spec: NodeSpec) -> str:
+    """A contract that is not the same in both releases, or cannot be read; empty when there is none."""
+    for path in sorted(named(spec)):
+        try:
+            same = read_schema(before, path) == read_schema(after, path)
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            return path
+    return ""
+
+
 def gathered(
     state: HostState,
     folder: Callable[[str], Path],

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from noded.adapters import schema_texts
 from noded.adapters.masking import Masking
 from noded.adapters.processes import LauncherProcesses
 from noded.adapters.releases import FolderReleases
@@ -150,6 +151,10 @@ class LauncherWorkshop:
             raise ValueError(
                 f"the worker made {spec.name} {spec.version}, not {order.node} {order.next_version}"
             )
+        folders = self._releases.path(order.digest), self._releases.path(digest)
+        changed = await asyncio.to_thread(schema_texts.changed, *folders, spec)
+        if changed:
+            raise ValueError(f"the worker changed the contract {changed}: that is for a person")
         release = Release(order.node, spec.version, digest, f"incident {order.incident}")
         now = self._clock.now()
         self._inbox.put(CandidateProposed(now, order.node, order.incident, spec, release, report))

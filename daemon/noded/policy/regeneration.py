@@ -15,6 +15,20 @@ from nodespec.manifest import NodeSpec, Rung
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
+MANIFEST = (
+    "name",
+    "run",
+    "user",
+    "env",
+    "serves",
+    "resources",
+    "publishes",
+    "consumes",
+    "calls",
+    "objectives",
+)
+"""What a machine does not change: what the node may do, and what others rely on."""
+
 
 def on_proposed(node: NodeState, fact: CandidateProposed) -> Outcome:
     now = _waiting_for(node, fact.incident)
@@ -70,11 +84,7 @@ def _objection(node: NodeState, fact: CandidateProposed) -> str:
         return "another rollout began meanwhile"
     if node.version(fact.release.version) is not None:
         return f"version {fact.release.version} exists already"
-    changed = [
-        key
-        for key in ("name", "run", "user", "env", "serves", "resources")
-        if _differs(node.spec, fact.spec, key)
-    ]
+    changed = [key for key in MANIFEST if _differs(node.spec, fact.spec, key)]
     if changed:
         return f"the candidate changes the manifest: {', '.join(changed)}"
     return ""
