@@ -8,6 +8,12 @@ from nodectl.text import count, duration, ratio, share, size
 
 ROLLBACK_AT = 100.0
 PROMOTION_AT = 20.0
+MEANINGS = {
+    "errors": "failed requests and events",
+    "events": "failed events, part of errors",
+    "status": "faults by the node's own word",
+    "soak": "errors at 100 %",
+}
 SLOWEST = 7 * 86400.0
 """Seconds beyond which a time to wait says nothing to a person."""
 
@@ -18,7 +24,7 @@ def figures(rollout: pb.RolloutStatus, indent: int) -> list[Text]:
         ("old", rollout.from_version, rollout.stable_requests, rollout.stable_bad),
         ("new", rollout.to_version, rollout.canary_requests, rollout.canary_bad),
     )
-    head: tuple[str, ...] = ("", "VERSION", "REQUESTS", "ERRORS", "ERROR RATIO")
+    head: tuple[str, ...] = ("", "VERSION", "REQUESTS", "ERRORS", "RATIO")
     rows = [_counts(*each) for each in counted]
     if len(rollout.versions) == len(rows):
         head += ("READY", "RATE", "P50", "P99", "MEMORY")
@@ -61,7 +67,9 @@ def _time(rollout: pb.RolloutStatus) -> str:
 def latency(seconds: float) -> str:
     if not seconds:
         return "-"
-    return f"{seconds * 1000:.3g}ms" if seconds < 0.9995 else duration(seconds)
+    if seconds >= 0.9995:
+        return duration(seconds)
+    return f"{seconds * 1000:.2g}ms" if seconds < 0.00995 else f"{seconds * 1000:.0f}ms"
 
 
 def _counts(name: str, version: str, requests: int, bad: int) -> list[str | Text]:
@@ -107,19 +115,12 @@ def _sides(one: pb.SignalStatus) -> list[str | Text]:
 
 
 def _meaning(one: pb.SignalStatus) -> str:
-    if one.signal == "errors":
-        return "failed requests and events"
-    if one.signal == "events":
-        return "failed events, a part of errors"
-    if one.signal == "status":
-        return "answers that tell of a fault of the server"
+    """Short, so that the row fits into 80 columns."""
     if one.signal == "memory":
         held = f"{size(abs(one.limit))} {'more' if one.limit >= 0 else 'less'}"
-        return f"the new version holds {held} than an old one as young"
-    if one.signal == "objective":
-        return "more errors than [objectives] promises" + (f", {share(one.limit)}" if one.limit else "")
-    if one.signal == "soak":
-        return "more errors at 100 % than the old version had before"
+        return f"holds {held} than a fresh old one"
+    if one.signal == "objective" and one.limit:
+        return f"promised are {share(one.limit)} at most"
     if one.signal.startswith("slow-") and one.limit:
         return f"answers slower than {latency(one.limit)}"
-    return ""
+    return MEANINGS.get(one.signal, "")

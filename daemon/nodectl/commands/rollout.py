@@ -121,7 +121,8 @@ def _of(found: pb.NodeStatus | None, identity: str) -> pb.RolloutStatus | None:
 
 def _none_under_way(found: pb.NodeStatus) -> Failure:
     last = last_of(found)
-    text = f"no rollout of {found.name} is under way"
-    if last is not None:
-        text += f"; the last one, {versions(last)}, ended {ago(last.ended_at)}: {last.phase}"
-    return Failure(text, hint=f"nodectl rollout history {found.name}")
+    text, history = f"no rollout of {found.name} is under way", f"nodectl rollout history {found.name}"
+    if last is None:
+        return Failure(text, hint=history)
+    text += f"; the last one, {versions(last)}, ended {ago(last.ended_at)}: {last.phase}"
+    return Failure(text + (f": {last.reason}" if last.reason else ""), hint=f"{history} {last.id}")
