@@ -46,7 +46,7 @@ async def call(channel: grpc.aio.Channel) -> str:
 
 
 async def _main() -> None:
-    await GrpcServer(sys.argv[2], f"unix:{sys.argv[1]}").start()
+    await GrpcServer(sys.argv[2], f"unix:{sys.argv[1].removeprefix('unix:')}").start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from noded.adapters.haproxy_config import config
 from tests.packaging import units
 
 TIGHT = {"noded.service": 3.0, "noded-proxy.service": 3.0, "noded-mesh.service": 3.0}
@@ -102,6 +103,14 @@ def test_runs_without_rights(name: str) -> None:
     assert found["Service.User"] != ["root"]
     assert found["Service.CapabilityBoundingSet"] == [""]
     assert found["Service.NoNewPrivileges"] == ["yes"]
+
+
+def test_only_noded_reaches_the_admin_socket_of_the_proxy() -> None:
+    proxy, noded = units.settings("noded-proxy.service"), units.settings("noded.service")
+    assert proxy["Service.RuntimeDirectoryMode"] == ["0750"]
+    assert proxy["Service.Group"] == noded["Service.User"], "the folder and the socket are that group's"
+    text = config(Path("/run/s"), [(8100, 8100)], "", Path("/run/maps"))
+    assert "  stats socket /run/s mode 660 level admin\n" in text
 
 
 def test_nodes_reach_the_mesh_and_noded_its_orders() -> None:
