@@ -11,6 +11,7 @@ from noded.model.incident import Stage as IncidentStage
 from noded.model.instance import Phase, Role
 from noded.model.liveness import Pressure
 from noded.model.mesh import Mesh, Part
+from noded.model.rollout import Step
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from nodespec.manifest import Autonomy, Healing, Levels
 from tests.runtime.nouns import DIGEST, NEXT, host, incident, instance, node, report, rollout, spec
@@ -86,6 +87,16 @@ CONDITIONS: list[tuple[NodeState, str, str]] = [
     (node("catalog", desired=Desired.STOPPED), "stopped", ""),
     (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instances are on their way out"),
     (node("catalog", instance(), rollout=rollout()), "rolling out", "1.5.0 at 10%"),
+    (
+        node("catalog", instance(), rollout=rollout(paused=True)),
+        "rolling out",
+        "1.5.0 at 10%, held by a person",
+    ),
+    (
+        node("catalog", instance(), rollout=rollout(frozen="it is worse", now=Step(0.0005, 210.0))),
+        "rolling out",
+        "1.5.0 at 0.05%, frozen: a person decides",
+    ),
     (
         node("catalog", instance(), healing=Record(incident())),
         "running",

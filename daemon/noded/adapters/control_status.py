@@ -9,6 +9,7 @@ from noded.adapters.rollout_status import rollout_status
 from noded.model.incident import CLOSED, Incident
 from noded.model.instance import Instance, Phase, Role
 from noded.model.liveness import Pressure
+from noded.model.rollout import Rollout
 from noded.model.state import Desired, HostState, NodeState
 from nodespec.manifest import Autonomy
 
@@ -113,7 +114,7 @@ def _condition(node: NodeState) -> tuple[str, str]:
         return str(node.desired), ""
     ready = sum(1 for i in node.of(Role.STABLE) if i.phase is Phase.READY)
     if node.rolling_out and node.rollout:
-        return "rolling out", f"{node.rollout.release.version} at {node.rollout.share:.0%}"
+        return "rolling out", _going(node.rollout)
     if ready >= node.spec.instances:
         incident = node.healing.now
         return "running", incident.finding if incident and incident.stage not in CLOSED else ""
@@ -129,6 +130,13 @@ def _condition(node: NodeState) -> tuple[str, str]:
     if node.preparing == node.release.digest:
         return "starting", "the commands of [node] before are running"
     return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"
+
+
+def _going(rollout: Rollout) -> str:
+    stopped = (
+        ", frozen: a person decides" if rollout.frozen else ", held by a person" if rollout.paused else ""
+    )
+    return f"{rollout.release.version} at {rollout.share * 100:.4g}%{stopped}"
 
 
 def _instance(instance: Instance, at: float) -> pb.InstanceStatus:
