@@ -139,7 +139,7 @@ def test_settle(said: wire.Settle) -> None:
     assert wire.decode_request(said.encode()) == said
 
 
-RUNS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0, 1, 3, 100, 127, 128, 300])), max_size=4)
+RUNS = st.lists(st.tuples(st.integers(0, 70), st.sampled_from([0, 1, 3, 100, 127, 128, 300])), max_size=4)
 # The second looks like the tag of the next event.
 FILLERS = st.sampled_from([b"x", b"\x1a"])
 

@@ -134,7 +134,7 @@ def made(job: Job, make: Callable[..., Any], *more: object) -> Iterator[tuple[st
     `make`, as this is measured with whatever carries the events.
     """
     flows, kinds = zip(*job.flows, strict=True)
-    places = chain.from_iterable(map(repeat, range(job.each), repeat(len(flows))))
+    places = chain.from_iterable(zip(*(range(job.each),) * len(flows), strict=True))
     traced = (False,) * (TRACED_EVERY - 1) + (True,)
     data = map(make, cycle(flows), places, *map(repeat, more))
     return zip(cycle(kinds), data, cycle(traced), strict=False)
