@@ -117,7 +117,7 @@ async def test_letters_are_counted_found_and_turned_over_page_by_page(make: Make
 @looped
 async def test_what_was_left_behind_stays_known(make: Make) -> None:
     async with make() as index:
-        cursor = Cursor(9, {4: 5}, {}, ((12, 14),), {"order.paid": 3}, 20)
+        cursor = Cursor(9, {4: 5}, {}, ((12, 14),), {"order.paid": 3}, 20, 2)
         await index.save({"shop": cursor}, ())
         assert dict(await index.cursors()) == {"shop": cursor}
         await index.harden()

@@ -25,6 +25,7 @@ def text_of(node: str, cursor: Cursor, now: float, wall: float) -> tuple[bytes, 
         "settled": cursor.settled,
         "behind": dict(cursor.behind),
         "top": cursor.top,
+        "begun": cursor.begun,
         "trials": trials,
         "at": wall,
     }
@@ -45,9 +46,9 @@ def cursor_of(node: str, text: Any, crc: Any, now: float, wall: float) -> Cursor
         for position, place, attempt, left, reason, version, suspect in whole["trials"]
     }
     settled = tuple((first, last) for first, last in whole["settled"])
-    # Releases before did not know the last two.
-    behind, top = whole.get("behind", {}), whole.get("top", 0)
-    return Cursor(whole["floor"], dict(whole["open"]), trials, settled, behind, top)
+    # Releases before did not know these.
+    late = whole.get("behind", {}), whole.get("top", 0), whole.get("begun", 0)
+    return Cursor(whole["floor"], dict(whole["open"]), trials, settled, *late)
 
 
 def newest_of(cursor: Cursor) -> int:

@@ -39,6 +39,7 @@ class Cursor:
     settled: tuple[tuple[int, int], ...] = ()
     behind: Mapping[str, int] = field(default_factory=dict)
     top: int = 0
+    begun: int = 0
 
     @property
     def least(self) -> int:

@@ -53,7 +53,7 @@ class Delivery:
         self.consumer = consumer
         self.retried = 0
         self.sessions: list[Session] = []
-        self._wall = 0.0
+        self._wall, self._begun = 0.0, cursor.begun
         self._progress = Progress(cursor)
         self._behind = Behind(cursor.behind)
         self._stuck = 0
@@ -223,7 +223,8 @@ class Delivery:
     def cursor(self) -> Cursor:
         progress = self._progress
         trials, behind = dict(self._trials.known), dict(self._behind.since)
-        return Cursor(progress.floor, progress.open, trials, progress.settled, behind, progress.top)
+        late = behind, progress.top, self._begun
+        return Cursor(progress.floor, progress.open, trials, progress.settled, *late)
 
     def next(self, session: Session, now: float, wall: float) -> Sending | None:
         """What this session should get now. Several are asked in any order, each until it gets None.

@@ -43,6 +43,11 @@ class Whereabouts:
             for held in session.held.values():
                 self._held.setdefault(held.sending.position, []).append((session.instance, held))
 
+    @property
+    def begun(self) -> int:
+        """Position before which nothing was for this consumer."""
+        return self._cursor.begun
+
     def of(self, address: Address, type: str = "") -> Place:
         trial = self._cursor.trials.get(address)
         for instance, held in self._held.get(address.position, ()):

@@ -124,13 +124,13 @@ class Broker:
                 await self._forget(name)
 
     async def _begin(self, consumers: Iterable[str]) -> None:
-        floor = self.world.log.span.newest + 1
+        cursor = Cursor(floor := self.world.log.span.newest + 1, begun=floor)
         new = {name for name in consumers if name not in self.consumers and name not in self._cursors}
         if new:
-            await self.world.index.save({name: Cursor(floor) for name in new}, ())
+            await self.world.index.save(dict.fromkeys(new, cursor), ())
         for name in new:
             self._unforgotten.discard(name)
-            self._cursors[name] = Cursor(floor)
+            self._cursors[name] = cursor
 
     def _adopt(self, table: Table) -> None:
         self.table = table

@@ -56,9 +56,15 @@ class Outcomes:
         for name, consumer in sorted(self._consumers.items()):
             its = [copy.address for copy in copies if copy.to == name]
             if type in consumer.types or its:
-                published = [address] if type in consumer.types else []
-                found.append(await self._outcome(name, type, published, its))
+                published = [address] if type in consumer.types and not self._is_before(name, address) else []
+                if published or its:
+                    found.append(await self._outcome(name, type, published, its))
         return found
+
+    def _is_before(self, node: str, address: Address) -> bool:
+        """Whether the event is older than the consumer: it never was for it."""
+        where = self._nodes.get(node)
+        return where is not None and address.position < where.begun
 
     async def _outcome(
         self, node: str, type: str, published: list[Address], copies: list[Address]

@@ -210,7 +210,7 @@ async def test_a_new_consumer_gets_what_comes_and_one_that_is_gone_holds_up_noth
         consumers = {**mesh.broker.table.consumers, "d": Consumer("d", {PLACED: False})}
         members = {**mesh.broker.table.members, "d.1": Member("d.1", "d", "1", UID)}
         await mesh.broker.set_table(table(2, consumers=consumers, members=members))
-        assert mesh.index.kept["d"] == Cursor(2), "it is on disk before noded hears of it"
+        assert mesh.index.kept["d"] == Cursor(2, begun=2), "it is on disk before noded hears of it"
         d = await mesh.session("d.1")
         await a.say(b"2")
         assert list((await taken(d)).data) == [b"2"]

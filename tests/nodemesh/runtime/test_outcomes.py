@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from nodeapi.v1 import mesh_pb2
+from nodemesh.model.table import Consumer
 from nodemesh.ports import NotFound, Refused
 from tests.adapters.looped import looped, until
 from tests.nodemesh.runtime.desk_room import DeskRoom, desk_room
-from tests.nodemesh.runtime.mesh_room import taken
+from tests.nodemesh.runtime.mesh_room import PLACED, table, taken
 
 
 @looped
@@ -53,6 +54,20 @@ async def test_dead_with_its_reason_then_sent_again() -> None:
         b.settle(mesh_pb2.Settle(through=frame.delivery.number, granted=1000))
         await _is(room, "replayed")
         assert (await room.shown("s.1"))["b"].reason == "sent 2 times"
+
+
+@looped
+async def test_nothing_is_said_of_who_came_later() -> None:
+    async with desk_room() as room:
+        a = await room.mesh.publisher()
+        await a.say(b"1")
+        await a.until(1)
+        consumers = {**table().consumers, "d": Consumer("d", {PLACED: False}, "1")}
+        await room.mesh.broker.set_table(table(2, consumers=consumers))
+        await a.say(b"2")
+        await a.until(2)
+        assert "d" not in await room.shown("s.1"), "it never was for it"
+        assert (await room.shown("s.2"))["d"].state == "waiting"
 
 
 @pytest.mark.parametrize("id", ["", "s", "s.", ".1", "s.x", "s.-1", "s.²", "s." + "9" * 30])
