@@ -69,8 +69,7 @@ def rollout_line(node: str, rollout: pb.RolloutStatus, why: bool = True) -> str:
 
 def rollout_page(node: str, rollout: pb.RolloutStatus, indent: int = 0, since: float = 0.0) -> list[Text]:
     """`since` is how many seconds ago this was told: countdowns go on without news."""
-    head = Text(" " * indent).append_text(styled(f"{node} {versions(rollout)}", "bold")).append("  ")
-    head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
+    head = Text(" " * indent).append_text(_head(node, rollout))
     left = max(0.0, rollout.dwell_left - since)
     if rollout.phase in ("step", "soak") and left and not rollout.frozen:
         head.append(f"  {duration(left)} to go at least")
@@ -108,8 +107,7 @@ def rollout_rows(rollouts: Iterable[pb.RolloutStatus], indent: int = 0) -> list[
 
 def story(node: str, rollout: pb.RolloutStatus) -> list[Text]:
     """One rollout from its beginning: what each step counted, every transition with its reason."""
-    head = Text.assemble((f"{node} {versions(rollout)}", "bold"), "  ")
-    head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
+    head = _head(node, rollout)
     took = rollout.ended_at - rollout.started_at
     rows: list[tuple[str, Cell]] = [
         ("id", rollout.id),
@@ -139,6 +137,11 @@ def transitions(rollout: pb.RolloutStatus, indent: int, latest: int = 0) -> list
         for one in told
     ]
     return columns(("WHEN", "STAGE", "SHARE", "BY", "WHY"), rows, indent) if rows else []
+
+
+def _head(node: str, rollout: pb.RolloutStatus) -> Text:
+    head = styled(f"{node} {versions(rollout)}", "bold").append("  ")
+    return head.append_text(styled(where(rollout), STYLES.get(rollout.phase, "")))
 
 
 def _row(one: pb.RolloutStatus) -> list[str | Text]:

@@ -17,6 +17,7 @@ import pytest
 from nodeapi.v1 import control_pb2 as pb
 from nodeapi.v1 import mesh_pb2
 from tests.fakes.control import a_node, a_rollout
+from tests.nodectl.rollouts import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,9 +92,21 @@ def test_colours(desk: Any, environment: dict[str, str], coloured: bool) -> None
 def test_a_node_cannot_write_on_the_terminal(desk: Any) -> None:
     evil = "\x1b[2J\x1b]0;title\x07\x9b31mevil\r\x08\u202e"
     desk.control.output = [pb.ReadLogsResponse(instance="catalog.1", text=f"{evil}\nnext\n".encode())]
-    desk.control.status.nodes.append(a_node(detail=evil, manifest=evil))
+    told = {
+        "reason": evil,
+        "frozen": evil,
+        "forced": evil,
+        "origin": evil,
+        "digest": evil,
+        "to_version": evil,
+    }
+    rollout = whole(**told)
+    rollout.history.add(at=1.7e9, phase=evil, reason=evil, by=evil)
+    rollout.signals.add(signal=evil)
+    desk.control.status.nodes.append(a_node(detail=evil, manifest=evil, rollout=rollout))
     desk.control.journal = [pb.ExplainResponse(at=1.7e9, node=evil, name=evil, text=evil)]
-    for words in (["logs", "catalog"], ["describe", "catalog"], ["explain", "catalog"]):
+    looks = ("logs", "describe", "explain", "rollout status", "rollout history")
+    for words in (*([*look.split(), "catalog"] for look in looks), ["rollout", "history", "catalog", "r-7"]):
         with terminal(desk, *words, NO_COLOR="1") as screen:
             output = screen.end()
         assert "evil" in output
