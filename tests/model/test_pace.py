@@ -64,9 +64,15 @@ def test_other_edges_begin_anew() -> None:
     pace = Pace().adding(100.0, 5, answers(0, 100, 100)).adding(106.0, 5)
     other = pace.adding(107.0, 5, answers(10, 10, edges=(1.0, 2.0)))
     assert other.quantile(0.99) == pytest.approx(0.99)
-    assert other.rate(107.0) == pytest.approx(15 / 7)
+    assert other.rate(107.0) == pytest.approx(10 / 7)
 
 
 def test_a_program_that_tells_no_times() -> None:
     pace = Pace().adding(100.0, 5, Answers("catalog.1", 5))
     assert (pace.edges, pace.quantile(0.5)) == ((), 0.0)
+
+
+def test_what_came_in_a_gap_is_spread_over_it() -> None:
+    pace = steady(20, 8).adding(118.0, 200)
+    assert pace.rate(118.0) == pytest.approx(20)
+    assert steady(20, 6, pace, 118.2).rate(124.2) == pytest.approx(20, rel=0.1)

@@ -25,15 +25,17 @@ class Pace:
     """Upper bounds of answer times in seconds, rising; empty when nobody tells any."""
     spans: tuple[Span, ...] = ()
     """The one before, and the one under way."""
+    looked_at: float = 0.0
 
     def adding(self, at: float, work: int = 0, answers: Answers | None = None) -> "Pace":
         """With what came since the last look; `answers` holds such differences, too."""
-        spans = self.spans
-        if not spans or at - spans[-1].since >= SPAN:
-            before = spans[-1:] if spans and at - spans[-1].since < 2 * SPAN else ()
-            spans = (*before, Span(at))
+        spans = self.spans or (Span(at),)
+        if at - spans[-1].since >= SPAN:
+            # After a gap, as while noded was away, what comes is of the whole gap.
+            before = spans[-1:] if at - spans[-1].since < 2 * SPAN else ()
+            spans = (*before, Span(self.looked_at))
         spans = (*spans[:-1], replace(spans[-1], work=spans[-1].work + work))
-        pace = Pace(self.edges, spans)
+        pace = Pace(self.edges, spans, at)
         return pace if answers is None or not answers.edges else pace._answering(answers)
 
     def _answering(self, answers: Answers) -> "Pace":
@@ -45,7 +47,7 @@ class Pace:
         now = spans[-1]
         within = tuple(map(sum, zip(now.within or (0,) * len(answers.edges), answers.within, strict=True)))
         now = replace(now, answered=now.answered + answers.total, within=within)
-        return Pace(answers.edges, (*spans[:-1], now))
+        return Pace(answers.edges, (*spans[:-1], now), self.looked_at)
 
     def rate(self, at: float) -> float:
         """Requests and events a second; 0 before the first second is over."""
