@@ -1,14 +1,12 @@
 """Who may speak, what do they publish and consume, and what may be forgotten?"""
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from nodeapi.v1 import mesh_pb2
-from nodekit.schema import SchemaRefused, judge
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.frame import Stored
 from nodemesh.model.table import Consumer, Contract, Member, Table
@@ -17,10 +15,12 @@ from nodemesh.runtime.commit import Commit
 from nodemesh.runtime.consumer import ConsumingNode, Recent, World
 from nodemesh.runtime.fleet import Fleet, together
 from nodemesh.runtime.joint import Joint
+from nodemesh.runtime.judges import Judges
 from nodemesh.runtime.links import Links
 from nodemesh.runtime.publisher import Judge, Publisher
 from nodemesh.runtime.room import Room
 from nodemesh.runtime.session import Session, hands
+from nodemesh.runtime.takers import Takers
 
 log = logging.getLogger("nodemesh")
 RECENT = 16 * 1024 * 1024
@@ -55,6 +55,7 @@ class Broker:
         """For whom events are kept: consumers of this host and of its peers."""
         self._changing = asyncio.Lock()
         self.consumers: dict[str, ConsumingNode] = {}
+        self._takers = Takers(self.consumers)
         self.publishers: list[Publisher] = []
         self.published: Counter[tuple[str, str]] = Counter()
         """Events by type and publishing node, since the start."""
@@ -65,7 +66,7 @@ class Broker:
         self._cursors = cursors
         """Of consumers that the table does not name: their events wait until they are named or gone."""
         self._recent = Recent(RECENT)
-        self._judges: dict[str, Judge | None] = {}
+        self._judges = Judges()
         self._tables = asyncio.Event()
         self._uids: Counter[int] = Counter()
         self._group: asyncio.TaskGroup | None = None
@@ -145,6 +146,7 @@ class Broker:
             self.consumers[name] = ConsumingNode(consumer, cursor, self.generation, self.world, self._recent)
             self.consumers[name].changed = True
             self._start(name)
+        self._takers.sort()
         for publisher in self.publishers:
             if not self._is_member(publisher.member):
                 publisher.end(_not_there(publisher.member.instance))
@@ -169,6 +171,7 @@ class Broker:
             task.cancel()
         node = self.consumers.pop(name, None)
         if node is not None:
+            self._takers.sort()
             node.end(f"{name} was removed")
         self._cursors.pop(name, None)
         self._unforgotten.add(name)
@@ -301,11 +304,7 @@ class Broker:
         return self.table.contracts.get((type, node))
 
     def judge(self, contract: Contract) -> Judge | None:
-        if contract.schema not in self._judges:
-            if len(self._judges) > 1000:
-                self._judges.clear()
-            self._judges[contract.schema] = _judge(contract)
-        return self._judges[contract.schema]
+        return self._judges.of(contract)
 
     def watch(self, call: Callable[[Sequence[Stored]], None]) -> Callable[[], None]:
         """Be told of every commit, until what is returned is called."""
@@ -318,7 +317,8 @@ class Broker:
             if not stored.to:
                 self._count(stored)
             self._recent.add(stored)
-            for node in self.consumers.values():
+            self._recent.newest = stored.position
+            for node in self._takers.of(stored):
                 if node.written_now(stored):
                     able[node] = None
         for node in able:
@@ -339,12 +339,12 @@ class Broker:
     @property
     def floor(self) -> int:
         """Every consumer has settled all below."""
-        floors = [node.delivery.floor for node in self.consumers.values()]
+        floors = [node.floor for node in self.consumers.values()]
         floors += [cursor.least for cursor in self._cursors.values()]
         return min(floors, default=self.world.log.span.newest + 1)
 
     def _slowest(self) -> str:
-        slow = min(self.consumers.values(), key=lambda n: n.delivery.floor, default=None)
+        slow = min(self.consumers.values(), key=lambda n: n.floor, default=None)
         return slow.name if slow else ""
 
     async def _save_always(self) -> None:
@@ -390,11 +390,3 @@ def _not_there(instance: str) -> str:
 
 def _of_another(stream: str) -> str:
     return f"head.stream: {stream!r} is spoken by another node"
-
-
-def _judge(contract: Contract) -> Judge | None:
-    try:
-        return judge(json.loads(contract.schema))
-    except (SchemaRefused, ValueError) as error:
-        log.error("events of type %s are not judged: %s", contract.type, error)
-        return None

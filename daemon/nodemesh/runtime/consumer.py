@@ -28,6 +28,8 @@ class Recent:
     def __init__(self, most: int) -> None:
         self._most = most
         self._frames: OrderedDict[int, Stored] = OrderedDict()
+        self.newest = 0
+        """Position of the last that all were told of."""
         self._bytes = 0
 
     def add(self, stored: Stored) -> None:
@@ -61,6 +63,7 @@ class ConsumingNode:
         self._log, self._codec, self._clock, self._recent = world.log, world.codec, world.clock, recent
         self._stir = asyncio.Event()
         self._newest = world.log.span.newest
+        """Position of the last frame that may be for this node."""
         self._aside: tuple[SetAside, ...] = ()
 
     @property
@@ -73,6 +76,7 @@ class ConsumingNode:
         for session in self.sessions:
             if session.hands.is_peer:
                 session.hands.version = consumer.stable
+        self.catch_up()
         self.delivery.route(consumer)
         self._wake()
 
@@ -82,15 +86,30 @@ class ConsumingNode:
         self.moved()
 
     def written_now(self, stored: Stored) -> bool:
-        """A frame was committed: take it at once if this node has kept up, else it will be read.
+        """A frame for it was committed: take it at once if this node has kept up, else it will be read.
 
         Whether it was taken: then `hand_out` is due.
         """
-        self._newest = stored.position
-        if self.delivery.offered == stored.position - 1 and self.delivery.wants:
+        has_kept_up, self._newest = self._has_kept_up, stored.position
+        if has_kept_up and self.delivery.offered < stored.position and self.delivery.wants:
+            self.delivery.passed(stored.position - 1)
             self._offer(stored)
             return True
         return False
+
+    @property
+    def _has_kept_up(self) -> bool:
+        return self.delivery.offered >= self._newest
+
+    def catch_up(self) -> None:
+        """What was committed since the last frame for this node was not for it."""
+        if self._has_kept_up:
+            self.delivery.passed(self._recent.newest)
+
+    @property
+    def floor(self) -> int:
+        self.catch_up()
+        return self.delivery.floor
 
     def hand_out(self) -> None:
         """At once: somebody waits for what was committed."""
@@ -118,6 +137,7 @@ class ConsumingNode:
             soonest = self.delivery.tick(now, self._clock.wall())
             self._wake()
             self._stir.clear()
+            self.catch_up()
             try:
                 if self.delivery.wants and self.delivery.offered < self._log.span.newest:
                     await self._read_on()

@@ -74,11 +74,11 @@ class Desk:
         """Seconds since the oldest event was published that a node has not settled, by node."""
         waits, newest = {}, self._world.log.span.newest
         for name, node in list(self._broker.consumers.items()):
-            if node.delivery.floor > newest:
+            if node.floor > newest:
                 continue
             types = frozenset(node.delivery.consumer.types)
             with suppress(Unavailable):
-                found, _ = await self._world.log.read(node.delivery.floor, types, 1)
+                found, _ = await self._world.log.read(node.floor, types, 1)
                 if found and found[0].to in ("", name):
                     waits[name] = max(0.0, self._world.clock.wall() - found[0].head.at)
         return waits
