@@ -110,16 +110,22 @@ def fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
     try:
         while at < end:
             tag = raw[at]
-            if 8 < tag < 128 and tag & 7 == 2 and raw[at + 1] < 128:
-                # A short text, as nearly all are.
-                begin = at + 2
-                at = begin + raw[at + 1]
+            if not 7 < tag < 128 or tag & 5:
+                key, value, at = read_field(raw, at)
+                yield key, value
+                continue
+            # A number, a text or a message, and one of the first fields, as nearly all are.
+            found = raw[at + 1]
+            at += 2
+            if found > 127:
+                found, at = read_varint(raw, at - 1)
+            if tag & 2:
+                begin, at = at, at + found
                 if at > end:
                     raise WireError("the message is cut off")
                 yield tag >> 3, raw[begin:at]
             else:
-                key, value, at = read_field(raw, at)
-                yield key, value
+                yield tag >> 3, found
     except (IndexError, StructError):
         raise WireError("the message is cut off") from None
 

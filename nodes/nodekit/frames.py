@@ -243,9 +243,10 @@ def take_alike(raw: bytes, at: int, many: list[bytes]) -> int:
     """
     size, begin = read_varint(raw, at + 1)
     stride = begin - at + size
+    if raw[at:begin] != raw[at + stride : begin + stride]:
+        many.append(raw[begin : begin + size])
+        return at + stride
     count = (len(raw) - at) // stride
-    if not count:
-        raise WireError("the frame is cut off")
     for place in range(at, begin):
         same = raw[place : at + count * stride : stride]
         count = len(same) - len(same.lstrip(raw[place : place + 1]))
