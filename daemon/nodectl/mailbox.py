@@ -39,7 +39,7 @@ class Letter:
     """Paragraphs; untrusted."""
 
 
-def patch(letter: Letter, diff: str) -> str:
+def mailed(letter: Letter, diff: str) -> str:
     """Everything that came from elsewhere is indented: git takes no line of it for a head or a patch."""
     told = "\n\n".join(_paragraph(text) for text in letter.body)
     content = f"{told}\n\n---\n\n{diff}-- \nnoded\n"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from nodespec.manifest import Autonomy
 from nodespec.reading import read_node
 from tests.docs import markdown
 
@@ -75,7 +76,8 @@ def test_manifests_in_the_guide_are_valid() -> None:
     assert named == ["hello", "shop", "relay", "payment", "payment", "quotes"]
     parts = [block for block in shown if not block.startswith("[node]")]
     head = '[node]\nname = "x"\nversion = "1"\nrun = ["x"]\n'
-    assert [read_node(head + part, "node.toml").healing.autonomy.tune for part in parts] == ["act"]
+    levels = [read_node(head + part, "node.toml").healing.autonomy.tune for part in parts]
+    assert levels.count(Autonomy.ACT) == 1
 
 
 class ByHand:

@@ -89,7 +89,7 @@ def test_all_mistakes_of_a_manifest_are_told_at_once(host: Host, follower: Follo
             'node.toml: node.version: expected a version such as "1.4.0"',
             "node.spares: expected a whole number from 0 to 2, got -1",
             "node.singleton: not yet supported",
-            "health.readiness: expected one of sdk, notify, http, tcp, exec, none",
+            "health.readiness: expected one of sdk, notify, http, grpc, tcp, exec, none",
             "health.timeuot: unknown key; nearest known key: health.timeout",
         ):
             assert told in text, f"{verb}: {told} not in\n{text}"
@@ -150,7 +150,7 @@ def test_a_port_outside_the_ranges_of_the_host_is_refused(host: Host, follower: 
 def test_a_port_of_another_node_is_refused(host: Host, follower: Follower) -> None:
     host.nodectl("apply", str(lay(host, "holder", port=2)))
     code, text = refused(host, lay(host, "other", port=2))
-    assert (code, f"port {host.first_port + 1} belongs to holder" in text) == (1, True), text
+    assert (code, f"port {host.first_port + 1} belongs to holder" in text) == (3, True), text
     assert not follower.now("other")
 
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from nodeapi.v1 import control_pb2 as pb
-from nodectl.mailbox import Letter, patch
+from nodectl.mailbox import Letter, mailed
 from nodespec.release import pack
 from tests.fakes.control import a_node, an_incident
 
@@ -187,7 +187,7 @@ def test_words_of_others_stand_at_no_left_edge() -> None:
     letter = Letter(
         "noded", 1.0, "a\nSubject: b\u00fc", ("Finding: x\n--- a/b\nFrom: c", "Incident: " + "y " * 200)
     )
-    head, _, rest = patch(letter, "").partition("\n\n")
+    head, _, rest = mailed(letter, "").partition("\n\n")
     assert "Subject: [PATCH] a Subject: b?" in head.splitlines()
     lines = rest.partition("\n---\n")[0].splitlines()
     assert all(line.startswith(("  ", "Finding:", "Incident:")) for line in lines if line)

@@ -11,7 +11,7 @@ from nodectl.commands.diff import release_side
 from nodectl.differences import Side
 from nodectl.failures import Exit, Failure
 from nodectl.keep import keep
-from nodectl.mailbox import Letter, Unwritable, git_diff, patch
+from nodectl.mailbox import Letter, Unwritable, git_diff, mailed
 from nodectl.screen import as_written
 from nodectl.session import Session
 from nodespec.tree import MANIFEST
@@ -41,7 +41,7 @@ def export(session: Session, node: str, version: str, mail: bool, prefix: str, o
         raise Failure(f"{node} {wanted} differs from {before.name} in nothing but its version")
     if mail:
         made = next((one.recorded_at for one in known if one.version == wanted), 0.0)
-        text = patch(_letter(status.host.name, found, wanted, made, after), text)
+        text = mailed(_letter(status.host.name, found, wanted, made, after), text)
     if out not in ("", "-"):
         keep([text.encode()], out)
     else:
