@@ -76,12 +76,12 @@ class Ledger:
         return True
 
     def _dealt(self, offer: Offer, places: Places) -> Places:
-        """Those that either release might have got."""
+        """Those that either release might have got: while one of them is not there, no share is live."""
         only = self._kinds.only
         if only is not None:
-            return places if only.parts.live and only.parts.rest else ()
-        kinds = {type: self._kinds.kind_of(type).parts for type in offer.types}
-        return tuple(p for p in places if (parts := kinds[offer.type_of(p)]).live and parts.rest)
+            return places if only.parts.live else ()
+        shared = {type for type in offer.types if self._kinds.kind_of(type).parts.live}
+        return tuple(place for place in places if offer.type_of(place) in shared)
 
     def _count(self, session: Session) -> Count:
         return self.counts.setdefault(session.version, Count())
