@@ -7,6 +7,7 @@ it, and each step earns its own.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from noded.model.rollout import Evidence
@@ -190,8 +191,9 @@ def find(case: Case, standard: Standard = DEFAULT) -> Finding:
     return Finding(kind, worse, better, evidence, bets)
 
 
+@lru_cache(64)
 def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
-    """What was found, why, and how many requests more it takes."""
+    """What was found, why, and how many requests more it takes. Many looks see the same counts."""
     found = find(case, standard)
     kind, worse, better = found.kind, found.e_rollback, found.e_promote
     rollback_at, promote_at = 1.0 / standard.false_rollback, 1.0 / standard.false_promotion
@@ -201,11 +203,6 @@ def weigh(case: Case, standard: Standard = DEFAULT) -> Verdict:
     reason = _reason(kind, (worse, rollback_at), (better, promote_at), needed, bool(found.bets))
     counted = _counted(strongest, case, standard, kind == ROLL_BACK)
     return Verdict(kind, f"{reason}; {counted}", worse, better, rollback_at, promote_at, needed, told)
-
-
-def judge(stages: Stages, standard: Standard = DEFAULT) -> Verdict:
-    """By errors alone."""
-    return weigh(Case(stages), standard)
 
 
 def _told(signal: str, case: Case, standard: Standard) -> bool:
