@@ -83,19 +83,25 @@ class Line:
         return self._unsent > MOST_UNSENT
 
     def say(self, kind: int, body: bytes) -> None:
-        header = HEADER.pack(len(body) + 1, kind)
-        if len(body) < _SMALL:
-            self.write(header + body)
-        else:
-            self.write(header)
-            self.write(body)
+        """All that is said in one turn of the loop leaves together."""
+        self.add(kind, body)
+        self._plan()
 
-    def write(self, raw: bytes) -> None:
-        """All that is written in one turn of the loop leaves together."""
-        self._out.append(raw)
+    def add(self, kind: int, body: bytes) -> None:
+        """As `say`, for who says more and then calls `flush`."""
+        header = HEADER.pack(len(body) + 1, kind)
         if not self._unsent:
             self._moved = self._loop.time()
+        self._unsent += len(header) + len(body)
+        self._out += (header + body,) if len(body) < _SMALL else (header, body)
+
+    def write(self, raw: bytes) -> None:
+        """As `say`, what is no message."""
+        self._out.append(raw)
         self._unsent += len(raw)
+        self._plan()
+
+    def _plan(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush_planned)

@@ -144,13 +144,15 @@ async def _converse(context: Any, session: Session) -> None:
 
 
 async def _write(context: Any, session: Session, tasks: asyncio.TaskGroup) -> None:
-    taking = tasks.create_task(session.take())
     while True:
-        # Never cancelled while the stream goes on: what it takes would be in nobody's hands.
-        done, _ = await asyncio.wait([taking], timeout=BEAT)
-        await context.write(taking.result() if done else b"")
-        if done:
-            taking = tasks.create_task(session.take())
+        while (frame := session.take_now()) is not None:
+            await context.write(frame)
+        taking = tasks.create_task(session.take())
+        done: set[asyncio.Task[bytes]] = set()
+        while not done:
+            # Never cancelled while the stream goes on: what it takes would be in nobody's hands.
+            done, _ = await asyncio.wait([taking], timeout=BEAT)
+            await context.write(taking.result() if done else b"")
 
 
 async def _heard(context: Any) -> bytes | None:

@@ -154,7 +154,7 @@ class _Talk:
             return
         try:
             if (told := publisher.take_now()) is not None:
-                self.line.say(PUBLISHED, told)
+                self.line.add(PUBLISHED, told)
                 self.line.flush()
         except Exception as error:  # noqa: BLE001 - told
             self._end(error)
@@ -165,7 +165,7 @@ class _Talk:
             return
         try:
             while not self.line.full and (frame := session.take_now()) is not None:
-                self.line.say(DELIVERED, frame)
+                self.line.add(DELIVERED, frame)
             self.line.flush()
             if session.is_unread and not self.line.full:
                 self._reads = True

@@ -134,11 +134,15 @@ class Commit:
         self.waiting = ""
         # Who consumes them comes first: somebody waits for an event, and mostly nobody for the answer.
         self._committed(frames)
+        spoke: dict[Publisher, None] = {}
         for (publisher, _, done), stored in zip(group, frames, strict=True):
             if publisher is not None:
                 publisher.on_disk(stored.head)
+                spoke[publisher] = None
             if done is not None and not done.done():
                 done.set_result(stored.position)
+        for publisher in spoke:
+            publisher.news.ring()
 
     def _say(self, group: list[Handed], problem: str) -> None:
         self.waiting = problem

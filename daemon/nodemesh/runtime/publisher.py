@@ -168,6 +168,7 @@ class Publisher:
         self.news.set()
 
     def on_disk(self, head: Head) -> None:
+        """It hears of it with the next `tell`."""
         self._reached(head.first, head.last)
 
     def refuse(self, head: Head, reason: str) -> None:
@@ -179,6 +180,7 @@ class Publisher:
         self._refused.append(refusal)
         self.refused.append(refusal)
         self._reached(first, first + count - 1)
+        self.news.set()
 
     def _reached(self, first: int, last: int) -> None:
         """Frames come to their end in order, refused ones sooner."""
@@ -189,7 +191,6 @@ class Publisher:
                 break
             self._gone.remove(joined)
             self._through = max(self._through, joined[1])
-        self.news.set()
 
     def _judged(self, head: Head, columns: Columns, frame: bytes, start: int) -> list[tuple[int, int, str]]:
         """Runs of neighbours with the same judgement: first place, place after the last, the reason or ""."""
