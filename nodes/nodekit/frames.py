@@ -4,11 +4,12 @@ Protobuf's own library would be the SDK's only dependency, and an object per eve
 rest: events stay columns here, and what is seldom asked for is read only when somebody asks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from struct import Struct, pack, unpack
 from struct import error as StructError
+from typing import Any, Generic, TypeVar
 
 from .fields import (
     DATA,
@@ -31,6 +32,7 @@ MOST_BYTES = 112 * 1024
 """Of the data in one frame with more than one event."""
 LONGEST_EVENT = 1024 * 1024
 LONGEST_FRAME = LONGEST_EVENT + 64 * 1024
+T = TypeVar("T")
 _MANY = 0x1A
 TOGETHER = 32
 """Events of one length that are cut out at once, at a quarter of what each costs alone."""
@@ -51,21 +53,28 @@ class Head:
     checked: bool = False
 
     def encode(self) -> bytes:
-        types = b"".join([text(6, each, keep=True) for each in self.types])
         return b"".join(
             (
-                text(1, self.source),
-                text(2, self.stream),
+                origin(self.source, self.stream),
                 number(3, self.first),
                 number(4, self.count),
                 number(5, self.at),
-                types,
-                text(7, self.content),
-                text(8, self.version),
-                text(9, self.instance),
+                kinds(self.types, self.content, self.version, self.instance),
                 number(10, int(self.checked)),
             )
         )
+
+
+# What the heads of a publisher have in common.
+@lru_cache(16)
+def origin(source: str, stream: str) -> bytes:
+    return text(1, source) + text(2, stream)
+
+
+@lru_cache(16)
+def kinds(types: tuple[str, ...], content: str, version: str, instance: str) -> bytes:
+    each = [text(6, type, keep=True) for type in types]
+    return b"".join((*each, text(7, content), text(8, version), text(9, instance)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,18 @@ class Delivery:
         )
 
 
+class Once(Generic[T]):
+    """functools.cached_property without its lock, which costs more in Python 3.11 than what it keeps; to read
+    the same bytes twice does no harm."""
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self.read = read
+
+    def __get__(self, frame: object, kind: type) -> T:
+        value = vars(frame)[self.read.__name__] = self.read(frame)
+        return value
+
+
 class Frame:
     """Events as they came. The columns hold nothing, or a value for each."""
 
@@ -122,27 +143,27 @@ class Frame:
         self._head, self._columns, self._extras = head, columns, extras
         self.delivery = Delivery()
 
-    @cached_property
+    @Once
     def head(self) -> Head:
         return read_head(self._head)
 
-    @cached_property
+    @Once
     def _column(self) -> tuple[list[bytes], dict[int, list[int | bytes]]]:
         return split(self._columns)
 
-    @cached_property
+    @Once
     def type(self) -> list[int]:
         return numbers(self._column[1].get(1, ()))
 
-    @cached_property
+    @Once
     def after(self) -> list[int]:
         return numbers(self._column[1].get(2, ()))
 
-    @cached_property
+    @Once
     def subject(self) -> list[str]:
         return [read_text(value) for value in self._column[0]]
 
-    @cached_property
+    @Once
     def key(self) -> Sequence[int]:
         values = [pack("<I", each) if isinstance(each, int) else each for each in self._column[1].get(4, ())]
         packed = b"".join(values)
@@ -150,11 +171,11 @@ class Frame:
             raise WireError("columns.key: expected four bytes each")
         return unpack(f"<{len(packed) // 4}I", packed)
 
-    @cached_property
+    @Once
     def index(self) -> list[int]:
         return numbers(self._column[1].get(5, ()))
 
-    @cached_property
+    @Once
     def extra(self) -> dict[int, Extra]:
         """By place; most events have none."""
         return {extra.event: extra for extra in map(read_extra, self._extras)}

@@ -84,8 +84,10 @@ class Parcel:
     def seal(self, source: str, version: str) -> None:
         """From now on it is only bytes."""
         self.count = len(self.data)
-        keys = [crc32(subject.encode()) for subject in self.subjects]
-        columns = encode_columns(self.type, (), self.subjects, keys) + self.after()
+        columns = self.after()
+        if not self.only:
+            keys = [crc32(subject.encode()) for subject in self.subjects]
+            columns += encode_columns(self.type, (), self.subjects, keys)
         self.origin = source, version
         head = self.encoded_head()
         self.head = len(head)
