@@ -89,7 +89,8 @@ def _consumed(flows: mesh_pb2.MapReply) -> Iterator[Metric]:
     acked = CounterMetricFamily("noded_mesh_acked_events", "Events handled.", labels=labels)
     failed = CounterMetricFamily("noded_mesh_failed_events", "Tries that failed.", labels=labels)
     for node, flow in sorted(by_node.items()):
-        lag.add_metric([node], flow.lag)
+        # Of its types one may be left behind, because nobody who is there handles it.
+        lag.add_metric([node], max(each.lag for each in flows.flows if each.consumer == node))
         dead.add_metric([node], flow.dead)
         retried.add_metric([node], flow.retried)
         for count in flow.versions:
