@@ -62,7 +62,7 @@ def simulated(rounds: int = 5000, seed: int | None = None, processes: int | None
         f"simulated rollouts, seed {seed}: a look every second, {EQUAL[0].rate:.0f} requests a second",
         flush=True,
     )
-    told = math.ceil(rounds / 25)
+    told = math.ceil(rounds / 10)
     sizes = [(world, math.ceil((rounds - told) / len(EQUAL))) for world in EQUAL]
     sizes += [(TOLD, told), (SOAKED, math.ceil(rounds / 50)), (REGRESSION, math.ceil(rounds / 2.5))]
     sizes += [(world, math.ceil(rounds / 12)) for world in WORSE]

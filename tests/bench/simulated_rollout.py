@@ -260,9 +260,8 @@ def poisson(mean: float, length: int, dice: random.Random) -> list[int]:
 
 @lru_cache(256)
 def _chances(mean: float) -> list[float]:
-    chance, total, found = math.exp(-mean), 0.0, []
+    total, found = 0.0, []
     for number in range(int(mean + 12.0 * math.sqrt(mean) + 20.0)):
-        total += chance
+        total += math.exp(number * math.log(mean) - mean - math.lgamma(number + 1))
         found.append(total)
-        chance *= mean / (number + 1)
     return found
