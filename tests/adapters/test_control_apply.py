@@ -143,9 +143,11 @@ async def test_contracts_and_what_is_lost_reach_the_policy(office: Office, sourc
         (source / "app.py").write_text(f"import os\n{line}\nprint(os)\n")
         packed[version] = Release("catalog", version, pack(source).digest, "incident catalog-1")
         await office.releases.add(pack(source).blob)
+        record = json.dumps({"digest": packed[version].digest}).encode()
+        await office.registry.put(f"releases/catalog/{version}", record)
     (source / "node.toml").write_text(MANIFEST.format(version="1.5.0") + EVENTS)
     running = replace(node("catalog", spec=pack(source).spec), release=packed["1.4.0+heal.1"])
-    office.state = host(replace(running, releases=tuple(packed.values())))
+    office.state = host(running)
     paid = Conflict(Kind.CONTRACT, "ledger", "2.0", "shop.paid $", "is wrong", "do this")
     office.inbox.reply, office.inbox.conflicts = ("", "it is planned", "rollout"), (paid,)
     async with opened(office) as stub:

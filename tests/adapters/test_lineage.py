@@ -1,5 +1,7 @@
 """A machine-written change is found again in a later release, wherever that comes from; or shown as lost."""
 
+import asyncio
+import json
 import random
 import time
 from dataclasses import replace
@@ -11,6 +13,7 @@ from noded.adapters import lineage
 from noded.model.incident import Incident, Record, Report, Stage
 from noded.model.release import Release
 from noded.model.state import NodeState
+from tests.fakes.registry import FakeRegistry
 from tests.runtime.nouns import node
 
 PARENT = """import os
@@ -160,17 +163,41 @@ def test_large_changes_are_compared_in_bounded_time_and_shown_in_part(tmp_path: 
     assert told.endswith("... and more\n") and len(told) < lineage.LONGEST + 20
 
 
-def test_only_what_a_machine_wrote_is_asked_about() -> None:
-    assert lineage.is_healed(healed_node())
-    person = replace(healed_node(), release=replace(healed_node().release, origin="uid 1000"))
-    assert not lineage.is_healed(person)
-    assert not lineage.is_healed(node("catalog"))
+def origins(**known: str) -> FakeRegistry:
+    """What is on record of the versions 1.4.0 (one) and 1.4.0+heal.2 (two): who wrote them."""
+    registry = FakeRegistry()
+    for name, version in (("one", "1.4.0"), ("two", "1.4.0+heal.2")):
+        if name in known:
+            value = json.dumps({"digest": name, "origin": known[name]}).encode()
+            asyncio.run(registry.put(f"releases/catalog/{version}", value))
+    return registry
 
 
-def test_the_parent_is_the_last_release_of_a_person() -> None:
-    first = Release("catalog", "1.4.0", "sha256:" + "1" * 64, "uid 0")
-    second = Release("catalog", "1.4.0+heal.1", "sha256:" + "2" * 64, "incident catalog-1")
-    third = Release("catalog", "1.4.0+heal.2", "sha256:" + "3" * 64, "incident catalog-2")
-    known = replace(node("catalog"), release=third, releases=(first, second, third))
-    assert lineage.parent(known) == first.digest
-    assert lineage.parent(replace(known, releases=(second, third))) == ""
+def parent(origin: str, registry: FakeRegistry, version: str = "1.4.0+heal.2") -> str | None:
+    release = replace(healed_node().release, version=version, origin=origin)
+    return asyncio.run(lineage.parent(replace(healed_node(), release=release), registry))
+
+
+@pytest.mark.parametrize(
+    ("origin", "known", "found"),
+    [
+        ("incident catalog-2", {"one": "uid 0", "two": "incident catalog-2"}, "one"),
+        # The memory of noded was lost.
+        ("the registry", {"one": "uid 0", "two": "incident catalog-2"}, "one"),
+        # The registry was lost, too.
+        ("what runs", {}, ""),
+        ("incident catalog-2", {"two": "incident catalog-2"}, ""),
+        # A person has called it so.
+        ("the registry", {"one": "uid 0", "two": "uid 1000"}, None),
+        ("uid 1000", {}, None),
+    ],
+)
+def test_who_wrote_what_runs_is_told_by_the_record(
+    origin: str, known: dict[str, str], found: str | None
+) -> None:
+    assert parent(origin, origins(**known)) == found
+
+
+def test_what_a_person_wrote_has_nothing_to_lose() -> None:
+    assert parent("uid 0", origins(one="uid 0"), "1.4.0") is None
+    assert asyncio.run(lineage.parent(None, origins())) is None

@@ -22,18 +22,23 @@ class Beside:
 
 
 def gathered(
-    state: HostState, folder: Callable[[str], Path], spec: NodeSpec, digest: str, blob: Path
+    state: HostState,
+    folder: Callable[[str], Path],
+    spec: NodeSpec,
+    digest: str,
+    blob: Path,
+    parent: str | None = None,
 ) -> Beside:
-    """`blob` is the packed release, which was found good. Blocks: for a thread. Raises OSError."""
+    """`blob` is the packed release, which was found good; `parent` as `lineage.parent` tells it. Blocks: for
+    a thread. Raises OSError."""
     node = state.nodes.get(spec.name)
+    healed = node.release.digest if node is not None and parent is not None else digest
     changed: tuple[lineage.Change, ...] = ()
-    healed = node is not None and lineage.is_healed(node) and node.release.digest != digest
-    if node is not None and healed:
-        before = lineage.parent(node)
-        changed = lineage.changes(node, folder(before) if before else None, folder(node.release.digest))
+    if node is not None and healed != digest:
+        changed = lineage.changes(node, folder(parent) if parent else None, folder(healed))
     wanted = {*schema_texts.named(spec), *(change.path for change in changed)}
     files = _files(blob, wanted) if wanted else {}
-    lost = lineage.lost(changed, folder(node.release.digest), files) if node is not None and healed else ""
+    lost = lineage.lost(changed, folder(healed), files)
     return Beside(schema_texts.gathered(state, folder, spec, digest, files), lost)
 
 

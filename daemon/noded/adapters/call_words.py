@@ -85,7 +85,9 @@ def done(response: Any) -> str:
     """What only the answer tells: the name of what was done, or empty."""
     match response:
         case pb.ApplyResponse():
-            return line("apply", response.node, response.to_version)
+            hard = any(conflict.kind != "warning" for conflict in response.conflicts)
+            words = ["--force"] * hard + ["--supersede"] * bool(response.lost)
+            return line("apply", response.node, response.to_version, *words)
         case pb.ExecResponse():
             return line("exec in", response.instance, f"ended with {response.exit_code}")
         case pb.RestoreResponse():

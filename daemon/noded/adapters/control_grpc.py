@@ -24,6 +24,7 @@ from noded.adapters.apply_facts import Beside, gathered
 from noded.adapters.apply_plan import changes, conflict_status
 from noded.adapters.control_desk import Desk, decided, named, reading, receive, refuse
 from noded.adapters.control_status import audit_entry, host_status, node_status, without_code
+from noded.adapters.lineage import parent
 from noded.adapters.peercred import Caller, caller
 from noded.adapters.roles import WHOLE, Role
 from noded.model.capacity import peak
@@ -138,10 +139,9 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
                 take = desk.releases.examine if header.plan_only else desk.releases.add
                 digest, spec = await take(Path(blob.name))
                 held = await desk.registry.get(f"releases/{spec.name}/{spec.version}")
-                found = asyncio.to_thread(
-                    gathered, desk.view(), desk.releases.path, spec, digest, Path(blob.name)
-                )
-                return digest, spec, held, await found
+                before = await parent(desk.view().nodes.get(spec.name), desk.registry)
+                told = (desk.view(), desk.releases.path, spec, digest, Path(blob.name), before)
+                return digest, spec, held, await asyncio.to_thread(gathered, *told)
             except Refused as error:
                 await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except PortError as error:

@@ -5,6 +5,7 @@ comes from is not asked. All that cannot be told counts as missing, and a person
 """
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from noded.model.release import HEALED
 from noded.model.state import NodeState
+from noded.ports import Registry
 from nodespec.environment import FOLDER
 from nodespec.tree import MANIFEST
 
@@ -50,10 +52,22 @@ class Change:
     """The change was to take the file away."""
 
 
-def is_healed(node: NodeState) -> bool:
-    """Whether a machine has written what runs."""
-    release = node.release
-    return HEALED in release.version and release.origin.startswith("incident ")
+async def parent(node: NodeState | None, registry: Registry) -> str | None:
+    """Digest of the release of a person that machines have changed; empty when it is forgotten, None when a
+    person wrote what runs. Raises PortError.
+
+    The registry knows who wrote a release also when the memory of noded was lost.
+    """
+    release = node.release if node is not None else None
+    if release is None or HEALED not in release.version:
+        return None
+    record = await registry.get(f"releases/{release.node}/{release.version}")
+    origin = json.loads(record.value).get("origin", "") if record else release.origin
+    if origin.startswith("uid "):
+        return None
+    stem = release.version.partition(HEALED)[0]
+    before = await registry.get(f"releases/{release.node}/{stem}")
+    return str(json.loads(before.value)["digest"]) if before else ""
 
 
 def changes(node: NodeState, before: Path | None, after: Path) -> tuple[Change, ...]:
@@ -65,12 +79,6 @@ def changes(node: NodeState, before: Path | None, after: Path) -> tuple[Change, 
     found = tuple(parsed(reports[-1].diff)) if reports else ()
     what = f"the change of {node.release.version} cannot be read any more\n"
     return found or (Change(MANIFEST, "", what),)
-
-
-def parent(node: NodeState) -> str:
-    """Digest of the release of a person that machines have changed; empty when it is forgotten."""
-    found = node.version(node.release.version.partition(HEALED)[0])
-    return found.digest if found is not None else ""
 
 
 def lost(changed: Sequence[Change], after: Path, files: Mapping[str, bytes]) -> str:

@@ -41,7 +41,8 @@ def words(fact: Input) -> str:
             return f"noded started and found {found}"
         case ApplyRequested():
             did = "asked for a plan of" if fact.plan_only else "applied"
-            return f"{fact.release.origin} {did} {fact.spec.name} {fact.release.version}"
+            how = " with --force" * fact.force + " with --supersede" * fact.supersede
+            return f"{fact.release.origin} {did} {fact.spec.name} {fact.release.version}{how}"
         case CommandRequested():
             return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}"
         case Sampled():
