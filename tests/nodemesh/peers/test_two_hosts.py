@@ -149,6 +149,7 @@ def test_one_instance_of_a_node_on_both_hosts_gets_an_event() -> None:
 def test_events_wait_for_a_host_that_is_away_and_until_its_node_is_gone() -> None:
     with two_hosts() as two:
         begin(two)
+        wait_for(lambda: any(f.consumer == "till" for f in two.a.map().flows), "the word of b's node")
         two.b.kill("mesh")
         two.a.start("shop.1", "publish", MOST="500", RATE="5000")
         wanted = acked(two.a)
