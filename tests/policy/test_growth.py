@@ -97,6 +97,12 @@ def test_more_traffic_is_no_leak() -> None:
     assert finding(of(*more, shares=shares), 0) == ""
 
 
+def test_a_leak_is_seen_through_a_change_of_share() -> None:
+    leaks = [10.0 * MB + number * MB for number in range(5)] + [5.0 * MB + number * MB for number in range(5)]
+    assert finding(of(*leaks), 0) == ""
+    assert "at least 0.33 MB/min" in finding(of(*leaks, shares=(0.1,) * 5 + (0.5,) * 5), 0)
+
+
 def test_a_look_stands_until_the_next() -> None:
     leaks = [10.0 * MB * number for number in range(6)]
     assert finding(of(*leaks[:5]), 0) == ""

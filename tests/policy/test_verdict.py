@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noded.policy import verdict
+from noded.policy.evalues import Bad, comparison, excess
 from noded.policy.verdict import (
     DEFAULT,
     DOUBT,
@@ -230,6 +231,12 @@ def test_an_outage_of_both_after_a_long_calm_is_no_broken_promise() -> None:
     found = judged(Counts(0.1, 10_000, 12, 90_000, 108), standard=PROMISED)
     assert found.kind != ROLL_BACK
     assert evidence(found)[OBJECTIVE] < 2.0
+
+
+def test_a_broken_promise_weighs_no_more_than_being_worse_than_stable() -> None:
+    """The first seconds of an outage of both: stable's ratio is still within what was promised."""
+    found = judged(Counts(0.1, 30, 4, 400, 4), standard=PROMISED)
+    assert evidence(found)[OBJECTIVE] == comparison((Bad(0.1, 4, 4),), 1.0) < excess(0.01, 26, 4) / 10.0
 
 
 def test_nothing_promised_nothing_broken() -> None:
