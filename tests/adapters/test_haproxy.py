@@ -123,20 +123,45 @@ async def test_a_killed_canary_loses_no_get_even_without_a_spare(haproxy: Runnin
 
 @looped
 async def test_the_fuse_cuts_a_canary_at_its_third_error_and_stays_cut(haproxy: RunningHaproxy) -> None:
+    """Also when its health checks pass between the errors."""
     shop = await opened(haproxy)
     _, canary, spare = await shop.server(1), await shop.server(2), await shop.server(3)
     canary.status = "500 Broken"
     await shop.install((1, PINNED), (2, CANARY), (3, SPARE), share=0.5)
-    async with Load(shop.port, clients=1) as load:
-        await load.reach(400)
-        cut_at = time.monotonic()
-        while time.monotonic() - cut_at < 1:
-            await load.reach(50)
+    async with Load(shop.port, clients=1, method="POST", pause=0.1) as load:
+        await load.reach(40)
     assert [status for status, _ in load.failed] == [500, 500, 500]
-    assert canary.answered["GET"] == 3
-    assert spare.answered["GET"] <= load.count * 0.02  # the cut share goes to the stable version
+    assert canary.answered["POST"] == 3
+    assert spare.answered["POST"] == 0, "the cut share goes to the stable version"
     counted = (await shop.counts())["shop.2"]
-    assert (counted.requests, counted.bad, counted.up) == (3, 3, False)
+    assert (counted.requests, counted.bad, counted.up, counted.moved) == (3, 3, False, 0)
+
+
+@looped
+async def test_what_may_be_asked_again_is_answered_by_stable_where_the_canary_fails(
+    haproxy: RunningHaproxy,
+) -> None:
+    shop = await opened(haproxy)
+    stable, canary = await shop.server(1), await shop.server(2)
+    canary.status = "500 Broken"
+    await shop.install((1, PINNED), (2, CANARY), share=0.5)
+    async with Load(shop.port, clients=2) as load:
+        await load.reach(200)
+    assert load.failed == [] and set(load.by_server) == {"shop.1"}
+    counted = (await shop.counts())["shop.2"]
+    assert counted.bad == counted.requests == counted.moved == canary.answered["GET"] > 50
+    assert (await shop.counts())["shop.1"].requests == stable.answered["GET"]
+
+
+@looped
+async def test_what_stable_answers_is_not_asked_again(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    stable, spare = await shop.server(1), await shop.server(2)
+    stable.status = "503 Busy"
+    await shop.install((1, PINNED), (2, SPARE))
+    async with Load(shop.port, clients=1) as load:
+        await load.reach(50)
+    assert stable.answered["GET"] == len(load.failed) and spare.answered["GET"] == 0
 
 
 @looped
@@ -153,7 +178,7 @@ async def test_a_canary_that_the_fuse_cut_can_be_put_back_once(haproxy: RunningH
 
     async def cut() -> None:
         canary.status = "500 Broken"
-        assert [(await ask_once(shop.port))[0] for _ in range(4)] == [500, 500, 500, 200]
+        assert [(await ask_once(shop.port, "POST"))[0] for _ in range(4)] == [500, 500, 500, 200]
         canary.status = "200 OK"
         assert not (await shop.counts())["shop.2"].up
 

@@ -44,8 +44,11 @@ def test_haproxy_accepts_it_without_a_warning(tmp_path: Path, change: dict[str, 
 def test_every_port_has_a_slot_and_a_bind() -> None:
     text = config(**{**GOOD, "ports": [(9000, 9001), (8081, 8082)], "group": "noded", "timeout": 7})
     slots = [line for line in text.splitlines() if line.startswith("backend ")]
-    assert slots[1:5] == [f"backend s{port} from requests" for port in (8081, 8082, 9000, 9001)]
-    assert slots[5:] == [f"backend n{number} from requests" for number in range(NAME_SLOTS)]
+    names = [f"s{port}" for port in (8081, 8082, 9000, 9001)] + [f"n{number}" for number in range(NAME_SLOTS)]
+    assert slots[2:] == [
+        *(f"backend {name} from requests" for name in names),
+        *(f"backend c{name} from canaries" for name in names),
+    ]
     assert "mode tcp" not in text
     assert "bind 127.0.0.1:8081-8082\n" in text
     assert "bind 127.0.0.1:9000-9001\n" in text

@@ -10,6 +10,7 @@ from noded.adapters.haproxy_slot import (
     Command,
     Maps,
     Present,
+    apart,
     cut,
     first_questions,
     instance_of,
@@ -32,52 +33,64 @@ class Slot:
     """What the runtime API does to one slot, as far as plans use it."""
 
     def __init__(self) -> None:
-        self.servers: dict[str, tuple[int, int]] = {}
+        self.backends: dict[str, dict[str, tuple[int, int]]] = {SLOT: {}, apart(SLOT): {}}
         self.entries: dict[str, str] = {}
         self.raised: list[str] = []
+        self.cleared: list[str] = []
+
+    def at(self, path: str) -> dict[str, tuple[int, int]]:
+        return self.backends[path.partition("/")[0]]
 
     def run(self, command: Command) -> str:
         match command.text.split():
             case ["add", "server", path, _, "weight", weight, *_]:
-                self.servers[path.partition("/")[2]] = (int(weight), 1)
+                self.at(path)[_name(path)] = (int(weight), 1)
                 return "New server registered."
             case ["set", "server", path, "weight", weight]:
-                name = path.partition("/")[2]
-                self.servers[name] = (int(weight), self.servers[name][1])
+                self.at(path)[_name(path)] = (int(weight), self.at(path)[_name(path)][1])
             case ["set", "server", path, "state", state]:
-                name = path.partition("/")[2]
-                self.servers[name] = (self.servers[name][0], {"ready": 0, "drain": 8, "maint": 1}[state])
+                bits = {"ready": 0, "drain": 8, "maint": 1}[state]
+                self.at(path)[_name(path)] = (self.at(path)[_name(path)][0], bits)
             case ["set", "server", path, "health", "up"]:
-                self.raised.append(path.partition("/")[2])
+                self.raised.append(path)
             case ["enable", "health", path]:
-                assert path.partition("/")[2] in self.servers
-            case ["add", "map", _, key, value]:
-                assert key not in self.entries
-                self.entries[key] = value
-            case ["set", "map", _, key, value]:
-                if key not in self.entries:
-                    return "entry not found."
-                self.entries[key] = value
-            case ["del", "map", _, key]:
-                return "" if self.entries.pop(key, None) else "Key not found."
+                assert _name(path) in self.at(path)
+            case ["clear", "table", "fuses", "key", name]:
+                self.cleared.append(name)
+            case [verb, "map", _, key, *value]:
+                return self._mapped(verb, key, *value)
             case _:
                 raise AssertionError(command)
         return ""
 
+    def _mapped(self, verb: str, key: str, value: str = "") -> str:
+        if verb == "del":
+            return "" if self.entries.pop(key, None) else "Key not found."
+        if verb == "set" and key not in self.entries:
+            return "entry not found."
+        assert verb == "set" or key not in self.entries
+        self.entries[key] = value
+        return ""
+
     def present(self, route: Route) -> Present:
-        asked = {question.rsplit(" ", 1)[1] for question in questions(MAPS, SLOT, route)[1:]}
-        return Present(dict(self.servers), {key: self.entries[key] for key in asked & set(self.entries)})
+        asked = {question.rsplit(" ", 1)[1] for question in questions(MAPS, SLOT, route)[2:]}
+        entries = {key: self.entries[key] for key in asked & set(self.entries)}
+        return Present(dict(self.backends[SLOT]), entries, dict(self.backends[apart(SLOT)]))
 
     def pins(self, kind: str) -> list[str | None]:
         count = int(self.entries.get(f"s1.{kind}", "1"))
         return [self.entries.get(f"s1.{kind}.{number}") for number in range(count)]
 
 
+def _name(path: str) -> str:
+    return path.partition("/")[2]
+
+
 def follow(slot: Slot, route: Route) -> None:
     for command in plan(MAPS, SLOT, route, slot.present(route), NOW):
         assert slot.run(command) in command.answers, command
-        for name in (*slot.pins("pinned"), *slot.pins("canary")):
-            assert name is None or name in slot.servers
+        for kind, backend in (("pinned", SLOT), ("canary", apart(SLOT))):
+            assert all(name is None or name in slot.backends[backend] for name in slot.pins(kind))
 
 
 def route_of(places: Sequence[Place | None], share: float) -> Route:
@@ -104,10 +117,14 @@ def test_every_way_leads_to_the_route(routes: list[Route]) -> None:
         for place in (Place.PINNED, Place.CANARY):
             names = [name for name, server in wanted.items() if server.place is place]
             assert slot.pins(place) == (names or [None])
-        for name, (weight, admin) in slot.servers.items():
-            place = wanted[name].place if name in wanted else Place.DRAINING
-            assert weight == {Place.PINNED: 256, Place.SPARE: 1}.get(place, 0)
-            assert admin == (0 if name in wanted else 8)
+        canary = any(server.place is Place.CANARY for server in wanted.values())
+        stable = {name for name, server in wanted.items() if server.place is not Place.CANARY}
+        for backend, here in ((SLOT, stable), (apart(SLOT), set(wanted) if canary else set())):
+            assert here <= slot.backends[backend].keys()
+            for name, (weight, admin) in slot.backends[backend].items():
+                place = wanted[name].place if name in here else Place.DRAINING
+                assert weight == {Place.PINNED: 256, Place.SPARE: 1}.get(place, 0)
+                assert admin == (0 if name in here else 8)
         assert slot.entries["s1.share"] == str(round(route.share * 10_000))
         assert slot.entries.get("s1.until", "0") == ("1005000" if route.share else "0")
         # Only the removal of names beyond the count is said again.
@@ -142,15 +159,16 @@ def test_a_canary_is_put_back_once_for_each_number() -> None:
         return len(slot.raised) - before
 
     assert [raised(0), raised(0), raised(1), raised(1), raised(2), raised(2)] == [0, 0, 1, 0, 1, 0]
-    for command in stop(MAPS, SLOT, slot.raised[0]):
+    assert slot.cleared == [_name(path) for path in slot.raised]
+    for command in stop(MAPS, apart(SLOT), _name(slot.raised[0])):
         assert slot.run(command) in command.answers
     assert not any(".raised." in key for key in slot.entries)
 
 
 def test_what_was_never_used_is_asked_little_and_told_little() -> None:
     route = Route("shop", 1, (Server("shop.1", "unix:/1", Place.PINNED),))
-    assert len(first_questions(MAPS, SLOT)) == 2
-    said = [command.text for command in plan(MAPS, SLOT, route, Present({}, {}), NOW)]
+    assert len(first_questions(MAPS, SLOT)) == 3
+    said = [command.text for command in plan(MAPS, SLOT, route, Present({}, {}, {}), NOW)]
     assert [text.split()[0] for text in said] == ["add", "enable", "set", "add", "add", "add", "add"]
     assert said[-1] == "add map /m/numbers.map s1.share 0", "it is the last: what has it was told whole"
 
@@ -165,7 +183,7 @@ def test_servers_of_grpc_and_tcp_are_spoken_to_in_their_way() -> None:
         return [text for text in said if text.startswith("add server")]
 
     assert [" proto h2" in text for text in added(False)] == [True, False]
-    assert ["observe layer7" in text for text in added(False)] == [False, True]
+    assert ["observe layer7" in text for text in added(False)] == [False, True], "an older configuration"
     assert not any(" proto h2" in text for text in added(True))
     assert ["observe layer4" in text for text in added(True)] == [False, True]
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from noded.model.inputs import SignalsTold
+from noded.model.inputs import SignalsTold, TrafficCounted
 from noded.model.rollout import Tally
+from noded.model.route import Traffic
 from noded.model.signals import Answers, Handled
 from noded.policy import counting
 from tests.policy.build import Core, rolling, running, spec
@@ -109,10 +110,29 @@ def test_other_bounds_are_not_compared() -> None:
 
 def test_events_are_counted_by_version_and_only_of_this_node() -> None:
     core = rolling()
-    told(core, handled=(Handled("shop", "1.0", 500, 50), Handled("other", "1.1", 9, 9)))
-    told(core, handled=(Handled("shop", "1.0", 590, 50), Handled("shop", "1.1", 10, 1)))
-    assert step(core).events == Tally(10, 1, 590, 50)
-    assert step(core).errors.stable_bad == 50
+    told(core, handled=(Handled("shop", "1.0", 500, 50), Handled("shop", "1.1", 0, 0)))
+    told(core, handled=(Handled("shop", "1.0", 590, 51), Handled("shop", "1.1", 10, 1)))
+    told(core, handled=(Handled("other", "1.1", 9, 9),))
+    assert step(core).events == Tally(10, 1, 90, 1), "the first word is of all its life"
+    assert step(core).errors.stable_bad == 1
+    told(core, handled=(Handled("shop", "1.0", 5, 0),))
+    assert step(core).events.stable == 95, "a mesh that was restarted counts from nothing"
+
+
+def test_a_request_that_the_canary_failed_and_stable_answered_counts_once() -> None:
+    core = rolling()
+    core.at += 1.0
+    core.tell(
+        TrafficCounted(core.at, (Traffic("shop.1", 100, 0, 0, True), Traffic("shop.2", 10, 2, 0, True, 2)))
+    )
+    assert (step(core).canary_requests, step(core).canary_bad, step(core).stable_requests) == (10, 2, 98)
+
+
+def test_who_tells_late_of_a_long_life_is_counted_from_then_on() -> None:
+    core = rolling()
+    told(core, Answers("shop.1", 10_000, 40))
+    told(core, Answers("shop.1", 10_100, 40))
+    assert step(core).status == Tally(0, 0, 100, 0)
 
 
 def test_what_strangers_tell_is_not_kept() -> None:

@@ -73,5 +73,5 @@ def test_a_long_healthy_memory_is_no_finding() -> None:
 def test_counts_are_kept_with_their_instance() -> None:
     core = running(spec(spares=1))
     core.tell(TrafficCounted(core.at, (Traffic("shop.1", 9, 1, 2, False), Traffic("ghost.1", 1, 1, 1, True))))
-    assert core.instance("shop.1").load == Load(9, 1, 2, False, core.at, core.at)
+    assert core.instance("shop.1").load == Load(9, 1, 2, False, core.at, 0, core.at)
     assert core.instance("shop.2").load == Load()

@@ -8,12 +8,12 @@ import asyncio
 import re
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 
 from noded.adapters import haproxy_names as names
-from noded.adapters.haproxy_config import HOSTS, NAMES, NUMBERS
-from noded.adapters.haproxy_counts import counts, generation, is_up, rows
+from noded.adapters.haproxy_config import FUSE, FUSES, HOSTS, NAMES, NUMBERS
+from noded.adapters.haproxy_counts import blown, counts, generation, is_up, rows
 from noded.adapters.haproxy_slot import (
     Command,
     Maps,
@@ -65,7 +65,7 @@ class HaproxyProxy:
         """Slots as they were last found, by `_door`; who needs one looks whose it is."""
         self._naming = asyncio.Lock()
         """Held while a slot or a host name changes hands."""
-        self._kept: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._kept: defaultdict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
         self._kept_of = ""
         self._counting = asyncio.Lock()
         """Held while a server's counts move from HAProxy to `_kept`: nobody reads them twice."""
@@ -85,12 +85,12 @@ class HaproxyProxy:
             rises = before is not None and route.share > before.share
             there, claims = await self._present(maps, slot, route, lowered=not rises)
             self._slots[door] = slot
-            gone, replaced = leaving(route, there)
+            gone, replaced = leaving(slot, route, there)
             await self._send([*claims, *plan(maps, slot, route, there, time.time())])
             if route.hosts:
                 await self._open(maps, slot, route)
-        await self._take_out(maps, slot, route, gone, self._grace, cut_off=True)
-        await self._take_out(maps, slot, route, replaced, _REPLACED_GRACE, cut_off=False)
+        await self._take_out(maps, route, gone, self._grace, cut_off=True)
+        await self._take_out(maps, route, replaced, _REPLACED_GRACE, cut_off=False)
 
     async def remove(self, route: Route) -> None:
         check(route)
@@ -106,7 +106,8 @@ class HaproxyProxy:
                 return
             there, _ = await self._present(maps, slot, empty, lowered=True)
             await self._send(plan(maps, slot, empty, there, time.time()))
-        if await self._take_out(maps, slot, empty, list(there.servers), self._grace, cut_off=True):
+        gone, _ = leaving(slot, empty, there)
+        if await self._take_out(maps, empty, gone, self._grace, cut_off=True):
             await self._release(maps, slot, empty)
 
     async def _cut(self, maps: Maps, slot: str, share: float) -> None:
@@ -147,7 +148,7 @@ class HaproxyProxy:
         answers = await self._send(first, [*whose, *asked])
         claims = names.own_port(maps.hosts, slot, names.told(answers.pop(0)), route) if owned else []
         there = present(route, asked, answers)
-        if not whole and (there.servers or there.entries):
+        if not whole and (there.servers or there.apart or there.entries):
             asked = questions(maps, slot, route)
             there = present(route, asked, await self._send([], asked))
         return there, claims
@@ -182,26 +183,32 @@ class HaproxyProxy:
 
     async def traffic(self) -> Sequence[Traffic]:
         async with self._counting:
-            info, answer = await ask(self._socket, ["show info", f"{_COUNTS} -1 4 -1"])
+            asked = ["show info", f"{_COUNTS} -1 4 -1", f"show table {FUSES} data.gpc0 ge {FUSE}"]
+            info, answer, table = await ask(self._socket, asked)
             self._forget_kept_of_other(generation(info))
-            return self._summed(answer)
+            return self._summed(answer, blown(table))
 
-    def _summed(self, answer: str) -> tuple[Traffic, ...]:
+    def _summed(self, answer: str, blown: Collection[str]) -> tuple[Traffic, ...]:
         total: dict[str, Traffic] = {}
         for row in rows(answer):
             name = instance_of(row["svname"])
-            seen = total.get(name) or Traffic(name, *self._kept[name], sessions=0, up=False)
-            requests, bad = counts(row)
+            seen = total.get(name) or self._before(name)
+            requests, bad, moved = counts(row)
             total[name] = Traffic(
                 instance=name,
                 requests=seen.requests + requests,
                 bad=seen.bad + bad,
                 sessions=seen.sessions + int(row["scur"] or 0),
-                up=seen.up or is_up(row["status"]),
+                up=seen.up or (is_up(row["status"]) and row["svname"] not in blown),
+                moved=seen.moved + moved,
             )
         for name in set(self._kept) - set(total):
             del self._kept[name]
         return tuple(total.values())
+
+    def _before(self, instance: str) -> Traffic:
+        requests, bad, moved = self._kept[instance]
+        return Traffic(instance, requests, bad, sessions=0, up=False, moved=moved)
 
     async def generation(self) -> str:
         found = generation((await ask(self._socket, ["show info"]))[0])
@@ -236,9 +243,9 @@ class HaproxyProxy:
         return answers[len(commands) :]
 
     async def _take_out(
-        self, maps: Maps, slot: str, route: Route, servers: list[str], grace: float, *, cut_off: bool
+        self, maps: Maps, route: Route, servers: list[tuple[str, str]], grace: float, *, cut_off: bool
     ) -> bool:
-        """Delete servers as they fall idle; true when all are gone.
+        """Delete servers of backends as they fall idle; true when all are gone.
 
         After the grace what is left is cut off, or left to the next install. A newer route for the
         door takes the work over.
@@ -251,7 +258,9 @@ class HaproxyProxy:
                 if self._newest[_door(route)] is not route or late > (_CUT_OFF if cut_off else 0):
                     return False
                 left = [
-                    name for name in left if not await self._delete(maps, slot, route, name, cut_off=late > 0)
+                    (backend, name)
+                    for backend, name in left
+                    if not await self._delete(maps, backend, route, name, cut_off=late > 0)
                 ]
             if left:
                 await asyncio.sleep(_POLL)
@@ -283,9 +292,9 @@ class HaproxyProxy:
         return True
 
     def _keep(self, instance: str, row: dict[str, str]) -> None:
-        requests, bad = counts(row)
+        requests, bad, moved = counts(row)
         before = self._kept[instance]
-        self._kept[instance] = (before[0] + requests, before[1] + bad)
+        self._kept[instance] = (before[0] + requests, before[1] + bad, before[2] + moved)
 
     def _forget_kept_of_other(self, generation: str) -> None:
         if generation != self._kept_of:

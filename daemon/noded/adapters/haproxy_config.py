@@ -2,7 +2,8 @@
 
 Slots: backends that are empty at start and get their servers, pins and shares by the runtime API
 (`haproxy.py`). Every port has one, `s<port>` for requests and `t<port>` for connections; those named
-`n<number>` are for nodes that share a port by host name. The configuration itself never changes while
+`n<number>` are for nodes that share a port by host name. Beside each for requests stands `c<slot>`, for those
+that are dealt to a canary. The configuration itself never changes while
 HAProxy runs: HAProxy 2.6 loses requests and may crash on a reload.
 """
 
@@ -19,7 +20,11 @@ HOSTS = "hosts.map"
 """`<port>/<host>`: the slot for this name. `<port>/*`: `nobody`, where all nodes of a port have names of
 their own. `<slot>`: the node and port it belongs to."""
 NOBODY = "nobody"
-NAME_SLOTS = 256
+NAME_SLOTS = 128
+FUSES = "fuses"
+"""Table of errors by the canary's server."""
+FUSE = 3
+"""Errors after which a canary is dealt nothing more."""
 SHARE_STEPS = 10_000
 MOST_PORTS = 4_096
 
@@ -39,16 +44,19 @@ global
   stats timeout 10s
 """
 
-# Rules of slots, the same for requests (`http-request`) and connections (`tcp-request content`).
+# Which of stable's servers, and whether the canary instead: the same for requests (`http-request`) and
+# connections (`tcp-request content`).
 _CHOICE = (
     "set-var(txn.n) be_name,concat(.pinned),map_str_int({numbers},1)",
     "set-var-fmt(txn.key) %[be_name].pinned.%[rand(1000000),mod(txn.n)]",
     "set-var(txn.to) var(txn.key),map_str({names})",
-    "set-var(txn.share) be_name,concat(.share),map_str_int({numbers},0)",
-    "set-var(txn.until) be_name,concat(.until),map_str_int({numbers},0)",
-    "set-var(txn.n) be_name,concat(.canary),map_str_int({numbers},1)",
-    "set-var-fmt(txn.key) %[be_name].canary.%[rand(1000000),mod(txn.n)]",
-    "set-var(txn.to) var(txn.key),map_str({names})"
+)
+_DRAW = (
+    "set-var(txn.share) {slot},concat(.share),map_str_int({numbers},0)",
+    "set-var(txn.until) {slot},concat(.until),map_str_int({numbers},0)",
+    "set-var(txn.n) {slot},concat(.canary),map_str_int({numbers},1)",
+    "set-var-fmt(txn.key) %[{slot}].canary.%[rand(1000000),mod(txn.n)]",
+    "set-var(txn.{to}) var(txn.key),map_str({names})"
     " if {{ rand({steps}),sub(txn.share) -m int lt 0 }} {{ date(0,ms),sub(txn.until) -m int lt 0 }}",
 )
 
@@ -69,6 +77,29 @@ defaults requests
   http-request set-var-fmt(txn.key) %[be_name].retry.%[method]
   http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
 
+# What is dealt to a canary. Its errors are sent on to stable where that does no harm, and counted: three, and it
+# is dealt nothing more until noded puts it back. (Passing health checks forgive errors that `observe` counts.)
+defaults canaries
+  mode http
+  timeout connect 1s
+  timeout client {timeout}s
+  timeout server {timeout}s
+  timeout tunnel 1h
+  option http-keep-alive
+  http-reuse safe
+  balance roundrobin
+  option redispatch 1
+  retries 3
+  retry-on conn-failure empty-response response-timeout 500 502 503 504
+  http-request set-var(txn.to) var(txn.canary)
+  http-request track-sc0 var(txn.canary) table fuses
+  http-request set-var-fmt(txn.key) %[var(txn.slot)].retry.%[method]
+  http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
+  http-response sc-inc-gpc0(0) if {{ status ge 500 }}
+
+backend fuses
+  stick-table type string len 64 size 8k expire 1h store gpc0
+
 defaults clients
   mode http
   timeout client {timeout}s
@@ -80,10 +111,13 @@ frontend clients from clients
 {binds}
   http-request set-var-fmt(txn.door) %[dst_port]/%[req.hdr(host),host_only,lower]
   http-request set-var-fmt(txn.rest) %[dst_port]/*
+  http-request set-var-fmt(txn.slot) s%[dst_port]
   http-request set-var(txn.slot) var(txn.rest),map_str({hosts})
   http-request set-var(txn.slot) var(txn.door),map_str({hosts})
-  use_backend %[var(txn.slot)] if {{ var(txn.slot) -m found }}
-  use_backend s%[dst_port]
+{draw}
+  http-request unset-var(txn.canary) if {{ var(txn.canary),table_gpc0(fuses) ge {fuse} }}
+  use_backend c%[var(txn.slot)] if {{ var(txn.canary) -m found }}
+  use_backend %[var(txn.slot)]
 
 defaults nobody
   mode http
@@ -105,6 +139,7 @@ defaults connections
   option redispatch 1
   retries 3
 {choice}
+{draw}
 
 defaults callers
   mode tcp
@@ -155,14 +190,25 @@ def config(
         "names": maps / NAMES,
         "hosts": maps / HOSTS,
         "steps": SHARE_STEPS,
+        "fuse": FUSE,
     }
-    requests = {"choice": _rules("http-request", words), "binds": _binds(bind, ranges)}
+    drawn = {**words, "slot": "var(txn.slot)", "to": "canary"}
+    requests = {
+        "choice": _rules("http-request", _CHOICE, words),
+        "draw": _rules("http-request", _DRAW, drawn),
+        "binds": _binds(bind, ranges),
+    }
     text = _GLOBAL.format(**words) + _REQUESTS.format(**words, **requests)
     if streams:
-        connections = {"choice": _rules("tcp-request content", words), "binds": _binds(bind, streams)}
+        drawn = {**words, "slot": "be_name", "to": "to"}
+        connections = {
+            "choice": _rules("tcp-request content", _CHOICE, words),
+            "draw": _rules("tcp-request content", _DRAW, drawn),
+            "binds": _binds(bind, streams),
+        }
         text += _CONNECTIONS.format(**words, **connections)
-    names = [(f"s{port}", "requests") for port in _each(ranges)]
-    names += [(f"n{number}", "requests") for number in range(NAME_SLOTS)]
+    slots = [f"s{port}" for port in _each(ranges)] + [f"n{number}" for number in range(NAME_SLOTS)]
+    names = [(slot, "requests") for slot in slots] + [(f"c{slot}", "canaries") for slot in slots]
     names += [(f"t{port}", "connections") for port in _each(streams)]
     return text + "".join(_SLOT.format(name=name, kind=kind) for name, kind in names)
 
@@ -179,8 +225,8 @@ def _check_words(socket: Path, maps: Path, bind: str, group: str) -> None:
         raise ValueError(f"group: expected a group's name, got {group!r}")
 
 
-def _rules(kind: str, words: Mapping[str, object]) -> str:
-    return "\n".join(f"  {kind} {rule.format(**words)}" for rule in _CHOICE)
+def _rules(kind: str, rules: Sequence[str], words: Mapping[str, object]) -> str:
+    return "\n".join(f"  {kind} {rule.format(**words)}" for rule in rules)
 
 
 def _binds(bind: str, ranges: Sequence[tuple[int, int]]) -> str:

@@ -1,6 +1,7 @@
 """What do HAProxy's answers to `show stat` and `show info` say?"""
 
 import csv
+import re
 from collections.abc import Iterator
 
 from noded.ports import Refused
@@ -23,8 +24,9 @@ def rows(answer: str) -> Iterator[dict[str, str]]:
             yield row
 
 
-def counts(row: dict[str, str]) -> tuple[int, int]:
-    """Requests a server was given, each once, and those of them that went badly.
+def counts(row: dict[str, str]) -> tuple[int, int, int]:
+    """Requests a server was given, each once; those of them that went badly; and of these, those that another
+    server was asked.
 
     A request ends at a server in exactly one way: answered (`req_tot`), failed there for good
     (`econ`, `eresp`), or sent on to another server (`wredis`). `stot` is no use: it counts a request
@@ -38,7 +40,12 @@ def counts(row: dict[str, str]) -> tuple[int, int]:
     """
     failed = sum(int(row[column] or 0) for column in ("econ", "eresp", "wredis"))
     answered = row["stot"] if row["pxname"].startswith("t") else row["req_tot"]
-    return int(answered or 0) + failed, int(row["hrsp_5xx"] or 0) + failed
+    return int(answered or 0) + failed, int(row["hrsp_5xx"] or 0) + failed, int(row["wredis"] or 0)
+
+
+def blown(table: str) -> frozenset[str]:
+    """Servers of canaries whose fuse the table of errors says is blown."""
+    return frozenset(re.findall(r"key=(\S+)", table))
 
 
 def is_up(status: str) -> bool:

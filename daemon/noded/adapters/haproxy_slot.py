@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from noded.adapters.haproxy_config import SHARE_STEPS
+from noded.adapters.haproxy_config import FUSES, SHARE_STEPS
 from noded.model.route import Place, Route, Server
 from noded.ports import Refused
 
@@ -40,6 +40,10 @@ _FUSE = "rise 300 observe {layer} error-limit 3 on-error mark-down"
 _MAINT, _DRAIN = 0x01, 0x08
 
 
+Held = Mapping[str, tuple[int, int]]
+"""Weight and administrative bits by a server's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     text: str
@@ -62,10 +66,12 @@ class Maps:
 class Present:
     """A slot as HAProxy has it."""
 
-    servers: Mapping[str, tuple[int, int]]
-    """Weight and administrative bits by server name."""
+    servers: Held
     entries: Mapping[str, str]
     """Map entries by key; a key that is not there is missing."""
+    apart: Held | None = None
+    """Servers of its `apart`; None where there is no such backend: of connections, and in a configuration of
+    before there were any. There the canary stands in the slot itself."""
 
 
 def check(route: Route) -> None:
@@ -123,6 +129,11 @@ def slot_of(route: Route) -> str:
     return f"{'t' if route.tcp else 's'}{route.port}"
 
 
+def apart(slot: str) -> str:
+    """The backend beside a slot for requests that are dealt to its canary."""
+    return f"c{slot}"
+
+
 def instance_of(name: str) -> str:
     return name.partition(":")[0]
 
@@ -142,16 +153,22 @@ def cut(maps: Maps, slot: str, share: float) -> Command:
 
 def first_questions(maps: Maps, slot: str) -> list[str]:
     """What tells whether a slot was ever used: it has servers, or the entry that an install writes last."""
-    return [f"show servers state {slot}", f"get map {maps.numbers} {slot}.share"]
+    return [*_backends(slot), f"get map {maps.numbers} {slot}.share"]
+
+
+def _backends(slot: str) -> list[str]:
+    # Connections are not read, so nothing of a canary's is sent again: one backend will do.
+    beside = slot if slot.startswith("t") else apart(slot)
+    return [f"show servers state {slot}", f"show servers state {beside}"]
 
 
 def questions(maps: Maps, slot: str, route: Route) -> list[str]:
-    """What to ask before planning; the first asks for the servers, the others for map entries."""
+    """What to ask before planning; the first two ask for the servers, the others for map entries."""
     numbers = [f"{slot}.{key}" for key in ("share", "until", "pinned", "canary")]
     if not route.tcp:
         numbers += [f"{slot}.retry.{method}" for method in METHODS]
     numbers += [_raised(slot, server.instance) for server in route.servers if server.place is Place.CANARY]
-    asked = [f"show servers state {slot}"]
+    asked = _backends(slot)
     asked += [f"get map {maps.numbers} {key}" for key in numbers]
     return asked + [f"get map {maps.names} {key}" for key in _names(slot, route)]
 
@@ -165,13 +182,16 @@ def present(route: Route, asked: list[str], answers: list[str]) -> Present:
             f" the proxy's {kind}; change the port or noded.toml, and restart the proxy"
         )
     entries: dict[str, str] = {}
-    for question, answer in zip(asked[1:], answers[1:], strict=True):
+    for question, answer in zip(asked[2:], answers[2:], strict=True):
         value = re.search(r' value="([^"]*)"', answer)
         if value:
             entries[question.rsplit(" ", 1)[1]] = value[1]
         elif "found=no" not in answer:
             raise Refused(f"cannot read the map: HAProxy answered {answer!r} to '{question}'")
-    return Present(_servers(asked[0], answers[0]), entries)
+    single = route.tcp or answers[1] == _NO_SLOT
+    return Present(
+        _servers(asked[0], answers[0]), entries, None if single else _servers(asked[1], answers[1])
+    )
 
 
 def plan(maps: Maps, slot: str, route: Route, there: Present, now: float) -> list[Command]:
@@ -179,58 +199,94 @@ def plan(maps: Maps, slot: str, route: Route, there: Present, now: float) -> lis
 
     `now` is wall-clock time, as HAProxy's `date()`.
     """
-    wanted = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
+    backends = _split(slot, route, there)
     commands: list[Command] = []
-    for name, server in wanted.items():
-        commands += _serve(maps, slot, name, server, route.tcp, there)
+    for backend, wanted, held in backends:
+        for name, server in wanted.items():
+            commands += _serve(backend, name, server, route.tcp, held)
+    commands += _raises(maps, slot, route, there)
     commands += _pins(maps, slot, route, there)
     commands += _numbers(maps, slot, route, there, now)
-    for name, (weight, admin) in there.servers.items():
-        if name not in wanted:
-            commands += _drain(slot, name, weight, admin)
+    for backend, wanted, held in backends:
+        for name, (weight, admin) in held.items():
+            if name not in wanted:
+                commands += _drain(backend, name, weight, admin)
     return commands
 
 
-def leaving(route: Route, there: Present) -> tuple[list[str], list[str]]:
-    """Servers to delete: of instances that are gone and, second, those replaced by another server."""
-    wanted = {name_of(server) for server in route.servers if server.place is not Place.DRAINING}
-    staying = {server.instance: server.place for server in route.servers}
-    gone = [name for name in there.servers if instance_of(name) not in staying]
-    replaced = [
-        name
-        for name in there.servers
-        if name not in wanted and staying.get(instance_of(name), Place.DRAINING) is not Place.DRAINING
+def _split(slot: str, route: Route, there: Present) -> list[tuple[str, dict[str, Server], Held]]:
+    """Each backend with the servers that are wanted and those it has, by name.
+
+    Beside the slot stand the canary and those that take what it fails at; nobody while there is no canary.
+    """
+    every = {name_of(server): server for server in route.servers if server.place is not Place.DRAINING}
+    if there.apart is None:
+        return [(slot, every, there.servers)]
+    stable = {name: server for name, server in every.items() if server.place is not Place.CANARY}
+    return [
+        (slot, stable, there.servers),
+        (apart(slot), every if len(every) > len(stable) else {}, there.apart),
     ]
+
+
+Gone = tuple[list[tuple[str, str]], list[tuple[str, str]]]
+"""Backends and servers."""
+
+
+def leaving(slot: str, route: Route, there: Present) -> Gone:
+    """Servers to delete: of instances that are gone and, second, those replaced by another server."""
+    staying = {server.instance: server.place for server in route.servers}
+    gone: list[tuple[str, str]] = []
+    replaced: list[tuple[str, str]] = []
+    for backend, wanted, held in _split(slot, route, there):
+        for name in held:
+            place = staying.get(instance_of(name))
+            if place is None:
+                gone.append((backend, name))
+            elif name not in wanted and place is not Place.DRAINING:
+                replaced.append((backend, name))
     return gone, replaced
 
 
-def stop(maps: Maps, slot: str, name: str) -> list[Command]:
+def stop(maps: Maps, backend: str, name: str) -> list[Command]:
     """The last word to a server before it is deleted."""
-    forget = f"del map {maps.numbers} {_raised(slot, instance_of(name))}"
-    return [
-        Command(f"set server {slot}/{name} state maint", ("", "No such server.")),
-        Command(forget, ("", NO_KEY)),
-    ]
+    commands = [Command(f"set server {backend}/{name} state maint", ("", "No such server."))]
+    if ":fuse-" in name:
+        forget = f"del map {maps.numbers} {_raised(backend.removeprefix('c'), instance_of(name))}"
+        commands.append(Command(forget, ("", NO_KEY)))
+        commands += _mended(backend, name)
+    return commands
 
 
-def _serve(maps: Maps, slot: str, name: str, server: Server, tcp: bool, there: Present) -> Iterator[Command]:
+def _mended(backend: str, name: str) -> list[Command]:
+    """Its errors are forgotten."""
+    return [Command(f"clear table {FUSES} key {name}")] if backend.startswith("c") else []
+
+
+def _serve(slot: str, name: str, server: Server, tcp: bool, held: Held) -> Iterator[Command]:
     path = f"{slot}/{name}"
     weight = _WEIGHT[server.place]
     canary = server.place is Place.CANARY
-    if name not in there.servers:
+    if name not in held:
         target = server.address.replace("unix:", "unix@", 1)
         fuse = _FUSE.format(layer="layer4" if tcp else "layer7") if canary else "rise 2"
         protocol = " proto h2" if server.h2 and not tcp else ""
         yield Command(f"add server {path} {target} weight {weight} {_CHECK} {fuse}{protocol}", (_ADDED,))
-    elif there.servers[name][0] != weight:
+    elif held[name][0] != weight:
         yield Command(f"set server {path} weight {weight}")
-    if name not in there.servers or there.servers[name][1] & (_MAINT | _DRAIN):
+    if name not in held or held[name][1] & (_MAINT | _DRAIN):
         yield Command(f"enable health {path}")
         yield Command(f"set server {path} state ready")
-    raised = _raised(slot, server.instance)
-    if canary and there.entries.get(raised, "0") != str(server.raised):
-        yield Command(f"set server {path} health up")
-        yield from _write(maps.numbers, raised, str(server.raised), there)
+
+
+def _raises(maps: Maps, slot: str, route: Route, there: Present) -> Iterator[Command]:
+    backend = slot if there.apart is None else apart(slot)
+    for server in route.servers:
+        raised = _raised(slot, server.instance)
+        if server.place is Place.CANARY and there.entries.get(raised, "0") != str(server.raised):
+            yield Command(f"set server {backend}/{name_of(server)} health up")
+            yield from _mended(backend, name_of(server))
+            yield from _write(maps.numbers, raised, str(server.raised), there)
 
 
 def _raised(slot: str, instance: str) -> str:

@@ -73,6 +73,8 @@ class Load:
     sessions: int = 0
     up: bool = True
     counted_at: float = 0.0
+    moved: int = 0
+    """Of bad, what another instance was asked instead."""
     down_since: float = 0.0
     """Since when the proxy holds it down; 0 while it does not."""
 

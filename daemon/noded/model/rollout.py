@@ -65,7 +65,7 @@ class Step:
     dealt: float = 0.0
     """Part of the work that the canary gets where that is not its share; 0 where it is."""
     early: Tally = Tally()
-    """Of requests and events: counted while what began under another share may still have been under way."""
+    """Of requests: counted while what began under another share may still have been under way."""
 
     @property
     def errors(self) -> Tally:
@@ -85,6 +85,7 @@ class Seen:
     instance: str
     requests: int
     bad: int
+    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,3 +70,5 @@ class Traffic:
     up: bool
     """False while the health check or the fuse holds it down. A version without a server that is up takes
     nothing: the others are given its requests."""
+    moved: int = 0
+    """Of `bad`, what another server was asked instead: it counts there too."""

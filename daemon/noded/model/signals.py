@@ -14,7 +14,7 @@ class Answers:
     instance: str
     total: int
     bad: int = 0
-    """Of them with a gRPC status that tells of a fault of the server; 0 when it does not tell."""
+    """Of them with a status that tells of a fault of the server, 5xx or gRPC's; 0 when it does not tell."""
     edges: tuple[float, ...] = ()
     """Upper bounds of answer times in seconds, rising; empty when it does not tell any."""
     within: tuple[int, ...] = ()

@@ -6,11 +6,11 @@ last, smaller share and fails now only makes the canary look better (docs/adr/00
 stable at once, and nothing that promotion rests on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from noded.model.inputs import SignalsTold
-from noded.model.instance import Instance, Role
+from noded.model.instance import BESIDE, Instance, Role
 from noded.model.rollout import THRESHOLDS, Rollout, Seen, Step, Tally
 from noded.model.signals import Answers, Handled
 from noded.model.state import NodeState
@@ -30,10 +30,24 @@ def on_counted(node: NodeState, at: float) -> NodeState:
     before = {s.instance: s for s in rollout.seen}
     step = rollout.now
     if step is not None and (rollout.usable or rollout.share >= 1.0):
-        for instance in node.instances.values():
-            asked, bad = _more(before.get(instance.id), instance)
-            step = _requests(step, is_canary(instance, rollout), asked, bad, at < rollout.settles_at)
+        step = _counted(step, node, rollout, before, at < rollout.settles_at)
     return replace(node, rollout=replace(rollout, now=step, seen=seen(node), usable=usable(node)))
+
+
+def _counted(step: Step, node: NodeState, rollout: Rollout, before: Mapping[str, Seen], early: bool) -> Step:
+    """Of requests that the canary failed at and stable was asked instead only the first attempt counts."""
+    moved = 0
+    stable = [0, 0]
+    for instance in node.instances.values():
+        more = _more(before.get(instance.id), instance)
+        if is_canary(instance, rollout):
+            step = _requests(step, True, more.requests, more.bad, early)
+            moved += more.moved
+        else:
+            stable[0] += more.requests
+            stable[1] += more.bad
+    asked = max(stable[0] - moved, stable[1], 0)
+    return _requests(step, False, asked, stable[1], early)
 
 
 def on_told(node: NodeState, fact: SignalsTold) -> NodeState:
@@ -47,7 +61,7 @@ def on_told(node: NodeState, fact: SignalsTold) -> NodeState:
     if step is not None:
         if rollout.usable or rollout.share >= 1.0:
             step = _answered(step, rollout, node, answers)
-        step = _handled(step, rollout, handled, fact.at < rollout.settles_at)
+        step = _handled(step, rollout, handled)
     kept = {a.instance: a for a in (*rollout.answers, *answers) if a.instance in node.instances}
     told = {h.version: h for h in (*rollout.handled, *handled)}
     now = replace(rollout, now=step, answers=tuple(kept.values()), handled=tuple(told.values()))
@@ -81,15 +95,16 @@ def usable(node: NodeState) -> bool:
 
 
 def seen(node: NodeState) -> tuple[Seen, ...]:
-    return tuple(Seen(i.id, i.load.requests, i.load.bad) for i in node.instances.values())
+    return tuple(Seen(i.id, i.load.requests, i.load.bad, i.load.moved) for i in node.instances.values())
 
 
-def _more(before: Seen | None, instance: Instance) -> tuple[int, int]:
-    asked, bad = instance.load.requests, instance.load.bad
-    if before is None or asked < before.requests or bad < before.bad:
+def _more(before: Seen | None, instance: Instance) -> Seen:
+    load = instance.load
+    if before is None or load.requests < before.requests or load.bad < before.bad:
         # The first look at it, or the proxy was restarted and counts from nothing again.
-        return asked, bad
-    return asked - before.requests, bad - before.bad
+        return Seen(instance.id, load.requests, load.bad, load.moved)
+    moved = max(0, load.moved - before.moved)
+    return Seen(instance.id, load.requests - before.requests, load.bad - before.bad, moved)
 
 
 def _requests(step: Step, canary: bool, asked: int, bad: int, early: bool) -> Step:
@@ -112,6 +127,8 @@ def _answered(step: Step, rollout: Rollout, node: NodeState, answers: Iterable[A
     for now in answers:
         canary = _of_canary(node, rollout, now.instance)
         old = before.get(now.instance)
+        if old is None and _was_there(node.instances[now.instance], rollout):
+            continue  # It tells for the first time of all its life.
         if old is None or old.total > now.total or old.bad > now.bad:
             old = Answers(now.instance, 0, 0, now.edges, (0,) * len(now.edges))
         total = now.total - old.total
@@ -123,6 +140,11 @@ def _answered(step: Step, rollout: Rollout, node: NodeState, answers: Iterable[A
     return replace(step, status=status, slow=tuple(slow) if rollout.thresholds else ())
 
 
+def _was_there(instance: Instance, rollout: Rollout) -> bool:
+    """Before the rollout began."""
+    return instance.role not in BESIDE and instance.created_at <= rollout.started_at
+
+
 def _later(old: Answers, now: Answers, threshold: float) -> int | None:
     """Answers that took longer; None when it cannot be told, as of a version with other bounds."""
     if not threshold or threshold not in now.edges or old.edges != now.edges:
@@ -132,18 +154,16 @@ def _later(old: Answers, now: Answers, threshold: float) -> int | None:
     return max(0, now.total - old.total - within)
 
 
-def _handled(step: Step, rollout: Rollout, handled: Iterable[Handled], early: bool) -> Step:
+def _handled(step: Step, rollout: Rollout, handled: Iterable[Handled]) -> Step:
+    """The mesh leaves out itself what was dealt under another share."""
     before = {h.version: h for h in rollout.handled}
     for now in handled:
         old = before.get(now.version)
-        fresh = old is None or old.total > now.total or old.bad > now.bad
-        count, bad = (
-            (now.total, now.bad) if old is None or fresh else (now.total - old.total, now.bad - old.bad)
-        )
-        canary = now.version == rollout.release.version
-        step = replace(step, events=_added(step.events, canary, count, bad))
-        if early:
-            step = replace(step, early=_added(step.early, canary, count, bad))
+        if old is None:
+            continue
+        again = old.total > now.total or old.bad > now.bad
+        count, bad = (now.total, now.bad) if again else (now.total - old.total, now.bad - old.bad)
+        step = replace(step, events=_added(step.events, now.version == rollout.release.version, count, bad))
     return step
 
 
