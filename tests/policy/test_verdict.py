@@ -236,7 +236,7 @@ def test_an_outage_of_both_after_a_long_calm_is_no_broken_promise() -> None:
 def test_a_broken_promise_weighs_no_more_than_being_worse_than_stable() -> None:
     """The first seconds of an outage of both: stable's ratio is still within what was promised."""
     found = judged(Counts(0.1, 30, 4, 400, 4), standard=PROMISED)
-    assert evidence(found)[OBJECTIVE] == comparison((Bad(0.1, 4, 4),), 1.0) < excess(0.01, 26, 4) / 10.0
+    assert evidence(found)[OBJECTIVE] == comparison((Bad(0.1, 4, 4),), 1.0) < excess(0.01, 26, 4) / 5.0
 
 
 def test_nothing_promised_nothing_broken() -> None:
