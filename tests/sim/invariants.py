@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from noded.model.actions import Actions, Answer, InstallTable, StartInstance
 from noded.model.incident import CLOSED
 from noded.model.inputs import Booted, Input
-from noded.model.instance import Instance, Phase, Role
+from noded.model.instance import BESIDE, Instance, Phase, Role
 from noded.model.mesh import Table
+from noded.model.rollout import Rollout
 from noded.model.route import Route
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy.decide import READINGS, converge
 from noded.policy.events import part_of
+from noded.policy.rollout import MOST_TRANSITIONS
 from noded.policy.routing import route_of
 from noded.policy.settled import settled as has_settled
 
@@ -33,6 +35,7 @@ def offences(before: HostState, fact: Input, after: HostState, actions: Actions)
         yield from healing(node)
         yield from shares(after, node)
         yield from numbers(old, node)
+        yield from transitions(old, node)
         yield from part(node)
     yield from tables(before, after, actions)
     if isinstance(fact, READINGS):
@@ -71,7 +74,8 @@ def capacity(old: NodeState | None, node: NodeState) -> Iterator[str]:
         return
     left, wanted = len(_ready(node)), node.spec.instances
     if node.spec.serves is None:
-        others = sum(1 for i in node.instances.values() if i.leaving and i.id not in sent)
+        after = [i for i in node.instances.values() if i.role not in BESIDE]
+        others = sum(1 for i in after if i.leaving and i.id not in sent)
         if len(sent) + others > 1:
             yield f"{', '.join(sent)} leaves with {others} others: what cannot run twice goes one at a time"
     elif left < wanted:
@@ -104,8 +108,8 @@ def shares(state: HostState, node: NodeState) -> Iterator[str]:
     """A share is a step of the plan, only while a canary serves, and what the proxy is told."""
     rollout, route = node.rollout, node.route
     share = rollout.share if rollout and node.rolling_out else 0.0
-    if rollout and share and share not in rollout.spec.rollout.steps:
-        yield f"share {share} of {node.name} is no step of {rollout.spec.rollout.steps}"
+    if rollout and share and share not in rollout.plan:
+        yield f"share {share} of {node.name} is no step of {rollout.plan}"
     if route is None or not state.proxy:
         return
     canary = any(i.role is Role.CANARY and i.phase is Phase.READY for i in node.instances.values())
@@ -127,6 +131,33 @@ def numbers(old: NodeState | None, node: NodeState) -> Iterator[str]:
     addresses = [i.address for i in node.instances.values() if i.address]
     if len(addresses) != len(set(addresses)):
         yield f"two instances of {node.name} have one address: {sorted(addresses)}"
+
+
+def transitions(old: NodeState | None, node: NodeState) -> Iterator[str]:
+    """One rollout at a time; wherever it goes, its history says when and why."""
+    before, rollout = old.rollout if old else None, node.rollout
+    if rollout is None or rollout is before:
+        return
+    latest = rollout.history[-1]
+    if (latest.stage, latest.share) != (rollout.stage, rollout.share):
+        yield f"{rollout.id} is at {rollout.stage} {rollout.share} and tells of {latest}"
+    if any(len(each.reason.split()) < 2 for each in rollout.history):
+        yield f"{rollout.id} went on without a reason: {rollout.history}"
+    if rollout.ended and (not node.past_rollouts or node.past_rollouts[-1] != rollout):
+        yield f"{rollout.id} has ended and is not among those that did"
+    if before is None:
+        return
+    if rollout.id != before.id:
+        if not before.ended:
+            yield f"{rollout.id} begins while {before.id} is under way"
+    elif before.ended:
+        yield f"{before.id} has ended and changes: {rollout.reason}"
+    elif _place(before) != _place(rollout) and len(rollout.history) <= len(before.history) < MOST_TRANSITIONS:
+        yield f"{rollout.id} goes from {_place(before)} to {_place(rollout)} and says nothing of it"
+
+
+def _place(rollout: Rollout) -> tuple[object, ...]:
+    return rollout.stage, rollout.at_step, rollout.share, rollout.paused, bool(rollout.frozen)
 
 
 def part(node: NodeState) -> Iterator[str]:
@@ -183,8 +214,9 @@ def starts(before: HostState, after: HostState, actions: Actions, booted: bool) 
             yield f"{action.instance} starts before the mesh has taken table {node.awaited}"
         if action.instance not in node.instances:
             yield f"{action.instance} is started and not known"
-        if node.spec.serves is None and len(node.instances) > node.spec.instances:
-            yield f"{action.instance} starts while {', '.join(node.instances)} run: it cannot run twice"
+        there = [i.id for i in node.instances.values() if i.role not in BESIDE]
+        if node.spec.serves is None and action.instance in there and len(there) > node.spec.instances:
+            yield f"{action.instance} starts while {', '.join(there)} run: it cannot run twice"
 
 
 def orphans(state: HostState, alive: Mapping[str, object], dying: set[str]) -> Iterator[str]:

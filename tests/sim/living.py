@@ -6,12 +6,15 @@ from random import Random
 from nodespec.manifest import (
     Autonomy,
     Budget,
+    Canary,
     Consumes,
     Healing,
     Health,
     Levels,
     Listen,
     NodeSpec,
+    OnFailure,
+    OnInconclusive,
     Order,
     Probe,
     Protocol,
@@ -144,7 +147,17 @@ def some_spec(dice: Random, name: str, version: str, port: int | None) -> NodeSp
             budget=Budget(dice.choice((1, 6)), dice.choice((1, 3))),
             autonomy=Levels(tune=levels[0], replace=levels[1], regenerate=levels[2]),
         ),
-        rollout=RolloutPlan(
-            dice.choice(((0.1, 0.5, 1.0), (0.25, 1.0), (1.0,))), 5.0, dice.choice((10.0, 30.0))
-        ),
+        rollout=_plan(dice),
+    )
+
+
+def _plan(dice: Random) -> RolloutPlan:
+    return RolloutPlan(
+        dice.choice(((0.1, 0.5, 1.0), (0.25, 1.0), (1.0,))),
+        dwell=5.0,
+        soak=dice.choice((10.0, 10.0, 30.0, 30.0, 1300.0)),
+        max_dwell=dice.choice((20.0, 120.0)),
+        on_inconclusive=dice.choice((OnInconclusive.HOLD, *OnInconclusive)),
+        on_failure=dice.choice((OnFailure.ROLLBACK, *OnFailure)),
+        canary=dice.choice((Canary.SHARE, *Canary)),
     )

@@ -13,8 +13,11 @@ from tests.sim.world import World
 NAMES = {"shop": 8100, "till": 8101, "stock": 8102, "ticker": None, "echo": 8200}
 VERBS = (
     *("restart", "stop", "start", "start", "remove", "pause", "resume", "resume"),
-    *("abort", "promote", "finish", "approve", "approve", "approve", "reload", "reload", "reload", "explode"),
+    *("abort", "promote", "finish", "hold", "hold", "continue", "retry", "retry", "rollback", "rollback"),
+    *("approve", "approve", "approve", "reload", "reload", "reload", "explode"),
 )
+DECIDED = 120.0
+"""Seconds between the looks of a person for rollouts that wait for one."""
 
 
 class Trouble:
@@ -48,11 +51,23 @@ class Trouble:
         self._over = True
         self._world.calm_down()
         self._world.later(60.0, self._resume)
+        self._world.later(DECIDED, self._decide)
 
     def _resume(self) -> None:
         self._world.hear(PolicyRead(self._world.now, LIMITLESS, held=False))
         for name in ("", *self._world.state.nodes):
             self._order("resume", name)
+            self._order("continue", name)
+
+    def _decide(self) -> None:
+        """What is frozen, or what the figures do not decide, waits for a person."""
+        for name, node in self._world.state.nodes.items():
+            rollout = node.rollout
+            if node.rolling_out and rollout is not None:
+                waits = rollout.frozen or rollout.reason.startswith(("inconclusive", "advised"))
+                if waits:
+                    self._order(self._dice.choice(("abort", "finish")), name)
+        self._world.later(DECIDED, self._decide)
 
     def _often(self, call: Callable[[], None], every: float) -> None:
         def again() -> None:
@@ -87,7 +102,9 @@ class Trouble:
         self._order(self._dice.choice(VERBS), self._dice.choice(names))
 
     def _order(self, verb: str, name: str) -> None:
-        self._world.hear(CommandRequested(self._world.now, 2, verb, name, "uid 0"))
+        named = verb == "rollback" and self._dice.random() < 0.5
+        version = f"1.{self._dice.randint(1, 9)}" if named else ""
+        self._world.hear(CommandRequested(self._world.now, 2, verb, name, "uid 0", version))
 
     def _change_policy(self) -> None:
         """An administrator edits policy.toml, or lays PAUSE beside it for a while."""
