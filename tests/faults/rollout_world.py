@@ -1,4 +1,4 @@
-"""Which rollouts stand in which stage at once, who asks them for pages, and what must be so of each at its end?"""
+"""Who asks nodes for pages while they roll out, and what must be so of each rollout at its end?"""
 
 import contextlib
 import http.client
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from tests.e2e.ground import wait_for
 from tests.e2e.host import Host
 
 LEGAL = {
-    "preparing": {"step", "soak", "rolled back"},
+    "preparing": {"preparing", "step", "soak", "rolled back"},
     "step": {"step", "soak", "promoted", "rolled back"},
     "soak": {"soak", "promoted", "rolled back"},
     "promoted": set[str](),
     "rolled back": set[str](),
 }
-"""What may follow a stage; each transition within one has its reason too."""
+"""What may follow a stage; a person's hold is a transition within one."""
 
 PAGES = """
 import asyncio, os, random
@@ -132,9 +133,8 @@ def is_told(rollout: dict[str, Any]) -> None:
     assert all(len(each["reason"].split()) > 1 for each in told), told
     assert [each["at"] for each in told] == sorted(each["at"] for each in told)
     assert {each["share"] for each in told} <= {0.0, *rollout["steps"]}, told
-    for before, after in zip(told, told[1:], strict=False):
-        allowed = LEGAL[before["phase"]] | ({before["phase"]} if before["phase"] in ("preparing",) else set())
-        assert after["phase"] in allowed, f"{before} -> {after}"
+    for before, after in pairwise(told):
+        assert after["phase"] in LEGAL[before["phase"]], f"{before} -> {after}"
     assert told[-1]["phase"] == rollout["phase"], told
     if rollout["phase"] in ("promoted", "rolled back"):
         assert told[-1]["reason"] == rollout["reason"], told

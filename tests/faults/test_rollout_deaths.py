@@ -1,4 +1,4 @@
-"""noded, the proxy or the mesh is killed while rollouts stand in every stage: does each end as it would have?"""
+"""noded, the proxy or the mesh dies while rollouts stand in every stage: does each end as it should?"""
 
 import os
 import random

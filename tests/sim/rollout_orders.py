@@ -11,11 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from noded.model.actions import (
     Action,
     Answer,
-    InstallRoute,
     KillInstance,
     RemoveInstance,
     StartInstance,
-    StopInstance,
 )
 from noded.model.inputs import (
     ActionFailed,
@@ -51,7 +49,6 @@ from nodespec.manifest import (
     Autonomy,
     Canary,
     Consumes,
-    Levels,
     NodeSpec,
     OnFailure,
     OnInconclusive,
