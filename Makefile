@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/daemon:$(CURDIR)/proto:$(CURDIR)/nodes
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo sim soak bench-recovery bench-overhead bench-mesh proto format lock deb test-systemd tox clean
+.PHONY: help setup check test demo sim soak bench-recovery bench-overhead bench-rollout bench-mesh proto format lock deb test-systemd tox clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -45,6 +45,9 @@ bench-recovery: setup ## kill to serving beside supervisord and runit, hang to s
 
 bench-overhead: setup ## what noded costs with 50 and 500 idle nodes, and adoption of 200 (10 min, 12 GB)
 	$(PYTHON) -m tests.bench.overhead $(ARGS)
+
+bench-rollout: setup ## rollouts killed, broken and good, the proxy alone, thousands simulated (ARGS=--quick; 15 min)
+	$(PYTHON) -m tests.bench.rollout $(ARGS)
 
 bench-mesh: setup ## events beside JetStream and Redis Streams: rate, cost, delay, memory (ARGS=--quick; 12 min)
 	$(PYTHON) -m tests.bench.mesh $(ARGS)

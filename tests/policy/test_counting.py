@@ -1,9 +1,10 @@
 """What counts of both versions' work, and when."""
 
+import random
 from dataclasses import replace
 
 from noded.model.inputs import SignalsTold, TrafficCounted
-from noded.model.rollout import Tally
+from noded.model.rollout import Stage, Tally
 from noded.model.route import Traffic
 from noded.model.signals import Answers, Handled
 from noded.policy import counting
@@ -22,15 +23,52 @@ def step(core: Core) -> "counting.Step":
     return core.rollout.now
 
 
-def test_while_one_version_has_no_usable_server_nothing_counts() -> None:
+def test_while_the_canary_is_cut_no_more_of_stable_counts_than_belongs_to_what_it_had() -> None:
     core = rolling()
     core.count({"shop.1": (90, 0), "shop.2": (10, 1)}, down=["shop.2"])
     assert (step(core).canary_requests, step(core).canary_bad) == (10, 1), "until it went down it counts"
     core.count({"shop.1": (190, 5), "shop.2": (10, 1)}, down=["shop.2"])
-    core.count({"shop.1": (290, 9), "shop.2": (20, 1)})
-    assert (step(core).stable_requests, step(core).stable_bad) == (90, 0)
-    core.count({"shop.1": (390, 9), "shop.2": (30, 1)})
-    assert (step(core).stable_requests, step(core).canary_requests) == (190, 20)
+    assert (step(core).stable_requests, step(core).stable_bad) == (90, 0), "it had nothing"
+    core.count({"shop.1": (390, 15), "shop.2": (20, 1)})
+    assert (step(core).stable_requests, step(core).stable_bad) == (180, 5), "90 of 200, half a bad one more"
+    assert step(core).early == Tally(0, 0, 1, 1), "which is no ground for promotion"
+    core.count({"shop.1": (490, 15), "shop.2": (30, 1)})
+    assert (step(core).stable_requests, step(core).canary_requests) == (280, 30)
+
+
+def fused(core: Core, looks: int, wrong: float, common: float) -> None:
+    """A fifth of a second each: 2000 requests, of which the canary's fuse lets its third error be the last."""
+    draw = random.Random(5)
+    stable, canary, errors, raised = [0, 0], [0, 0], 0, 0
+    for _ in range(looks):
+        for _ in range(2000):
+            one, ratio = (canary, wrong) if errors < 3 and draw.random() < 0.1 else (stable, common)
+            bad = draw.random() < ratio
+            one[0] += 1
+            one[1] += bad
+            errors += bad and one is canary
+        core.at += 0.2
+        told = {"shop.1": (stable[0], stable[1]), "shop.2": (canary[0], canary[1])}
+        core.count(told, down=["shop.2"] if errors >= 3 else [])
+        if not core.node.rolling_out:
+            return
+        if core.node.instances["shop.2"].raised > raised:
+            raised, errors = raised + 1, 0
+
+
+def test_a_canary_whose_fuse_blows_between_any_two_looks_is_found_all_the_same() -> None:
+    core = rolling()
+    fused(core, 5, wrong=1.0, common=0.005)
+    assert core.rollout.stage is Stage.ROLLED_BACK, core.rollout.reason
+
+
+def test_an_equal_canary_whose_fuse_blows_is_neither_worse_nor_better() -> None:
+    core = rolling(spec("1.0", dwell=60.0), spec("1.1", dwell=60.0))
+    fused(core, 150, wrong=0.05, common=0.05)
+    now = step(core)
+    assert core.rollout.rollback_evidence < 5.0
+    assert 0.03 < now.stable_bad / now.stable_requests < 0.07
+    assert 0.08 < now.canary_requests / (now.canary_requests + now.stable_requests) < 0.12
 
 
 def test_a_stable_version_that_is_down_stops_the_count_too() -> None:
@@ -91,6 +129,12 @@ def test_answers_are_counted_as_differences_by_version() -> None:
         Answers("shop.1", 1100, 4, EDGES, (650, 1040, 1100)),
         Answers("shop.2", 10, 3, EDGES, (0, 5, 10)),
     )
+    assert step(core).status == Tally(0, 0, 100, 0), "of the canary what it told before"
+    told(
+        core,
+        Answers("shop.1", 1100, 4, EDGES, (650, 1040, 1100)),
+        Answers("shop.2", 20, 3, EDGES, (0, 10, 20)),
+    )
     assert step(core).status == Tally(10, 3, 100, 0)
     assert step(core).slow == (Tally(10, 10, 100, 50), Tally(10, 5, 100, 10), Tally(10, 0, 100, 0))
 
@@ -103,7 +147,12 @@ def test_a_restarted_instance_counts_from_nothing_again() -> None:
 
 def test_other_bounds_are_not_compared() -> None:
     core = slow_ready()
-    told(core, Answers("shop.2", 10, 0, (0.02, 0.5), (1, 9)))
+    for total in (10, 20):
+        told(
+            core,
+            Answers("shop.1", 1000, 4, EDGES, (600, 950, 1000)),
+            Answers("shop.2", total, 0, (0.02, 0.5), (1, 9)),
+        )
     assert step(core).status.canary == 10
     assert step(core).slow[0].canary == 0
 
@@ -126,6 +175,19 @@ def test_a_request_that_the_canary_failed_and_stable_answered_counts_once() -> N
         TrafficCounted(core.at, (Traffic("shop.1", 100, 0, 0, True), Traffic("shop.2", 10, 2, 0, True, 2)))
     )
     assert (step(core).canary_requests, step(core).canary_bad, step(core).stable_requests) == (10, 2, 98)
+
+
+def test_the_canary_waits_while_one_of_stable_says_nothing() -> None:
+    core = slow_ready()
+    for total in (10, 20, 30):
+        told(core, Answers("shop.2", total, 1, EDGES, (total, total, total)))
+    assert step(core).status.canary == 0
+    told(
+        core,
+        Answers("shop.1", 1100, 5, EDGES, (700, 1050, 1100)),
+        Answers("shop.2", 40, 1, EDGES, (40, 40, 40)),
+    )
+    assert step(core).status == Tally(30, 1, 100, 1)
 
 
 def test_who_tells_late_of_a_long_life_is_counted_from_then_on() -> None:

@@ -110,9 +110,26 @@ def test_a_fuse_that_blew_when_stable_failed_as_often_is_put_back() -> None:
     core.count({"shop.1": (900, 300), "shop.2": (30, 4)}, down=["shop.2"])
     assert core.rollout.stage is Stage.STEP
     assert (core.instance("shop.2").raised, core.instance("shop.2").raised_bad) == (1, 4)
-    core.at += 2.0
-    core.count({"shop.1": (900, 300), "shop.2": (30, 4)}, down=["shop.2"])
-    assert core.rollout.reason == "the proxy has not reached shop.2 for 2 s"
+    core.tick(5.0)
+    assert core.rollout.stage is Stage.STEP, "until the next count it is up"
+    for _ in range(2):
+        core.at += 1.0
+        core.count({"shop.1": (900, 300), "shop.2": (30, 4)}, down=["shop.2"])
+    assert core.rollout.reason == "the proxy has not reached shop.2 for 1 s"
+
+
+def test_what_ends_with_stable_is_not_the_canarys_fault() -> None:
+    core = rolling()
+    core.exits("shop.1")
+    core.at += 1.0
+    assert core.rollout.stage is Stage.STEP
+    again = starts(core.exits("shop.2"))
+    assert core.rollout.stage is Stage.STEP and len(again) == 1
+    assert core.instance(again[0]).version == "1.1"
+    core.comes_up(*[i.id for i in core.node.instances.values()])
+    core.at += 60.0
+    core.exits(again[0])
+    assert core.rollout.stage is Stage.ROLLED_BACK
 
 
 def test_a_health_check_that_is_not_up_yet_is_no_fuse() -> None:

@@ -149,6 +149,8 @@ class Rollout:
     seen: tuple[Seen, ...] = ()
     answers: tuple[Answers, ...] = ()
     """What instances last told of the requests they answered."""
+    counted: tuple[Answers, ...] = ()
+    """What of it is in the steps: the canary's one word later."""
     handled: tuple[Handled, ...] = ()
     """What the mesh last told of both versions."""
     thresholds: tuple[float, ...] = ()
@@ -156,6 +158,8 @@ class Rollout:
     empty when nobody tells any."""
     usable: bool = False
     """Both versions had a server that could be used at the last look: what happens meanwhile counts."""
+    cut: bool = False
+    """A canary was down at the last look: of what stable does meanwhile only a part is comparable."""
     settles_at: float = 0.0
     """Before, requests of the last share may still be under way."""
     busy: float = 0.0

@@ -1,11 +1,13 @@
 """What did both versions of a rollout do since the last look, and what of it counts?
 
 Work is dealt to the versions by chance, so a bad outcome hits the canary with the probability of its share,
-as long as both can be reached: while either has no usable server nothing counts. What was begun under the
-last, smaller share and fails now only makes the canary look better (docs/adr/0030): it counts against
-stable at once, and nothing that promotion rests on.
+as long as both can be reached: while either has no usable server nothing counts, and while a fuse cuts the
+canary no more of stable's than belongs to what the canary had. What was begun under the last, smaller share
+and fails now only makes the canary look better (docs/adr/0030): it counts against stable at once, and nothing
+that promotion rests on.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -31,23 +33,39 @@ def on_counted(node: NodeState, at: float) -> NodeState:
     step = rollout.now
     if step is not None and (rollout.usable or rollout.share >= 1.0):
         step = _counted(step, node, rollout, before, at < rollout.settles_at)
-    return replace(node, rollout=replace(rollout, now=step, seen=seen(node), usable=usable(node)))
+    return replace(
+        node, rollout=replace(rollout, now=step, seen=seen(node), usable=usable(node), cut=is_cut(node))
+    )
 
 
 def _counted(step: Step, node: NodeState, rollout: Rollout, before: Mapping[str, Seen], early: bool) -> Step:
     """Of requests that the canary failed at and stable was asked instead only the first attempt counts."""
     moved = 0
-    stable = [0, 0]
+    canary, stable = [0, 0], [0, 0]
     for instance in node.instances.values():
         more = _more(before.get(instance.id), instance)
-        if is_canary(instance, rollout):
-            step = _requests(step, True, more.requests, more.bad, early)
-            moved += more.moved
-        else:
-            stable[0] += more.requests
-            stable[1] += more.bad
-    asked = max(stable[0] - moved, stable[1], 0)
-    return _requests(step, False, asked, stable[1], early)
+        moved += more.moved if is_canary(instance, rollout) else 0
+        tally = canary if is_canary(instance, rollout) else stable
+        tally[0] += more.requests
+        tally[1] += more.bad
+    step = _requests(step, True, canary[0], canary[1], early)
+    asked, bad = max(stable[0] - moved, stable[1], 0), stable[1]
+    if rollout.cut or is_cut(node):
+        return _beside(step, canary[0], asked, bad, early)
+    return _requests(step, False, asked, bad, early)
+
+
+def _beside(step: Step, canary: int, asked: int, bad: int, early: bool) -> Step:
+    """Of stable's requests as many as belong to the canary's: the rest came while the fuse had cut it.
+
+    A mean in place of a count that varies makes both kinds of evidence weaker, never stronger (Jensen), and
+    of the part of a bad request that is left over each is told what favours it least.
+    """
+    part = min(1.0, canary * (1.0 - step.share) / step.share / asked) if asked else 0.0
+    most = math.ceil(bad * part)
+    doubtful = most - math.floor(bad * part)
+    step = _requests(step, False, max(math.floor(asked * part), most), most, early)
+    return step if early else replace(step, early=_added(step.early, False, doubtful, doubtful))
 
 
 def on_told(node: NodeState, fact: SignalsTold) -> NodeState:
@@ -59,13 +77,36 @@ def on_told(node: NodeState, fact: SignalsTold) -> NodeState:
     handled = tuple(h for h in fact.handled if h.node == node.name)
     step = rollout.now
     if step is not None:
-        if rollout.usable or rollout.share >= 1.0:
-            step = _answered(step, rollout, node, answers)
         step = _handled(step, rollout, handled)
-    kept = {a.instance: a for a in (*rollout.answers, *answers) if a.instance in node.instances}
+    known = {a.instance: a for a in rollout.answers if a.instance in node.instances}
+    now = {a.instance: a for a in answers}
+    fresh = _fresh(node, rollout, known, now)
+    before = {a.instance: a for a in rollout.counted if a.instance in node.instances}
+    compares = (rollout.usable and not rollout.cut) or rollout.share >= 1.0
+    if step is not None and compares:
+        step = _answered(step, rollout, node, before, fresh)
     told = {h.version: h for h in (*rollout.handled, *handled)}
-    now = replace(rollout, now=step, answers=tuple(kept.values()), handled=tuple(told.values()))
-    return replace(node, rollout=now)
+    after = replace(
+        rollout,
+        now=step,
+        answers=tuple((known | now).values()),
+        counted=tuple((before | fresh).values()),
+        handled=tuple(told.values()),
+    )
+    return replace(node, rollout=after)
+
+
+def _fresh(
+    node: NodeState, rollout: Rollout, known: Mapping[str, Answers], now: Mapping[str, Answers]
+) -> dict[str, Answers]:
+    """What is to be counted of what was told: of the canary what it told before, and only when all of stable
+    have spoken since. A canary whose word is fresher than stable's would be seen to fail first in an outage
+    of both."""
+    fresh = {name: told for name, told in now.items() if not _of_canary(node, rollout, name)}
+    speaking = (i.id for i in node.of(Role.STABLE) if i.serves and i.id in known)
+    if all(name in now for name in speaking):
+        fresh |= {name: known[name] for name in now if name in known and name not in fresh}
+    return fresh
 
 
 def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
@@ -89,9 +130,15 @@ def is_canary(instance: Instance, rollout: Rollout) -> bool:
 
 
 def usable(node: NodeState) -> bool:
-    """Whether either version has an instance that requests reach."""
-    there = [i for i in node.instances.values() if i.serves and i.load.up]
-    return any(i.role is Role.CANARY for i in there) and any(i.role is Role.STABLE for i in there)
+    """Whether either version has an instance that requests may reach, as a canary's that its fuse has cut."""
+    there = [i for i in node.instances.values() if i.serves]
+    canary = any(i.role is Role.CANARY for i in there)
+    return canary and any(i.role is Role.STABLE and i.load.up for i in there)
+
+
+def is_cut(node: NodeState) -> bool:
+    """Whether a canary gets less than its share."""
+    return any(i.role is Role.CANARY and not i.load.up for i in node.instances.values())
 
 
 def seen(node: NodeState) -> tuple[Seen, ...]:
@@ -121,10 +168,15 @@ def _added(tally: Tally, canary: bool, count: int, bad: int) -> Tally:
     return replace(tally, stable=tally.stable + count, stable_bad=tally.stable_bad + bad)
 
 
-def _answered(step: Step, rollout: Rollout, node: NodeState, answers: Iterable[Answers]) -> Step:
-    before = {a.instance: a for a in rollout.answers}
+def _answered(
+    step: Step,
+    rollout: Rollout,
+    node: NodeState,
+    before: Mapping[str, Answers],
+    fresh: Mapping[str, Answers],
+) -> Step:
     status, slow = step.status, list(step.slow or (Tally(),) * THRESHOLDS)
-    for now in answers:
+    for now in fresh.values():
         canary = _of_canary(node, rollout, now.instance)
         old = before.get(now.instance)
         if old is None and _was_there(node.instances[now.instance], rollout):

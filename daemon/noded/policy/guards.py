@@ -20,6 +20,8 @@ GREEDY = 15.0
 TIMES = 3.0
 """Of the CPU that all of stable used at most; half a core more is allowed besides."""
 SPARE_CORES = 0.5
+NEAR = 900.0
+"""Seconds to the limit of memory at which nobody waits for a comparison."""
 
 
 def fault(node: NodeState, rollout: Rollout, at: float) -> str:
@@ -108,14 +110,21 @@ def _hungry(node: NodeState, rollout: Rollout, at: float) -> str:
         return (
             f"its canary uses {used:.1f} cores for {GREEDY:.0f} s, all of stable {rollout.busy:.1f} at most"
         )
-    if not any(trend.finding(i.trend) for i in node.of(Role.STABLE)):
-        leaking = next((i for i in node.of(Role.CANARY) if i.serves and trend.finding(i.trend)), None)
-        found = trend.finding(leaking.trend) if leaking else None
-        if leaking and found:
-            speed = f"{found.slope * 60 / 1_048_576:.1f} MB/min"
-            return (
-                f"memory of {leaking.id} grows by {speed}, limit in {found.seconds_to_limit / 60:.0f} min;"
-                " stable's does not"
-            )
+    leak = _leaking(node)
+    if leak:
+        return leak
     limit = rollout.spec.resources.memory
     return growth.finding(rollout.growth, limit) if rollout.growth is not None else ""
+
+
+def _leaking(node: NodeState) -> str:
+    """A limit that is hours away is left to the paired slopes: a program that warms up grows too."""
+    if any(trend.finding(i.trend) for role in (Role.STABLE, Role.BASELINE) for i in node.of(role)):
+        return ""
+    for canary in node.of(Role.CANARY):
+        found = trend.finding(canary.trend) if canary.serves else None
+        if found is not None and found.seconds_to_limit < NEAR:
+            speed = f"{found.slope * 60 / 1_048_576:.1f} MB/min"
+            left = f"{found.seconds_to_limit / 60:.0f} min"
+            return f"memory of {canary.id} grows by {speed}, limit in {left}; stable's does not"
+    return ""

@@ -20,6 +20,8 @@ Outcome = tuple[NodeState, tuple[Action, ...]]
 KEPT = 10
 """Past rollouts a node remembers; the journal has them all."""
 MOST_TRANSITIONS = 100
+TOGETHER = 5.0
+"""Seconds between two ends that may have one cause."""
 SLOW = ("slow-50", "slow-90", "slow-99")
 
 
@@ -78,10 +80,17 @@ def _splits_events(before: NodeSpec, after: NodeSpec) -> bool:
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     instance = node.instances.get(fact.instance)
     if node.rolling_out and instance is not None and instance.role is Role.CANARY:
+        if not instance.condemned and _stable_ended(node, fact.at):
+            return node, ()
         # One that we killed, for not being ready in time, may end before the next look at it.
         reason = instance.condemned or f"its canary {instance.id} exited: {fact.status}"
         return failed(node, reason, fact.at)
     return node, ()
+
+
+def _stable_ended(node: NodeState, at: float) -> bool:
+    """Stable has just ended unasked as well: what ended both is not the canary's fault."""
+    return node.backoff.failures > 0 and at - node.backoff.at <= TOGETHER
 
 
 def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
@@ -259,7 +268,9 @@ def _raised(node: NodeState) -> NodeState:
     """A fuse that wrong answers have blown is put back where the figures do not speak against the canary."""
     for canary in node.of(Role.CANARY):
         if canary.serves and not canary.load.up and canary.load.bad > canary.raised_bad:
-            raised = replace(canary, raised=canary.raised + 1, raised_bad=canary.load.bad)
+            # It is up again as soon as the proxy is told; the next count says whether it stays so.
+            up = replace(canary.load, up=True, down_since=0.0)
+            raised = replace(canary, raised=canary.raised + 1, raised_bad=canary.load.bad, load=up)
             node = node.having(raised)
     return node
 
