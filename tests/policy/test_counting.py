@@ -37,7 +37,7 @@ def test_while_the_canary_is_cut_no_more_of_stable_counts_than_belongs_to_what_i
 
 
 def fused(core: Core, looks: int, wrong: float, common: float) -> None:
-    """A fifth of a second each: 2000 requests, of which the canary's fuse lets its third error be the last."""
+    """A fifth of a second each: 2000 requests, and the canary's third error is its last."""
     draw = random.Random(5)
     stable, canary, errors, raised = [0, 0], [0, 0], 0, 0
     for _ in range(looks):
