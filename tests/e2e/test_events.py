@@ -222,8 +222,13 @@ def test_a_restart_of_a_consumer_does_not_wait_for_the_mesh(host: Host, follower
 
 
 def test_a_new_version_takes_over_the_events(host: Host, follower: Follower) -> None:
-    folder = lay(host, "payment", "1.1.0", program=PAYMENT, tables=CONSUMES)
+    """Beside the old one, which hands over what it has: a share of the events at first, then all."""
+    plan = '[rollout]\nsteps = [50, 100]\ndwell = "10m"\nsoak = "1s"\n'
+    folder = lay(host, "payment", "1.1.0", program=PAYMENT, tables=CONSUMES + plan)
     host.nodectl("apply", "--no-wait", str(folder))
+    follower.until("payment", lambda node: (node.get("rollout") or {}).get("share") == 0.5, "its half")
+    goes_on(host)
+    host.nodectl("rollout", "promote", "payment")
     follower.until(
         "payment",
         lambda node: [one["version"] for one in ready(node)] == ["1.1.0"] and whole()(node),
