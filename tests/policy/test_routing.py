@@ -169,3 +169,13 @@ def test_a_stopped_node_keeps_its_port_without_servers() -> None:
     core.order("stop")
     core.leave()
     assert core.node.route is not None and core.node.route.servers == ()
+
+
+def test_an_old_version_that_is_replaced_by_grpc_is_asked_as_before() -> None:
+    core = running()
+    core.apply(replace(spec("1.1"), serves=speaking(Protocol.GRPC).serves))
+    core.tick(1.0)
+    assert [(s.instance, s.h2) for s in core.all_of(InstallRoute)[-1].route.servers] == [("shop.1", False)]
+    core.comes_up(*(i.id for i in core.node.instances.values() if i.version == "1.1"))
+    core.tick(1.0)
+    assert [s.h2 for s in core.all_of(InstallRoute)[-1].route.servers if s.instance != "shop.1"] == [True]

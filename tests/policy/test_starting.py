@@ -6,9 +6,10 @@ import pytest
 
 from noded.model.actions import ActivateInstance, KillInstance, StartInstance, StopInstance, WakeAt
 from noded.model.inputs import ActionFailed, Woken
+from noded.model.instance import Phase
 from noded.model.state import Host, HostState
-from nodespec.manifest import Listen, Serves
-from tests.policy.build import HOST, Core, none, only, release_of, running, spec, starts
+from nodespec.manifest import Listen, Serves, Stop
+from tests.policy.build import HOST, Core, none, only, release_of, rolling, running, spec, starts
 
 
 def test_a_new_node_gets_its_instances_and_spares() -> None:
@@ -269,3 +270,13 @@ def test_a_changed_port_moves_the_node_when_the_new_version_has_the_capacity() -
     core.comes_up(fresh[1])
     assert core.places()["shop.1"] == core.places()["shop.2"] == "stable draining"
     assert core.node.release == release_of(core.node.spec)
+
+
+def test_a_version_that_makes_way_is_stopped_as_its_own_manifest_says() -> None:
+    core = rolling(spec(stop=Stop("INT", 20.0)), spec("1.1", stop=Stop("TERM", 1.0)))
+    core.order("finish")
+    core.tick(1.0)
+    core.tick(5.0)
+    assert core.node.instances["shop.1"].phase is Phase.DRAINING, "its requests have 20 s"
+    core.tick(20.0)
+    assert (core.all_of(StopInstance)[-1].instance, core.all_of(StopInstance)[-1].signal) == ("shop.1", "INT")

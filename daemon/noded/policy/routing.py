@@ -51,7 +51,11 @@ def route_of(node: NodeState) -> Route | None:
 
 
 def _h2(node: NodeState, instance: Instance) -> bool:
-    """Two versions of one node may speak differently."""
+    """Two versions of one node may speak differently. One that is replaced goes on as it was told of."""
+    rollout = node.rollout
+    known = (node.release, rollout.release if rollout else None, rollout.from_release if rollout else None)
+    if node.route is not None and all(r is None or r.digest != instance.digest for r in known):
+        return any(server.h2 for server in node.route.servers if server.instance == instance.id)
     serves = starting.spec_of(node, instance).serves
     return serves is not None and serves.protocol is Protocol.GRPC
 

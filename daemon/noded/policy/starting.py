@@ -19,9 +19,13 @@ HELD_SOCKET = "fd:3"
 
 
 def spec_of(node: NodeState, instance: Instance) -> NodeSpec:
-    """The manifest an instance was started by: a candidate brings its own."""
+    """The manifest an instance was started by: a candidate brings its own, who makes way keeps it."""
     rollout = node.rollout
-    return rollout.spec if rollout and rollout.release.digest == instance.digest else node.spec
+    if rollout and rollout.release.digest == instance.digest:
+        return rollout.spec
+    before = rollout.from_spec if rollout else None
+    left = rollout.from_release if rollout else None
+    return before if before and left and left.digest == instance.digest else node.spec
 
 
 def wanted_stable(node: NodeState) -> tuple[Instance, ...]:

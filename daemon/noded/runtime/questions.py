@@ -113,4 +113,8 @@ def spec_of(node: NodeState, instance: Instance) -> NodeSpec | None:
     if instance.digest == node.release.digest:
         return node.spec
     rollout = node.rollout
-    return rollout.spec if rollout is not None and rollout.release.digest == instance.digest else None
+    if rollout is None:
+        return None
+    if rollout.from_release is not None and rollout.from_release.digest == instance.digest:
+        return rollout.from_spec
+    return rollout.spec if rollout.release.digest == instance.digest else None
