@@ -11,12 +11,8 @@ from typing import Any
 
 from tests.e2e.follow import Follower, ended, last_rollout, ready, whole
 from tests.e2e.host import Host
-from tests.e2e.programs import WEB, lay
+from tests.e2e.programs import FAILING, WEB, lay
 from tests.e2e.traffic import Traffic
-
-BOTH = WEB.replace("    node.get(path)(answer)", "    node.get(path)(answer)\n    node.post(path)(answer)")
-"""Answers the load, asked with GET or POST."""
-BROKEN = BOTH.replace('    return {"instance"', '    raise KeyError("broken")\n    return {"instance"')
 
 LONG = '[rollout]\nsteps = [10, 50, 100]\ndwell = "10m"\nsoak = "10m"\n'
 QUICK = '[rollout]\nsteps = [10, 100]\ndwell = "1s"\nsoak = "1s"\n'
@@ -81,7 +77,7 @@ class Live:
         with self._load(name, port, rate, method=method, clients=16) as load:
             for _ in range(rounds):
                 before = load.tally()["failed"]
-                self._next(name, port, LONG, program=BROKEN)
+                self._next(name, port, LONG, program=FAILING)
                 node = self.follower.until(name, ended, "the end of the rollout", 300)
                 load.goes_on()
                 rollout = last_rollout(node)
@@ -127,9 +123,9 @@ class Live:
 
     def _fresh(self, name: str, port: int, head: str, number: int) -> None:
         self._versions[name] = 0
-        self.host.nodectl("apply", str(lay(self.host, name, "1.0.0", BOTH, port=number, head=head)))
+        self.host.nodectl("apply", str(lay(self.host, name, "1.0.0", WEB, port=number, head=head)))
 
-    def _next(self, name: str, port: int, tables: str, *, program: str = BOTH, head: str = "") -> None:
+    def _next(self, name: str, port: int, tables: str, *, program: str = WEB, head: str = "") -> None:
         self._versions[name] += 1
         version = f"1.0.{self._versions[name]}"
         folder = lay(self.host, name, version, program, port=port, head=head, tables=tables)

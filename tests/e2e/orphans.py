@@ -45,7 +45,7 @@ class Orphans(Hosted):
         first = host.first_port
         with (
             Traffic(host.folder / "leased.jsonl", first, RATE) as load,
-            Traffic(host.folder / "fused.jsonl", first + 1, RATE) as fused,
+            Traffic(host.folder / "fused.jsonl", first + 1, RATE, method="POST") as fused,
         ):
             wait_for(
                 lambda: min(asked(host, canary), asked(host, other)) > 20, "requests to the canaries", 40

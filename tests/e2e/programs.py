@@ -19,6 +19,7 @@ def answer(request, **parts):
 
 for path in ("/", "/healthz", "/products", "/products/{sku}", "/quote/{sku}", "/search"):
     node.get(path)(answer)
+    node.post(path)(answer)
 node.main()
 """
 """Answers every request of the load."""
