@@ -10,8 +10,8 @@ LEASE = 15.0
 """Seconds after which a canary nobody renews has no share: 14, and what the last word takes."""
 FUSE = 3
 ENOUGH = 12
-"""At half of the traffic ten failures speak against the canary (docs/guides/how-rollouts-decide.md): noded puts
-the fuse back until there are so many."""
+"""At half of the traffic ten failures speak against the canary (docs/guides/how-rollouts-decide.md): noded
+puts the fuse back until there are so many."""
 
 
 @pytest.fixture(scope="module")
