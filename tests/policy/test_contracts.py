@@ -312,3 +312,12 @@ def turned(dice: random.Random, part: Any) -> Any:
 def test_words_are_those_of_the_sdk() -> None:
     assert {*schemas.JUDGED, *schemas.NOTES, *schemas.JOINED} <= KEYWORDS
     assert {*schemas.ALIKE} <= KEYWORDS
+
+
+def test_a_part_with_an_id_of_its_own_is_unknown() -> None:
+    """Its references lead elsewhere than those around it."""
+    inner = {"$id": "http://shop/price", "$defs": {"y": {"type": "integer"}}, "$ref": "#/$defs/y"}
+    producer = {"$defs": {"x": inner, "y": {"type": "string"}}, "$ref": "#/$defs/x"}
+    found = compare(json.dumps(producer), json.dumps({"type": "string"}))
+    assert [f.answer for f in found] == [Answer.UNKNOWN]
+    assert compare(json.dumps({"$id": "http://shop/a", "type": "string"}), '{"type": "string"}') == ()

@@ -190,6 +190,8 @@ class Side:
             return [({},)] if schema else []
         if not isinstance(schema, dict):
             raise Unclear(path, "it is no schema")
+        if "$id" in schema and schema is not self.root:
+            raise Unclear(f"{path}.$id", "parts with an $id of their own are not followed")
         if chain > LONGEST_CHAIN:
             raise Unclear(path, "its references lead back to where they began")
         own = {word: value for word, value in schema.items() if word not in NOTES and word not in JOINED}
