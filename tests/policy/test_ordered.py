@@ -77,6 +77,20 @@ def test_what_was_rolled_back_may_be_tried_again() -> None:
     assert (core.rollout.id, core.rollout.share) == ("shop-r2", 0.1)
 
 
+def test_a_canary_that_still_leaves_is_no_fault_of_the_next_try() -> None:
+    core = rolling()
+    order(core, "abort")
+    core.tick(2.0, counts={"shop.1": (0, 0), "shop.2": (0, 0)})
+    assert core.places()["shop.2"] == "canary stopping"
+    actions = ordered(core, "retry")
+    assert starts(actions) == ["shop.3"]
+    core.tick(1.0)
+    core.exits("shop.2", "signal 9")
+    assert core.rollout.stage is Stage.PREPARING, core.rollout.reason
+    core.comes_up("shop.3")
+    assert (core.rollout.id, core.rollout.share) == ("shop-r2", 0.1)
+
+
 def test_what_was_not_rolled_back_is_not_tried_again() -> None:
     core = running()
     assert order(core, "retry").kind == "refused"

@@ -143,6 +143,8 @@ def transitions(old: NodeState | None, node: NodeState) -> Iterator[str]:
         yield f"{rollout.id} is at {rollout.stage} {rollout.share} and tells of {latest}"
     if any(len(each.reason.split()) < 2 for each in rollout.history):
         yield f"{rollout.id} went on without a reason: {rollout.history}"
+    if "its rollout has ended" in rollout.reason:
+        yield f"{rollout.id} is told of what another one left behind: {rollout.reason}"
     if rollout.ended and (not node.past_rollouts or node.past_rollouts[-1] != rollout):
         yield f"{rollout.id} has ended and is not among those that did"
     if before is None:

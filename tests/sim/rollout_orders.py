@@ -145,7 +145,8 @@ class RolloutOrders(RuleBasedStateMachine):
                 continue
             if one.digest != new.release.digest:
                 continue  # it was replaced before this rollout began
-            assert "one instance too many" in now.condemned, f"{one.id} leaves in a rollout: {now.condemned}"
+            wanted = ("one instance too many", "ordered restart")
+            assert any(why in now.condemned for why in wanted), f"{one.id} leaves: {now.condemned}"
 
     # People
 

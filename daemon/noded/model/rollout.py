@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from noded.model.instance import BESIDE, Instance
 from noded.model.pace import Pace
 from noded.model.release import Release
 from noded.model.signals import Answers, Handled
@@ -86,6 +87,8 @@ class Seen:
     requests: int
     bad: int
     moved: int = 0
+    again: int = 0
+    again_bad: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,12 @@ class Rollout:
     history: tuple[Transition, ...] = ()
     forced: str = ""
     """What was known to speak against it when a person went on all the same."""
+    after: int = 0
+    """Number of the node's newest instance when it began: those of a rollout before may still be leaving."""
+
+    def owns(self, instance: Instance) -> bool:
+        """Whether this rollout started it."""
+        return instance.role in BESIDE and int(instance.id.rpartition(".")[2]) > self.after
 
     @property
     def plan(self) -> tuple[float, ...]:

@@ -40,16 +40,17 @@ def on_counted(node: NodeState, at: float) -> NodeState:
 
 def _counted(step: Step, node: NodeState, rollout: Rollout, before: Mapping[str, Seen], early: bool) -> Step:
     """Of requests that the canary failed at and stable was asked instead only the first attempt counts."""
-    moved = 0
+    moved = again = 0
     canary, stable = [0, 0], [0, 0]
     for instance in node.instances.values():
         more = _more(before.get(instance.id), instance)
         moved += more.moved if is_canary(instance, rollout) else 0
         tally = canary if is_canary(instance, rollout) else stable
         tally[0] += more.requests
-        tally[1] += more.bad
+        tally[1] += more.bad - more.again_bad
+        again += more.again
     step = _requests(step, True, canary[0], canary[1], early)
-    asked, bad = max(stable[0] - moved, stable[1], 0), stable[1]
+    asked, bad = max(stable[0] - max(moved, again), stable[1], 0), stable[1]
     if rollout.cut or is_cut(node):
         return _beside(step, canary[0], asked, bad, early)
     return _requests(step, False, asked, bad, early)
@@ -126,7 +127,7 @@ def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
 
 
 def is_canary(instance: Instance, rollout: Rollout) -> bool:
-    return instance.role is Role.CANARY and instance.digest == rollout.release.digest
+    return instance.role is Role.CANARY and rollout.owns(instance)
 
 
 def usable(node: NodeState) -> bool:
@@ -142,16 +143,27 @@ def is_cut(node: NodeState) -> bool:
 
 
 def seen(node: NodeState) -> tuple[Seen, ...]:
-    return tuple(Seen(i.id, i.load.requests, i.load.bad, i.load.moved) for i in node.instances.values())
+    return tuple(_all(i) for i in node.instances.values())
+
+
+def _all(instance: Instance) -> Seen:
+    load = instance.load
+    return Seen(instance.id, load.requests, load.bad, load.moved, load.again, load.again_bad)
 
 
 def _more(before: Seen | None, instance: Instance) -> Seen:
     load = instance.load
     if before is None or load.requests < before.requests or load.bad < before.bad:
         # The first look at it, or the proxy was restarted and counts from nothing again.
-        return Seen(instance.id, load.requests, load.bad, load.moved)
-    moved = max(0, load.moved - before.moved)
-    return Seen(instance.id, load.requests - before.requests, load.bad - before.bad, moved)
+        return _all(instance)
+    return Seen(
+        instance.id,
+        load.requests - before.requests,
+        load.bad - before.bad,
+        max(0, load.moved - before.moved),
+        max(0, load.again - before.again),
+        min(max(0, load.again_bad - before.again_bad), load.bad - before.bad),
+    )
 
 
 def _requests(step: Step, canary: bool, asked: int, bad: int, early: bool) -> Step:

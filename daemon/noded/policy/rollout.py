@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
-from noded.model.instance import Role
+from noded.model.instance import Instance, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Stage, Step, Tally, Transition
 from noded.model.state import HostState, NodeState
@@ -52,6 +52,7 @@ def begin(
         from_release=node.release,
         direct=direct,
         forced=forced,
+        after=node.serial,
         history=(Transition(at, Stage.PREPARING, 0.0, reason, origin),),
     )
     return replace(node, rollout=rollout, rollouts=number)
@@ -79,7 +80,7 @@ def _splits_events(before: NodeSpec, after: NodeSpec) -> bool:
 
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     instance = node.instances.get(fact.instance)
-    if node.rolling_out and instance is not None and instance.role is Role.CANARY:
+    if instance is not None and _is_canary(node, instance):
         if not instance.condemned and _stable_ended(node, fact.at):
             return node, ()
         # One that we killed, for not being ready in time, may end before the next look at it.
@@ -95,10 +96,18 @@ def _stable_ended(node: NodeState, at: float) -> bool:
 
 def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
     instance = node.instances.get(fact.instance)
-    canary = node.rolling_out and instance is not None and instance.role is Role.CANARY
+    canary = instance is not None and _is_canary(node, instance)
     if canary and fact.kind != "Unavailable":
         return roll_back(node, f"its canary could not be started: {fact.cause}", fact.at)
     return node, ()
+
+
+def _is_canary(node: NodeState, instance: Instance) -> bool:
+    """Of the rollout under way: one of the rollout before may still be leaving."""
+    rollout = node.rollout
+    if rollout is None or rollout.ended:
+        return False
+    return instance.role is Role.CANARY and rollout.owns(instance)
 
 
 def advance(node: NodeState, state: HostState, at: float) -> Outcome:

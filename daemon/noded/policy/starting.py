@@ -110,7 +110,7 @@ def _missing(node: NodeState, at: float) -> tuple[tuple[Role, str], ...]:
 
 def _baseline(node: NodeState, rollout: Rollout, at: float) -> list[tuple[Role, str]]:
     """Beside the first canary and never again: one that is younger tells nothing."""
-    begun = any(i.role is Role.BASELINE for i in node.instances.values())
+    begun = any(i.role is Role.BASELINE and rollout.owns(i) for i in node.instances.values())
     first = at - rollout.started_at < FIRST and rollout.stage is Stage.PREPARING
     if begun or not first or not rollout.compares_memory:
         return []
