@@ -154,6 +154,21 @@ async def test_what_may_be_asked_again_is_answered_by_stable_where_the_canary_fa
 
 
 @looped
+async def test_a_second_failure_is_told_from_a_first(haproxy: RunningHaproxy) -> None:
+    """What is asked of stable because the canary failed at it, and fails there too."""
+    shop = await opened(haproxy)
+    stable, canary = await shop.server(1), await shop.server(2)
+    stable.status = canary.status = "500 Broken"
+    await shop.install((1, PINNED), (2, CANARY), share=0.5)
+    async with Load(shop.port, clients=1) as load:
+        await load.reach(100)
+    counts = await shop.counts()
+    one, two = counts["shop.1"], counts["shop.2"]
+    assert one.again == one.again_bad == two.moved == two.requests == 3, "then the fuse has cut it"
+    assert one.bad == one.requests == load.count and two.again == 0
+
+
+@looped
 async def test_what_stable_answers_is_not_asked_again(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     stable, spare = await shop.server(1), await shop.server(2)

@@ -210,3 +210,12 @@ def test_an_ended_rollout_counts_nothing() -> None:
     told(core, Answers("shop.1", 10, 0))
     assert core.rollout == before
     assert counting.on_told(replace(core.node, rollout=None), SignalsTold(1.0)).rollout is None
+
+
+def test_what_fails_wherever_it_is_asked_is_no_fault_of_stable_where_the_canary_was_asked_first() -> None:
+    core = rolling()
+    core.at += 1.0
+    stable = Traffic("shop.1", 100, 7, 0, True, again=3, again_bad=2)
+    core.tell(TrafficCounted(core.at, (stable, Traffic("shop.2", 10, 3, 0, True, 3))))
+    assert (step(core).stable_requests, step(core).stable_bad) == (97, 5)
+    assert (step(core).canary_requests, step(core).canary_bad) == (10, 3)

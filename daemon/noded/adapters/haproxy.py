@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from noded.adapters import haproxy_names as names
 from noded.adapters.haproxy_config import FUSE, FUSES, HOSTS, NAMES, NUMBERS
-from noded.adapters.haproxy_counts import blown, counts, generation, is_up, rows
+from noded.adapters.haproxy_counts import blown, counts, generation, is_second, is_up, rows
 from noded.adapters.haproxy_slot import (
     Command,
     Maps,
@@ -194,6 +194,7 @@ class HaproxyProxy:
             name = instance_of(row["svname"])
             seen = total.get(name) or self._before(name)
             requests, bad, moved = counts(row)
+            again, again_bad = (requests, bad) if is_second(row) else (0, 0)
             total[name] = Traffic(
                 instance=name,
                 requests=seen.requests + requests,
@@ -201,6 +202,8 @@ class HaproxyProxy:
                 sessions=seen.sessions + int(row["scur"] or 0),
                 up=seen.up or (is_up(row["status"]) and row["svname"] not in blown),
                 moved=seen.moved + moved,
+                again=seen.again + again,
+                again_bad=seen.again_bad + again_bad,
             )
         for name in set(self._kept) - set(total):
             del self._kept[name]

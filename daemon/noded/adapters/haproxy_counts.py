@@ -43,6 +43,11 @@ def counts(row: dict[str, str]) -> tuple[int, int, int]:
     return int(answered or 0) + failed, int(row["hrsp_5xx"] or 0) + failed, int(row["wredis"] or 0)
 
 
+def is_second(row: dict[str, str]) -> bool:
+    """Beside the canary the others get what it failed at (or, while it is down, what would have been its)."""
+    return row["pxname"].startswith("c") and ":fuse-" not in row["svname"]
+
+
 def blown(table: str) -> frozenset[str]:
     """Servers of canaries whose fuse the table of errors says is blown."""
     return frozenset(re.findall(r"key=(\S+)", table))

@@ -77,6 +77,9 @@ class Load:
     """Of bad, what another instance was asked instead."""
     down_since: float = 0.0
     """Since when the proxy holds it down; 0 while it does not."""
+    again: int = 0
+    """Of requests, what another instance was asked before."""
+    again_bad: int = 0
 
 
 @dataclass(frozen=True, slots=True)

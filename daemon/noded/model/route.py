@@ -72,3 +72,7 @@ class Traffic:
     nothing: the others are given its requests."""
     moved: int = 0
     """Of `bad`, what another server was asked instead: it counts there too."""
+    again: int = 0
+    """Of requests, what another instance was asked before: it counts there."""
+    again_bad: int = 0
+    """Of these, what went badly here too."""

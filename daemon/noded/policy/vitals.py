@@ -95,6 +95,7 @@ def _counted(node: NodeState, counts: dict[str, Traffic], at: float) -> NodeStat
             held[name] = instance
             continue
         down_since = 0.0 if count.up else instance.load.down_since or at
-        load = Load(count.requests, count.bad, count.sessions, count.up, at, count.moved, down_since)
+        again = count.again, count.again_bad
+        load = Load(count.requests, count.bad, count.sessions, count.up, at, count.moved, down_since, *again)
         held[name] = replace(instance, load=load)
     return replace(node, instances=held)
