@@ -138,13 +138,7 @@ def transitions(old: NodeState | None, node: NodeState) -> Iterator[str]:
     before, rollout = old.rollout if old else None, node.rollout
     if rollout is None or rollout is before:
         return
-    latest = rollout.history[-1]
-    if (latest.stage, latest.share) != (rollout.stage, rollout.share):
-        yield f"{rollout.id} is at {rollout.stage} {rollout.share} and tells of {latest}"
-    if any(len(each.reason.split()) < 2 for each in rollout.history):
-        yield f"{rollout.id} went on without a reason: {rollout.history}"
-    if "its rollout has ended" in rollout.reason:
-        yield f"{rollout.id} is told of what another one left behind: {rollout.reason}"
+    yield from _history(rollout)
     if rollout.ended and (not node.past_rollouts or node.past_rollouts[-1] != rollout):
         yield f"{rollout.id} has ended and is not among those that did"
     if before is None:
@@ -156,6 +150,16 @@ def transitions(old: NodeState | None, node: NodeState) -> Iterator[str]:
         yield f"{before.id} has ended and changes: {rollout.reason}"
     elif _place(before) != _place(rollout) and len(rollout.history) <= len(before.history) < MOST_TRANSITIONS:
         yield f"{rollout.id} goes from {_place(before)} to {_place(rollout)} and says nothing of it"
+
+
+def _history(rollout: Rollout) -> Iterator[str]:
+    latest = rollout.history[-1]
+    if (latest.stage, latest.share) != (rollout.stage, rollout.share):
+        yield f"{rollout.id} is at {rollout.stage} {rollout.share} and tells of {latest}"
+    if any(len(each.reason.split()) < 2 for each in rollout.history):
+        yield f"{rollout.id} went on without a reason: {rollout.history}"
+    if "its rollout has ended" in rollout.reason:
+        yield f"{rollout.id} is told of what another one left behind: {rollout.reason}"
 
 
 def _place(rollout: Rollout) -> tuple[object, ...]:
