@@ -22,6 +22,12 @@ def renewed(status: pb.GetStatusResponse) -> None:
     status.nodes[0].condition = "running"
 
 
+def renewed_in_a_rollout(status: pb.GetStatusResponse) -> None:
+    renewed(status)
+    status.nodes[0].instances.append(an_instance("catalog.8", role="canary"))
+    status.nodes[0].condition = "rolling out"
+
+
 def gone(status: pb.GetStatusResponse) -> None:
     del status.nodes[0]
 
@@ -53,6 +59,13 @@ FOLLOWED: dict[str, tuple[list[str], int, pb.NodeStatus, list[Change], str]] = {
         pb.VERB_RESTART,
         a_node(),
         [becomes("starting"), renewed],
+        "catalog runs anew\n",
+    ),
+    "restart in a rollout": (
+        ["restart", "catalog"],
+        pb.VERB_RESTART,
+        a_node(condition="rolling out"),
+        [becomes("rolling out"), renewed_in_a_rollout],
         "catalog runs anew\n",
     ),
     "remove": (

@@ -169,3 +169,9 @@ def test_the_host_is_paused_and_resumed_as_a_whole() -> None:
     assert starts(core.exits("shop.1")) == ["shop.2"], "restarts go on"
     assert answer(core.order("resume", "")).text == "the host is no longer paused"
     assert not core.state.paused
+
+
+def test_who_stops_a_node_has_ended_its_rollout() -> None:
+    core = rolling()
+    core.order("stop")
+    assert core.rollout.history[-1].by == "uid 0"

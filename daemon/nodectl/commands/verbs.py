@@ -24,8 +24,12 @@ def restart(session: Session, node: str, wait: bool) -> None:
         before = {one.id for one in client.node(doing, node).instances if one.role == "stable"}
 
     def renewed(_: pb.WatchStatusResponse, found: pb.NodeStatus | None) -> bool:
-        runs = found is not None and found.condition == "running"
-        return found is not None and runs and not before & {one.id for one in found.instances}
+        if found is None or before & {one.id for one in found.instances}:
+            return False
+        # A rollout goes on beside it, for as long as it takes.
+        there = [one.phase == "ready" for one in found.instances if one.role == "stable"]
+        rolls = found.condition == "rolling out" and len(there) >= len(before) and all(there)
+        return rolls or found.condition == "running"
 
     _order(session, pb.VERB_RESTART, doing, node, renewed if wait else None, "runs anew")
 

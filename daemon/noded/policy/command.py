@@ -78,7 +78,7 @@ def _stop(node: NodeState, fact: CommandRequested, desired: Desired, text: str) 
         return node, (), f"{node.name} is to be {desired} already"
     if node.desired is Desired.REMOVED:
         raise Refusal(f"{node.name} is being removed: nothing is left to stop")
-    node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at)
+    node, actions = rollout.roll_back(node, f"{fact.by} ordered {fact.verb}", fact.at, fact.by)
     node = replace(node, desired=desired)
     return node, (*actions, _recorded(node, fact)), f"{node.name} {text}"
 
