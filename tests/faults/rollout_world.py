@@ -103,6 +103,12 @@ class Users:
         wait_for(lambda: len(self.asked) > before + count, f"{count} more requests", timeout)
 
 
+def all_more(users: Iterable[Users], count: int) -> None:
+    """So many more requests of each."""
+    wanted = [(one, len(one.asked) + count) for one in users]
+    wait_for(lambda: all(len(one.asked) >= least for one, least in wanted), f"{count} more requests each")
+
+
 def ask_once(port: int, path: str, timeout: float = 20.0) -> str:
     """Status and version, or how it failed."""
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)

@@ -27,12 +27,16 @@ node = Node()
 @node.task
 async def many():
     with Path(os.environ["NODED_DATA"], "acked").open("a") as file:
-        number = 0
+        first = 1
         while True:
-            number += 1
-            await node.publish({"number": number}, type="shop.placed", subject=f"k{number // 2}")
-            print(number, file=file, flush=True)
-            await asyncio.sleep(0.005)
+            numbers = range(first, first + 5)
+            await asyncio.gather(*[publish(number) for number in numbers])
+            print(*numbers, sep="\\n", file=file, flush=True)
+            first += 5
+            await asyncio.sleep(0.02)
+
+async def publish(number):
+    await node.publish({"number": number}, type="shop.placed", subject=f"k{number // 2}")
 
 node.main()
 """

@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.sim.rollout_orders import RolloutOrders
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
