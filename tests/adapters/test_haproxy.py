@@ -169,6 +169,20 @@ async def test_a_second_failure_is_told_from_a_first(haproxy: RunningHaproxy) ->
 
 
 @looped
+async def test_a_canary_that_fails_now_and_then_keeps_its_share(haproxy: RunningHaproxy) -> None:
+    shop = await opened(haproxy)
+    _, canary = await shop.server(1), await shop.server(2)
+    await shop.install((1, PINNED), (2, CANARY), share=1.0)
+    answers = []
+    for number in range(60):
+        canary.status = "500 Broken" if number % 6 == 5 else "200 OK"
+        answers.append(await ask_once(shop.port, "POST"))
+    assert [status for status, _ in answers].count(500) == 10
+    assert {body for status, body in answers if status == 200} == {"shop.2"}
+    assert (await shop.counts())["shop.2"].up
+
+
+@looped
 async def test_what_stable_answers_is_not_asked_again(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     stable, spare = await shop.server(1), await shop.server(2)

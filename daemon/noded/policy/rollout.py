@@ -20,6 +20,8 @@ Outcome = tuple[NodeState, tuple[Action, ...]]
 KEPT = 10
 """Past rollouts a node remembers; the journal has them all."""
 MOST_TRANSITIONS = 100
+PREPARED = 10.0
+"""Seconds of life below which its own end is a canary's own fault, whatever else ends."""
 TOGETHER = 5.0
 """Seconds between two ends that may have one cause."""
 SLOW = ("slow-50", "slow-90", "slow-99")
@@ -81,7 +83,8 @@ def _splits_events(before: NodeSpec, after: NodeSpec) -> bool:
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
     instance = node.instances.get(fact.instance)
     if instance is not None and _is_canary(node, instance):
-        if not instance.condemned and _stable_ended(node, fact.at):
+        lived = fact.at - instance.created_at > PREPARED
+        if not instance.condemned and lived and _stable_ended(node, fact.at):
             return node, ()
         # One that we killed, for not being ready in time, may end before the next look at it.
         reason = instance.condemned or f"its canary {instance.id} exited: {fact.status}"
