@@ -77,7 +77,7 @@ CASES = {
         head=f'{STOP}\nstart_timeout = "2s"',
         run=("python3", "main.py", "{listen}"),
     ),
-    "slow": Case(answering("    await asyncio.sleep(0.3)\n"), rate=60.0),
+    "slow": Case(answering("    await asyncio.sleep(0.1)\n"), rate=60.0),
     "leaks": Case(PAGES.replace("\nnode.main()", GROWS), LIMIT + STAYS, rate=5.0),
     "alike": Case(
         answering("    if random.random() < 0.2:\n        raise KeyError('now and then')\n"),

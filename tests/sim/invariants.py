@@ -126,8 +126,10 @@ def numbers(old: NodeState | None, node: NodeState) -> Iterator[str]:
         yield f"{node.name} has an instance beyond its number {node.serial}"
     if old is not None and node.serial < old.serial:
         yield f"{node.name} counts back from {old.serial} to {node.serial}"
-    if len(node.instances) > 3 * (node.spec.instances + node.spec.spares) + 12:
-        yield f"{node.name} has {len(node.instances)} instances: {', '.join(node.instances)}"
+    # Canaries of rollouts that a person ended one after the other leave in their own time.
+    there = [i.id for i in node.instances.values() if not (i.leaving and i.role in BESIDE)]
+    if len(there) > 3 * (node.spec.instances + node.spec.spares) + 12:
+        yield f"{node.name} has {len(there)} instances: {', '.join(there)}"
     addresses = [i.address for i in node.instances.values() if i.address]
     if len(addresses) != len(set(addresses)):
         yield f"two instances of {node.name} have one address: {sorted(addresses)}"
