@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 
 from noded.adapters import haproxy_names as names
-from noded.adapters.haproxy_config import FUSES, HOSTS, NAMES, NUMBERS
+from noded.adapters.haproxy_config import FUSE, FUSES, HOSTS, NAMES, NUMBERS
 from noded.adapters.haproxy_counts import blown, counts, generation, is_second, is_up, rows
 from noded.adapters.haproxy_slot import (
     Command,
@@ -183,7 +183,7 @@ class HaproxyProxy:
 
     async def traffic(self) -> Sequence[Traffic]:
         async with self._counting:
-            asked = ["show info", f"{_COUNTS} -1 4 -1", f"show table {FUSES} data.gpt0 gt 0"]
+            asked = ["show info", f"{_COUNTS} -1 4 -1", f"show table {FUSES} data.gpt0 ge {FUSE}"]
             info, answer, table = await ask(self._socket, asked)
             self._forget_kept_of_other(generation(info))
             return self._summed(answer, blown(table))

@@ -24,9 +24,7 @@ NAME_SLOTS = 128
 FUSES = "fuses"
 """Table of errors by the canary's server."""
 FUSE = 3
-"""Errors within 5 s after which a canary is dealt nothing more, until noded puts it back ..."""
-PART = 4
-"""... where every fourth answer was one: a version that fails now and then, as stable may, keeps it."""
+"""Errors in a row after which a canary is dealt nothing more, until noded puts it back."""
 SHARE_STEPS = 10_000
 MOST_PORTS = 4_096
 
@@ -79,8 +77,8 @@ defaults requests
   http-request set-var-fmt(txn.key) %[be_name].retry.%[method]
   http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
 
-# What is dealt to a canary. Its errors are sent on to stable where that does no harm, else counted (passing health
-# checks forgive those that `observe` counts).
+# What is dealt to a canary. Its errors are sent on to stable where that does no harm, else counted until an answer is
+# good (of those that `observe` counts passing health checks forgive all).
 defaults canaries
   mode http
   timeout connect 1s
@@ -97,11 +95,11 @@ defaults canaries
   http-request track-sc0 var(txn.canary) table fuses
   http-request set-var-fmt(txn.key) %[var(txn.slot)].retry.%[method]
   http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
-  http-response sc-inc-gpc0(0) if {{ status ge 500 }}
-  http-response sc-inc-gpc1(0)
+  http-response sc-set-gpt0(0) sc0_get_gpt0,add(1) if {{ status ge 500 }}
+  http-response sc-set-gpt0(0) 0 if {{ status lt 500 }} {{ sc0_get_gpt0 lt {fuse} }}
 
 backend fuses
-  stick-table type string len 64 size 8k expire 1h store gpt0,gpc0_rate(5s),gpc1_rate(5s)
+  stick-table type string len 64 size 8k expire 1h store gpt0
 
 defaults clients
   mode http
@@ -118,14 +116,7 @@ frontend clients from clients
   http-request set-var(txn.slot) var(txn.rest),map_str({hosts})
   http-request set-var(txn.slot) var(txn.door),map_str({hosts})
 {draw}
-  http-request set-var(txn.bad) var(txn.canary),table_gpc0_rate(fuses)
-  http-request set-var(txn.all) var(txn.canary),table_gpc1_rate(fuses)
-  http-request set-var(txn.over) var(txn.bad),mul({part}),sub(txn.all)
-  acl blown var(txn.bad) -m int ge {fuse}
-  acl mostly var(txn.over) -m int ge 0
-  http-request track-sc1 var(txn.canary) table fuses if blown mostly
-  http-request sc-set-gpt0(1) 1 if blown mostly
-  http-request unset-var(txn.canary) if {{ var(txn.canary),table_gpt0(fuses) gt 0 }}
+  http-request unset-var(txn.canary) if {{ var(txn.canary),table_gpt0(fuses) ge {fuse} }}
   use_backend c%[var(txn.slot)] if {{ var(txn.canary) -m found }}
   use_backend %[var(txn.slot)]
 
@@ -201,7 +192,6 @@ def config(
         "hosts": maps / HOSTS,
         "steps": SHARE_STEPS,
         "fuse": FUSE,
-        "part": PART,
     }
     drawn = {**words, "slot": "var(txn.slot)", "to": "canary"}
     requests = {

@@ -15,7 +15,7 @@ class Place(StrEnum):
     SPARE = "spare"
     """Takes no share; a request that could not reach its server is sent here instead."""
     CANARY = "canary"
-    """As pinned, for the canary's share, behind a fuse: three errors within 5 s, and every fourth answer."""
+    """As pinned, for the canary's share, behind a fuse of three errors in a row."""
     DRAINING = "draining"
     """Finishes what it has and gets nothing new."""
 
