@@ -1,12 +1,15 @@
 """Which rung comes next is decided by ladder, autonomy and budget, and by what was tried."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noded.model.actions import Action, CollectGarbage, Regenerate, ShrinkCaches
-from noded.model.incident import Report, Stage
+from noded.model.incident import Report, Stage, Verdict
 from noded.model.inputs import RegenerationFailed
+from noded.policy import rungs
 from nodespec.manifest import Autonomy, Budget, Levels, Rung
 from tests.policy.build import MB, Core, none, only, running, spec, starts
 from tests.policy.ladders import at_stage, collected, evident, grow, leaking, shrunk, tuned
@@ -266,3 +269,15 @@ def test_the_ladder_goes_up_and_ends(
     assert first == [r for r in ladder if r in first], "in the order of the ladder"
     assert all(climbed.count(r) == 1 for r in first if r is not Rung.REPLACE)
     assert all(replacements(core) <= budget for _ in [0])
+
+
+@pytest.mark.parametrize("level", [OFF, Autonomy.OBSERVE, Autonomy.ADVISE])
+def test_a_replacement_that_is_no_longer_allowed_is_not_chosen_again_and_again(level: Autonomy) -> None:
+    """Each time would be one more entry in the incident, for as long as memory grows."""
+    core = ended(tuned(leaking(spec(spares=1, levels=NO_REGENERATION))))
+    now = core.incident
+    assert any(t.verdict is Verdict.BOUGHT_TIME for t in now.tried)
+    successor = replace(core.instance(next(iter(core.node.instances))), id="shop.99")
+    assert rungs.may_go_on(core.node, now, successor, core.at)
+    capped = replace(core.node, caps=Levels(tune=ACT, replace=level, regenerate=OFF))
+    assert not rungs.may_go_on(capped, now, successor, core.at)

@@ -50,6 +50,8 @@ def may_go_on(node: NodeState, now: Incident, instance: Instance, at: float) -> 
     """True when there is something left to do about growth that came back."""
     if _untried(node, now) is not None:
         return now.stage is Stage.HOLDING
+    if _level(node, Rung.REPLACE) not in (Autonomy.APPROVE, Autonomy.ACT):
+        return False
     left = node.spec.healing.budget.replace - spent_today(node, Rung.REPLACE, at)
     return _bought_time(now) and instance.id != now.instance and left > 0
 
