@@ -129,7 +129,7 @@ async def test_it_is_ready_once(world: World) -> None:
     world.ready("catalog.1")
     world.beat("catalog.1", 0.5, 7)
     await wait(lambda: world.nodes.heartbeat("catalog.1"), "a heartbeat")
-    assert world.inbox.facts == [InstanceReady(world.clock.now(), "catalog", "catalog.1", "it said so")]
+    assert world.inbox.facts == [InstanceReady(world.clock.now(), "catalog", "catalog.1", "it said so", True)]
     world.end()
 
 

@@ -66,7 +66,7 @@ class FakeNodes:
         line = self.lines[instance]
         if line.uid == uid and not line.ready:
             line.ready = True
-            self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
+            self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how, True))
 
     def tell_answers(self, uid: int, answers: Answers) -> None:
         if self.lines[answers.instance].uid == uid:

@@ -13,7 +13,7 @@ from noded.model.actions import (
     StartInstance,
     StopInstance,
 )
-from noded.model.inputs import TrafficCounted
+from noded.model.inputs import InstanceReady, TrafficCounted
 from noded.model.instance import Phase
 from noded.model.route import Traffic
 from nodespec.manifest import Probe, Stop
@@ -213,3 +213,14 @@ def test_stable_never_loses_capacity_on_the_way_to_a_new_version(instances: int)
     core.order("finish", "shop")
     assert core.serving() == fresh
     assert all(i.digest == core.node.release.digest for i in core.node.instances.values() if not i.leaving)
+
+
+@pytest.mark.parametrize("readiness", [Probe.HTTP, Probe.TCP, Probe.EXEC])
+def test_its_own_word_is_not_enough_where_the_manifest_wants_an_answer(readiness: Probe) -> None:
+    core = Core()
+    (name,) = starts(core.apply(spec(readiness=readiness)))
+    core.started(name)
+    core.tell(InstanceReady(core.at, "shop", name, "it said so", True))
+    assert core.places() == {name: "stable starting"}
+    core.tell(InstanceReady(core.at, "shop", name, "GET /healthz was answered"))
+    assert core.places() == {name: "stable ready"}

@@ -222,7 +222,7 @@ class NodeSockets:
     def _ready(self, instance: str, line: Line, how: str) -> None:
         if not line.ready:
             line.ready = True
-            self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how))
+            self._inbox.put(InstanceReady(self._clock.now(), line.node, instance, how, True))
 
 
 def _bound(path: Path) -> socket.socket:

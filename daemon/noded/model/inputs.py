@@ -105,6 +105,8 @@ class InstanceReady:
     node: str
     instance: str
     told_by: str
+    spoken: bool = False
+    """By the instance itself, not by an answer to a question of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from nodespec.manifest import Probe
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
+ASKED = (Probe.HTTP, Probe.TCP, Probe.EXEC)
+"""Readiness that is told by an answer to noded's question."""
 KILL_AGAIN = 5.0
 """A kill that has not emptied the tree after this long is sent again."""
 
@@ -39,6 +41,9 @@ def on_started(node: NodeState, fact: InstanceStarted) -> Outcome:
 def on_ready(node: NodeState, fact: InstanceReady) -> Outcome:
     instance = node.instances.get(fact.instance)
     if instance is None or instance.phase is not Phase.STARTING:
+        return node, ()
+    if fact.spoken and starting.spec_of(node, instance).health.readiness in ASKED:
+        # The manifest wants an answer from outside; that the program has come up is not enough.
         return node, ()
     node = _ready(node, instance.id, fact.at)
     if instance.role is Role.STABLE:
