@@ -288,6 +288,9 @@ class Host:
             "LANG": "C.UTF-8",
             "HOME": str(self.folder),
             "NODED_TEST_HOST": str(self.folder),
+            # As in noded.service.
+            "MALLOC_ARENA_MAX": "2",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
         }
 
 

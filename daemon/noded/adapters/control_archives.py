@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import grpc
-from google.protobuf.json_format import MessageToDict
 
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters import backup as backups
@@ -200,6 +199,9 @@ async def no_room(context: Any, folder: Path, error: OSError) -> NoReturn:
 
 
 async def _contents(desk: Desk, only: str, context: Any) -> Contents:
+    # Loaded by those who ask for a bundle: the daemon stays smaller without.
+    from google.protobuf.json_format import MessageToDict
+
     state = desk.view()
     nodes = {name: node for name, node in sorted(state.nodes.items()) if only in ("", name)}
     facts = desk.facts()

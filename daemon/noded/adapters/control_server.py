@@ -1,8 +1,11 @@
 """Which services does the control socket have?"""
 
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from nodeapi.v1 import control_pb2, control_pb2_grpc
 from noded.adapters.call_gate import FIRST_MESSAGE, Gate
@@ -27,5 +30,31 @@ def control_server(desk: Desk, patience: float = FIRST_MESSAGE, idle: float = ID
     state = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
     service = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name
-    reflection.enable_server_reflection((service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    server.add_generic_rpc_handlers((Reflection((service, health.SERVICE_NAME)),))
     return server
+
+
+class Reflection(grpc.GenericRpcHandler):
+    """Tells which services there are; what it needs for that is loaded with the first question."""
+
+    def __init__(self, services: Sequence[str]) -> None:
+        self._services = services
+        self._handlers: list[Any] = []
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if not details.method.startswith("/grpc.reflection."):
+            return None
+        if not self._handlers:
+            from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+            servicer = reflection.aio.ReflectionServicer((*self._services, reflection.SERVICE_NAME))
+            register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+            register(servicer, self)
+        return next((found for each in self._handlers if (found := each.service(details))), None)
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+        """As a server has it: what is registered is kept here."""
+        self._handlers += handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Newer stubs register a second time, by name."""

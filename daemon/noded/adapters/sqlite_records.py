@@ -159,6 +159,8 @@ class Records:
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
+        # SQLite would keep 2 MB of pages for each connection; the kernel has them anyway.
+        self._database.execute("PRAGMA cache_size = -256")
         self._database.execute("PRAGMA synchronous = FULL")
         verdict = self._one("PRAGMA quick_check(1)")
         if verdict != "ok":

@@ -1,7 +1,6 @@
 """How is a .tar.gz made that stays within its size?"""
 
 import io
-import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,10 @@ class TarGz:
 
     def __init__(self, file: IO[bytes], at: float, most: int) -> None:
         """`at` is the time of every file, `most` the bytes of all together before they are packed."""
+        # Loaded by those who ask for an archive: the daemon stays smaller without.
+        import tarfile
+
+        self._info = tarfile.TarInfo
         self._tar = tarfile.open(fileobj=file, mode="w:gz", compresslevel=6)  # noqa: SIM115 - closed below
         self._at = at
         self.left = most
@@ -39,7 +42,7 @@ class TarGz:
     def _add(self, name: str, content: IO[bytes], size: int) -> bool:
         if size > self.left:
             return False
-        info = tarfile.TarInfo(name)
+        info = self._info(name)
         info.size, info.mtime, info.mode = size, int(self._at), 0o600
         self._tar.addfile(info, content)
         self.left -= size
