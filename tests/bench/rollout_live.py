@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import urlopen
 
 from tests.e2e.follow import Follower, ended, last_rollout, ready, whole
 from tests.e2e.host import Host
@@ -31,7 +32,7 @@ class Live:
 
     def kills(self, requests: int) -> dict[str, float]:
         """A canary, then the only stable instance beside its spare, killed again and again under load."""
-        self._fresh("killed", 1, "spares = 1", 1)
+        self._fresh("killed", 1, "spares = 1")
         back: list[float] = []
         stable = 0
         with self._load("killed", 1, 800.0) as load:
@@ -55,9 +56,8 @@ class Live:
     def _canary_killed(self, name: str, port: int) -> float:
         """Milliseconds from the kill to the rollback, by noded's own clock."""
         self._next(name, port, LONG, head="spares = 1")
-        node = self.follower.until(name, _taking, "its first step")
+        node = self.follower.until(name, _asked, "requests to the canary")
         canary = ready(node, "canary")[0]
-        time.sleep(0.3)
         killed = time.time()
         os.kill(canary["pid"], signal.SIGKILL)
         node = self.follower.until(name, ended, "the end of the rollout")
@@ -72,7 +72,7 @@ class Live:
 
     def broken(self, method: str, rate: float, rounds: int, name: str, port: int) -> list[tuple[int, float]]:
         """Of each round what users saw fail, and seconds from the first share to the rollback."""
-        self._fresh(name, port, "", port)
+        self._fresh(name, port)
         found: list[tuple[int, float]] = []
         with self._load(name, port, rate, method=method, clients=16) as load:
             for _ in range(rounds):
@@ -89,7 +89,7 @@ class Live:
 
     def cycles(self, count: int) -> dict[str, float]:
         """Rollouts that go well to their end: promote, drain, remove."""
-        self._fresh("turning", 4, "", 4)
+        self._fresh("turning", 4)
         with self._load("turning", 4, 400.0) as load:
             for _ in range(count):
                 self._next("turning", 4, QUICK)
@@ -106,7 +106,7 @@ class Live:
 
     def lease(self) -> float:
         """Seconds from the stop of noded to the last answer of its canary."""
-        self._fresh("leased", 5, "", 5)
+        self._fresh("leased", 5)
         with self._load("leased", 5, 100.0):
             self._next("leased", 5, LONG)
             self.follower.until("leased", _taking, "its first step")
@@ -114,16 +114,16 @@ class Live:
             self.host.kill("noded")
             killed = last = time.monotonic()
             while time.monotonic() - killed < 20.0:
-                if self._version("leased", 5) != "1.0.0":
+                if self._version(5) != "1.0.0":
                     last = time.monotonic()
         self.host.start_noded()
         return last - killed
 
     # How it is done
 
-    def _fresh(self, name: str, port: int, head: str, number: int) -> None:
+    def _fresh(self, name: str, port: int, head: str = "") -> None:
         self._versions[name] = 0
-        self.host.nodectl("apply", str(lay(self.host, name, "1.0.0", WEB, port=number, head=head)))
+        self.host.nodectl("apply", str(lay(self.host, name, "1.0.0", WEB, port=port, head=head)))
 
     def _next(self, name: str, port: int, tables: str, *, program: str = WEB, head: str = "") -> None:
         self._versions[name] += 1
@@ -139,15 +139,17 @@ class Live:
         with Traffic(out, self.host.first_port + port - 1, rate, clients=clients, method=method) as load:
             yield load
 
-    def _version(self, name: str, port: int) -> str:
-        from urllib.request import urlopen
-
+    def _version(self, port: int) -> str:
         with urlopen(f"http://127.0.0.1:{self.host.first_port + port - 1}/", timeout=5) as answer:
             return str(json.loads(answer.read())["version"])
 
 
 def _taking(node: Any) -> bool:
     return bool(node.get("rollout")) and node["rollout"].get("share", 0.0) > 0.0
+
+
+def _asked(node: Any) -> bool:
+    return any(one["requests"] for one in ready(node, "canary"))
 
 
 def _runs(version: str) -> Callable[[Any], bool]:

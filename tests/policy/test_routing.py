@@ -10,8 +10,8 @@ from noded.model.actions import InstallRoute, RemoveRoute, RenewShare
 from noded.model.instance import Instance, Phase, Role
 from noded.model.rollout import Stage
 from noded.model.route import Place
-from noded.model.state import NodeState
-from noded.policy.routing import LEASE, RENEW, route_of
+from noded.model.state import LEASE, NodeState
+from noded.policy.routing import RENEW, route_of
 from nodespec.manifest import Listen, NodeSpec, Protocol, Serves
 from tests.policy.build import Core, none, only, release_of, rolling, running, spec
 

@@ -60,8 +60,8 @@ _DRAW = (
     " if {{ rand({steps}),sub(txn.share) -m int lt 0 }} {{ date(0,ms),sub(txn.until) -m int lt 0 }}",
 )
 
-_REQUESTS = """
-defaults requests
+# What both kinds of backends for requests begin with.
+_SERVED = """\
   mode http
   timeout connect 1s
   timeout client {timeout}s
@@ -70,7 +70,11 @@ defaults requests
   option http-keep-alive
   http-reuse safe
   balance roundrobin
-  option redispatch 1
+  option redispatch 1"""
+
+_REQUESTS = """
+defaults requests
+{served}
   retries 3
   retry-on conn-failure empty-response response-timeout
 {choice}
@@ -80,15 +84,7 @@ defaults requests
 # What is dealt to a canary. Its errors are sent on to stable where that does no harm, else counted until an answer is
 # good (of those that `observe` counts passing health checks forgive all).
 defaults canaries
-  mode http
-  timeout connect 1s
-  timeout client {timeout}s
-  timeout server {timeout}s
-  timeout tunnel 1h
-  option http-keep-alive
-  http-reuse safe
-  balance roundrobin
-  option redispatch 1
+{served}
   retries 2
   retry-on conn-failure empty-response response-timeout 500 502 503 504
   http-request set-var(txn.to) var(txn.canary)
@@ -197,6 +193,7 @@ def config(
     requests = {
         "choice": _rules("http-request", _CHOICE, words),
         "draw": _rules("http-request", _DRAW, drawn),
+        "served": _SERVED.format(**words),
         "binds": _binds(bind, ranges),
     }
     text = _GLOBAL.format(**words) + _REQUESTS.format(**words, **requests)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from noded.model.instance import BESIDE, Instance
+from noded.model.instance import BESIDE, Instance, Role
 from noded.model.pace import Pace
 from noded.model.release import Release
 from noded.model.signals import Answers, Handled
@@ -33,6 +33,11 @@ def compares_memory(spec: NodeSpec) -> bool:
     plan = spec.rollout
     lasts = plan.dwell * (len(plan.steps) - 1) + plan.soak
     return spec.serves is not None and plan.canary is Canary.SHARE and lasts >= LONG
+
+
+def percent(share: float) -> str:
+    """As people read a share, which may be as small as 0.01 %."""
+    return f"{share * 100:.4g}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +206,10 @@ class Rollout:
     def owns(self, instance: Instance) -> bool:
         """Whether this rollout started it."""
         return instance.role in BESIDE and int(instance.id.rpartition(".")[2]) > self.after
+
+    def deals_to(self, instance: Instance) -> bool:
+        """Whether it is one of this rollout's canaries; one of the rollout before may still be leaving."""
+        return instance.role is Role.CANARY and self.owns(instance)
 
     @property
     def plan(self) -> tuple[float, ...]:

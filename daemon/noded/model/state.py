@@ -20,7 +20,8 @@ class Desired(StrEnum):
 
 
 LEASE = 14.0
-"""Seconds a canary keeps its share of events without word from noded; below the 15 s that are promised."""
+"""Seconds a canary keeps its share of requests and events without word from noded; below the 15 s that are
+promised, for the way of the last word."""
 
 GIVEN_UP = 10
 """Failures, as `policy/crashes.py` counts them, after which a node has failed."""

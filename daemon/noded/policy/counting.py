@@ -44,8 +44,8 @@ def _counted(step: Step, node: NodeState, rollout: Rollout, before: Mapping[str,
     canary, stable = [0, 0], [0, 0]
     for instance in node.instances.values():
         more = _more(before.get(instance.id), instance)
-        moved += more.moved if is_canary(instance, rollout) else 0
-        tally = canary if is_canary(instance, rollout) else stable
+        moved += more.moved if rollout.deals_to(instance) else 0
+        tally = canary if rollout.deals_to(instance) else stable
         tally[0] += more.requests
         tally[1] += more.bad - more.again_bad
         again += more.again
@@ -124,10 +124,6 @@ def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
         edge = next((e for e, count in zip(edges, within, strict=True) if count >= quantile * total), 0.0)
         found.append(0.0 if edge in found else edge)
     return tuple(found)
-
-
-def is_canary(instance: Instance, rollout: Rollout) -> bool:
-    return instance.role is Role.CANARY and rollout.owns(instance)
 
 
 def usable(node: NodeState) -> bool:
@@ -233,4 +229,4 @@ def _handled(step: Step, rollout: Rollout, handled: Iterable[Handled]) -> Step:
 
 def _of_canary(node: NodeState, rollout: Rollout, name: str) -> bool:
     instance = node.instances.get(name)
-    return instance is not None and is_canary(instance, rollout)
+    return instance is not None and rollout.deals_to(instance)

@@ -12,6 +12,7 @@ from noded.model.inputs import ActionFailed, MeshFound, MeshLost, TableTaken
 from noded.model.instance import Role
 from noded.model.mesh import Contract, Part, Speaker, Subscription
 from noded.model.release import Release
+from noded.model.rollout import percent
 from noded.model.state import HostState, NodeState
 from nodespec.manifest import NodeSpec
 
@@ -167,7 +168,7 @@ def waiting(node: NodeState) -> str:
 def _why(before: Part, after: Part) -> str:
     told = [f"{what} {', '.join(names)}" for what, names in _changes(before, after) if names]
     if before.share != after.share:
-        told.append(f"canary share of events {before.share:.0%} -> {after.share:.0%}")
+        told.append(f"canary share of events {percent(before.share)} -> {percent(after.share)}")
     if before.stable != after.stable:
         told.append(f"{after.stable or 'no version'} is stable")
     return "; ".join(told) or "its events changed"

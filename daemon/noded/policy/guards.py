@@ -26,8 +26,7 @@ NEAR = 900.0
 
 def fault(node: NodeState, rollout: Rollout, at: float) -> str:
     """Why the canary loses its share now; empty when nothing is known against it."""
-    own = [i for i in node.instances.values() if i.role is Role.CANARY and rollout.owns(i)]
-    gone = [i for i in own if i.phase is Phase.STOPPING]
+    gone = [i for i in node.instances.values() if rollout.deals_to(i) and i.phase is Phase.STOPPING]
     if gone and not rollout.frozen:
         return gone[0].condemned or f"its canary {gone[0].id} is stopping"
     return _hung(node) or _unreachable(node, at) or _late(node, rollout, at) or _hungry(node, rollout, at)

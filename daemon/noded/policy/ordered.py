@@ -5,7 +5,7 @@ from dataclasses import replace
 from noded.model.actions import Action
 from noded.model.inputs import CommandRequested
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Stage
+from noded.model.rollout import Rollout, Stage, percent
 from noded.model.state import Desired, HostState, NodeState
 from noded.policy import capacity, rollout
 from nodespec.manifest import NodeSpec
@@ -45,7 +45,7 @@ def _under_way(node: NodeState, fact: CommandRequested) -> Outcome:
 
 
 def _held(node: NodeState, held: Rollout, fact: CommandRequested, hold: bool) -> Outcome:
-    share, version = rollout.percent(held.share), held.release.version
+    share, version = percent(held.share), held.release.version
     text = (
         f"{version} stays at {share} until nodectl rollout resume {node.name}; harm still ends it"
         if hold

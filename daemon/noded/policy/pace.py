@@ -10,7 +10,6 @@ from noded.model.pace import Pace
 from noded.model.rollout import Rollout, Step
 from noded.model.signals import Answers
 from noded.model.state import NodeState
-from noded.policy.counting import is_canary
 
 
 def kept(before: NodeState, after: NodeState, at: float) -> NodeState:
@@ -23,7 +22,7 @@ def kept(before: NodeState, after: NodeState, at: float) -> NodeState:
     stable, canary = stable.adding(at, more_stable), canary.adding(at, more_canary)
     for answers in _answers(old, new):
         instance = after.instances.get(answers.instance)
-        if instance is not None and is_canary(instance, new):
+        if instance is not None and new.deals_to(instance):
             canary = canary.adding(at, 0, answers)
         else:
             stable = stable.adding(at, 0, answers)

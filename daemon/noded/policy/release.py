@@ -11,6 +11,7 @@ from noded.model.incident import Record
 from noded.model.inputs import ApplyRequested
 from noded.model.instance import Role
 from noded.model.release import Release
+from noded.model.rollout import percent
 from noded.model.state import Backoff, Desired, HostState, NodeState, Numbers
 from noded.policy import conflicts, events, rollout, storage
 from nodespec.manifest import Protocol
@@ -130,7 +131,7 @@ def _effect(node: NodeState | None, fact: ApplyRequested) -> tuple[str, str]:
         return REPLACE, f"{name} {unlike}: {way}"
     if _never_ran(node):
         return REPLACE, f"no instance of {name} {node.release.version} is ready: {version} takes its place"
-    steps = ", ".join(map(rollout.percent, fact.spec.rollout.steps))
+    steps = ", ".join(map(percent, fact.spec.rollout.steps))
     return ROLLOUT, f"{name} rolls out from {node.release.version} to {version}: {steps}"
 
 

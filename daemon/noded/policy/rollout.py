@@ -10,7 +10,7 @@ from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Role
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Stage, Step, Tally, Transition
+from noded.model.rollout import Rollout, Stage, Step, Tally, Transition, percent
 from noded.model.state import HostState, NodeState
 from noded.policy import counting, guards, verdict
 from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive, Probe
@@ -24,7 +24,6 @@ PREPARED = 10.0
 """Seconds of life below which its own end is a canary's own fault, whatever else ends."""
 TOGETHER = 5.0
 """Seconds between two ends that may have one cause."""
-SLOW = ("slow-50", "slow-90", "slow-99")
 
 
 def begin(
@@ -106,11 +105,8 @@ def on_start_failed(node: NodeState, fact: ActionFailed) -> Outcome:
 
 
 def _is_canary(node: NodeState, instance: Instance) -> bool:
-    """Of the rollout under way: one of the rollout before may still be leaving."""
     rollout = node.rollout
-    if rollout is None or rollout.ended:
-        return False
-    return instance.role is Role.CANARY and rollout.owns(instance)
+    return rollout is not None and not rollout.ended and rollout.deals_to(instance)
 
 
 def advance(node: NodeState, state: HostState, at: float) -> Outcome:
@@ -167,10 +163,6 @@ def moved(rollout: Rollout, at: float, reason: str, by: str = "") -> Rollout:
     """The rollout with its present place in the history."""
     entry = Transition(at, rollout.stage, rollout.share, reason, by)
     return replace(rollout, reason=reason, history=(*rollout.history, entry)[-MOST_TRANSITIONS:])
-
-
-def percent(share: float) -> str:
-    return f"{share * 100:.4g}%"
 
 
 def _frozen(node: NodeState, rollout: Rollout, reason: str, at: float) -> NodeState:
@@ -249,9 +241,10 @@ def _judge(node: NodeState, rollout: Rollout, at: float, held: bool) -> Outcome:
 def case_of(rollout: Rollout) -> verdict.Case:
     """All that was counted, as the verdict wants it: stage by stage for each signal."""
     steps = rollout.steps
-    others = [("status", tuple(_counts(s, s.status) for s in steps))]
+    others = [(verdict.STATUS, tuple(_counts(s, s.status) for s in steps))]
     others += [
-        (name, tuple(_counts(s, s.slow[place]) for s in steps if s.slow)) for place, name in enumerate(SLOW)
+        (name, tuple(_counts(s, s.slow[place]) for s in steps if s.slow))
+        for place, name in enumerate(verdict.SLOW)
     ]
     now, early = steps[-1].errors, steps[-1].early
     settled = Tally(

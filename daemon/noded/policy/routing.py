@@ -9,14 +9,12 @@ from dataclasses import replace
 
 from noded.model.actions import Action, InstallRoute, RemoveRoute, RenewShare
 from noded.model.instance import Instance, Phase, Role
+from noded.model.rollout import percent
 from noded.model.route import Place, Route, Server
-from noded.model.state import Desired, HostState, NodeState
+from noded.model.state import LEASE, Desired, HostState, NodeState
 from noded.policy import starting
 from nodespec.manifest import Protocol
 
-LEASE = 14.0
-"""Seconds a canary keeps its share without word from noded; below the 15 s that are promised, for the way of
-the last word."""
 RENEW = 5.0
 PLACES = {
     Role.STABLE: Place.PINNED,
@@ -85,7 +83,7 @@ def reconcile(node: NodeState, state: HostState, at: float) -> tuple[NodeState, 
         install = InstallRoute(node.name, wanted, _cancelled(node), _why(node.route, wanted))
         return _leased(replace(node, route=wanted), at), (install, *withdrawn)
     if wanted.share and node.rollout and at - node.rollout.leased_at >= RENEW:
-        renew = RenewShare(node.name, wanted, f"share {wanted.share:.0%} for another {LEASE:.0f} s")
+        renew = RenewShare(node.name, wanted, f"share {percent(wanted.share)} for another {LEASE:.0f} s")
         return _leased(node, at), (renew,)
     return node, ()
 
@@ -115,7 +113,7 @@ def _why(before: Route | None, after: Route) -> str:
         return f"port {after.port} gets {_count(after)}"
     told = []
     if before.share != after.share:
-        told.append(f"canary share {before.share:.0%} -> {after.share:.0%}")
+        told.append(f"canary share {percent(before.share)} -> {percent(after.share)}")
     old = {s.instance: s.place for s in before.servers}
     new = {s.instance: s.place for s in after.servers}
     told += [f"{name} is {place}" for name, place in new.items() if old.get(name) != place]

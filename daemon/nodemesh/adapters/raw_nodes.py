@@ -156,7 +156,7 @@ class _Talk:
             if (told := publisher.take_now()) is not None:
                 self.line.add(PUBLISHED, told)
                 self.line.flush()
-        except Exception as error:  # noqa: BLE001 - told
+        except Exception as error:  # noqa: BLE001 - the client is told, others go on
             self._end(error)
 
     def _deliver(self) -> None:
@@ -170,7 +170,7 @@ class _Talk:
             if session.is_unread and not self.line.full:
                 self._reads = True
                 self._start(partial(self._read, session))
-        except Exception as error:  # noqa: BLE001 - told
+        except Exception as error:  # noqa: BLE001 - the client is told, others go on
             self._end(error)
 
     async def _read(self, session: Session) -> None:
@@ -193,7 +193,7 @@ class _Talk:
     async def _done(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - told
+        except Exception as error:  # noqa: BLE001 - the client is told, others go on
             self._end(error)
 
     def _end(self, error: Exception) -> None:
