@@ -1,6 +1,9 @@
 """Does every caller on one line get its own answers, and is nobody left waiting?"""
 
 import asyncio
+import gc
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -120,3 +123,43 @@ async def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
 
     async with await asyncio.start_unix_server(slowly, tmp_path / "s"):
         assert await ask(tmp_path / "s", ["1", "2"]) == ["one", "two"]
+
+
+@looped
+async def test_a_full_queue_is_known_at_once(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
+        listening.bind(str(place))
+        listening.listen(0)
+        first.connect(str(place))
+        with pytest.raises(Unavailable, match=r"cannot reach HAProxy at .*: \[Errno 11\]"):
+            await ask(place, ["show stat"], deadline=30.0)
+
+
+@looped
+async def test_a_question_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+    """noded looks for cycles once in 50,000 new objects, and asks four times a second."""
+    place, questions = tmp_path / "s", 50
+
+    def serve() -> None:
+        for _ in range(questions):
+            line, _ = listening.accept()
+            with line:
+                line.recv(65_536)
+                line.sendall(b"\n> up\n\n> ")
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        listening.listen()
+        server = threading.Thread(target=serve)
+        server.start()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(questions):
+                assert await ask(place, ["show stat"]) == ["up"]
+            left = gc.collect()
+        finally:
+            gc.enable()
+        server.join()
+    assert left < questions

@@ -57,7 +57,8 @@ def test_a_frozen_tree_stands_still_until_it_is_thawed(room: Lab, client: Client
     before = room.output(instance)
     status = client.do("status", instance=instance)
     assert status["running"]
-    assert len(status["states"]) == status["processes"] >= 3
+    # Both shells; each may stand between two of its sleeps.
+    assert len(status["states"]) == status["processes"] >= 2
     for _ in range(2):
         assert room.output(instance) == before
         assert client.do("thaw", instance=instance) == {"frozen": False}

@@ -6,6 +6,7 @@ batch is under way goes together in the next: two hundred routes are told in a f
 """
 
 import asyncio
+import socket as sockets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,23 +27,25 @@ async def ask(socket: Path, commands: Sequence[str], deadline: float = DEADLINE)
     when nothing was sent, `TimedOut` when the connection broke or stalled after that, `Refused` when
     the socket may not be opened.
     """
-    try:
-        async with asyncio.timeout(deadline):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-    except PermissionError as error:
-        raise Refused(f"cannot open {socket}: not permitted; noded must be in the socket's group") from error
-    except (OSError, TimeoutError) as error:
-        raise Unavailable(f"cannot reach HAProxy at {socket}: {str(error) or 'no answer'}") from error
-    try:
-        async with asyncio.timeout(deadline):
-            writer.write("\n".join(("prompt", *commands, "")).encode())
-            answers = await _read(socket, reader, len(commands) + 1)
-    except TimeoutError as error:
-        raise TimedOut(f"cannot finish {_first(commands)}: no answer within {deadline:g} s") from error
-    except OSError as error:
-        raise TimedOut(f"cannot finish {_first(commands)}: {error}") from error
-    finally:
-        writer.close()
+    # Without asyncio's streams: each leaves a cycle, and noded seldom looks for cycles.
+    with sockets.socket(sockets.AF_UNIX) as line:
+        line.setblocking(False)
+        try:
+            # Done at once, or refused: EAGAIN says that more wait already than HAProxy takes (unix(7)).
+            line.connect(str(socket))
+        except PermissionError as error:
+            raise Refused(f"cannot open {socket}: not permitted; noded must be in the socket's group") from error
+        except OSError as error:
+            raise Unavailable(f"cannot reach HAProxy at {socket}: {error}") from error
+        try:
+            async with asyncio.timeout(deadline):
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(line, "\n".join(("prompt", *commands, "")).encode())
+                answers = await _read(socket, line, len(commands) + 1)
+        except TimeoutError as error:
+            raise TimedOut(f"cannot finish {_first(commands)}: no answer within {deadline:g} s") from error
+        except OSError as error:
+            raise TimedOut(f"cannot finish {_first(commands)}: {error}") from error
     return answers[1:]
 
 
@@ -91,11 +94,12 @@ class Line:
                 future.set_result(told)
 
 
-async def _read(socket: Path, reader: asyncio.StreamReader, count: int) -> list[str]:
+async def _read(socket: Path, line: sockets.socket, count: int) -> list[str]:
+    loop = asyncio.get_running_loop()
     chunks = bytearray()
     found = 0
     while found < count:
-        chunk = await reader.read(65_536)
+        chunk = await loop.sock_recv(line, 65_536)
         if not chunk:
             raise TimedOut(f"cannot finish a batch of {count - 1} commands: HAProxy closed {socket}")
         seam = max(0, len(chunks) - len(_PROMPT) + 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain, repeat
 
 from noded.model.inputs import InstanceReady
 from noded.model.instance import Instance, Phase
@@ -13,8 +14,8 @@ from nodespec.manifest import NodeSpec, Probe
 
 PAUSE = 0.05
 """Between two questions."""
-PAUSE_EXEC = 0.5
-"""A program costs more than a request."""
+PAUSES_EXEC = (0.1, 0.2, 0.4)
+"""A program costs more than a request, so it is asked less often the longer it takes; the last one stays."""
 PATIENCE = 2.0
 """Least time for an answer: a program that has just begun is slow."""
 Changed = Callable[[], asyncio.Event]
@@ -50,7 +51,7 @@ async def _until_ready(
     asked: set[str],
 ) -> None:
     health = spec.health
-    pause = PAUSE_EXEC if health.readiness is Probe.EXEC else PAUSE
+    pauses = chain(PAUSES_EXEC, repeat(PAUSES_EXEC[-1])) if health.readiness is Probe.EXEC else repeat(PAUSE)
     told = False
     while _still_starting(view(), spec.name, instance):
         if not told:
@@ -59,7 +60,7 @@ async def _until_ready(
             if told and _still_starting(view(), spec.name, instance):
                 how = questions.words(spec, health.readiness)
                 inbox.put(InstanceReady(clock.now(), spec.name, instance.id, how))
-        await asyncio.sleep(PAUSE if told else pause)
+        await asyncio.sleep(PAUSE if told else next(pauses))
     asked.discard(instance.id)
 
 
