@@ -104,9 +104,9 @@ names = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/"), min_size=1, max_size=20
 )
 # .noded is for what nodectl makes: refused, as tests/nodespec/test_environment.py asks.
-paths = st.lists(
-    names.filter(lambda name: name not in (".", "..", ".noded")), min_size=1, max_size=4
-).map("/".join)
+paths = st.lists(names.filter(lambda name: name not in (".", "..", ".noded")), min_size=1, max_size=4).map(
+    "/".join
+)
 files = st.tuples(st.binary(max_size=1500), st.booleans())
 
 

@@ -34,7 +34,9 @@ async def ask(socket: Path, commands: Sequence[str], deadline: float = DEADLINE)
             # Done at once, or refused: EAGAIN says that more wait already than HAProxy takes (unix(7)).
             line.connect(str(socket))
         except PermissionError as error:
-            raise Refused(f"cannot open {socket}: not permitted; noded must be in the socket's group") from error
+            raise Refused(
+                f"cannot open {socket}: not permitted; noded must be in the socket's group"
+            ) from error
         except OSError as error:
             raise Unavailable(f"cannot reach HAProxy at {socket}: {error}") from error
         try:
