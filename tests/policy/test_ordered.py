@@ -173,6 +173,24 @@ def test_where_going_back_does_harm_a_person_decides() -> None:
     assert core.rollout.stage is Stage.ROLLED_BACK
 
 
+def test_a_frozen_one_does_not_go_on_because_nobody_holds_it() -> None:
+    core = frozen()
+    held = core.rollout
+    for verb in ("continue", "hold", "continue"):
+        told = order(core, verb)
+        if verb == "continue":
+            assert (told.kind, told.text) == (
+                "refused",
+                "1.1 stays frozen at 10% until a person promotes or aborts it: nodectl rollout abort shop",
+            )
+    assert replace(core.rollout, paused=False, reason="", history=()) == replace(held, reason="", history=())
+
+
+def test_the_way_out_stands_at_the_end_of_a_refusal() -> None:
+    told = order(rolling(), "rollback", "0.9")
+    assert told.text.endswith("it goes back to 1.0 only, end it first: nodectl rollout abort shop")
+
+
 def test_a_person_may_go_on_with_a_frozen_one() -> None:
     core = frozen()
     order(core, "promote")

@@ -85,7 +85,7 @@ def test_the_same_content_may_be_rolled_out_again() -> None:
 def test_one_rollout_at_a_time() -> None:
     refused(
         rolling(),
-        "a rollout of shop to 1.1 is under way: wait, or nodectl rollout abort shop",
+        "a rollout of shop to 1.1 is under way, wait for its end or end it: nodectl rollout abort shop",
         spec("1.2"),
     )
 

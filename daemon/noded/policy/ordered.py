@@ -39,6 +39,11 @@ def _under_way(node: NodeState, fact: CommandRequested) -> Outcome:
         case "hold":
             return _held(node, held, fact, True)
         case "continue":
+            if held.frozen:
+                raise Refusal(
+                    f"{held.release.version} stays frozen at {percent(held.share)} until a person promotes or"
+                    f" aborts it: nodectl rollout abort {node.name}"
+                )
             return _held(node, held, fact, False)
         case _:
             return _pushed(node, held, fact)
@@ -85,7 +90,7 @@ def _rollback(node: NodeState, state: HostState, fact: CommandRequested) -> Outc
         if fact.version and fact.version != held.from_version:
             raise Refusal(
                 f"a rollout of {node.name} to {held.release.version} is under way: it goes back to"
-                f" {held.from_version} only; nodectl rollout abort {node.name} first"
+                f" {held.from_version} only, end it first: nodectl rollout abort {node.name}"
             )
         node, actions = rollout.roll_back(node, f"{fact.by} ordered rollback", fact.at, fact.by)
         return node, actions, f"{node.name} is back at {held.from_version}"

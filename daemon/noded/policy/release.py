@@ -81,7 +81,8 @@ def _refusal(state: HostState, node: NodeState | None, fact: ApplyRequested) -> 
     if node is not None and node.rolling_out and node.rollout:
         wanted = node.rollout.release.version
         return (
-            f"a rollout of {spec.name} to {wanted} is under way: wait, or nodectl rollout abort {spec.name}"
+            f"a rollout of {spec.name} to {wanted} is under way, wait for its end or end it:"
+            f" nodectl rollout abort {spec.name}"
         )
     return _port_refusal(state, fact)
 
@@ -109,7 +110,7 @@ def _port_refusal(state: HostState, fact: ApplyRequested) -> str:
         return f"port {serves.port} is outside {known}: see {key} in noded.toml"
     node = state.nodes.get(fact.spec.name)
     if node is not None and node.holds_socket and (not held or _port(node) != serves.port):
-        return f"the socket of {node.name} at port {_port(node)} is in use: nodectl stop {node.name} first"
+        return f"the socket of {node.name} at port {_port(node)} is in use, free it: nodectl stop {node.name}"
     return ""
 
 
