@@ -85,9 +85,9 @@ class ByHand:
 
     def __init__(self, folder: Path) -> None:
         (script,) = markdown.blocks(text_of("docs/guides/administer.md"), "sh")
-        self.port, metrics = free_port(), free_port()
+        self.port, metrics, events = free_port(), free_port(), free_port()
         script = script.replace("mktemp -d /tmp/nd-XXXXXX", f"echo {folder}")
-        script = script.replace("8100-8107", str(self.port)).replace("9464", str(metrics))
+        script = script.replace("8100-8107", str(self.port)).replace("9464", str(metrics)).replace("9465", str(events))
         self.script = f"set -eu\n{script}"
         self.folder = folder
         self.metrics = metrics
@@ -113,8 +113,9 @@ class ByHand:
         return done
 
     def end(self) -> None:
-        self.shell("nodectl remove hello -y")
-        for name in ("noded", "proxy", "launcher"):
+        for node in ("hello", "catalog"):
+            self.shell(f"nodectl remove {node} -y")
+        for name in ("noded", "proxy", "mesh", "launcher"):
             file = self.folder / f"{name}.pid"
             if file.exists():
                 pid = int(file.read_text())
@@ -154,7 +155,7 @@ def by_hand() -> Iterator[ByHand]:
 
 @pytest.mark.e2e
 def test_a_host_can_be_started_by_hand(by_hand: ByHand) -> None:
-    """As the guide says: three programs, as an ordinary user; then the README's node is applied."""
+    """As the guide says: four programs, as an ordinary user; then the README's nodes are applied."""
     node = by_hand.folder / "hello"
     node.mkdir()
     manifest, program = (markdown.blocks(text_of("README.md"), kind)[0] for kind in ("toml", "python"))
@@ -178,3 +179,16 @@ def test_a_host_can_be_started_by_hand(by_hand: ByHand) -> None:
     assert "it is ready and takes traffic" in by_hand.shell("nodectl explain hello").stdout
     for name in ("lock", "ring", "journal.db", "registry.db", "releases", "data", "evidence"):
         assert (by_hand.folder / "state" / name).exists(), name
+    assert "[ALERT]" not in (by_hand.folder / "proxy.log").read_text()
+
+
+@pytest.mark.e2e
+def test_nodes_with_events_start_there(by_hand: ByHand) -> None:
+    """The README's first steps: `nodectl apply nodes/catalog`."""
+    node = by_hand.folder / "catalog"
+    shutil.copytree(ROOT / "nodes/catalog", node, ignore=shutil.ignore_patterns("__pycache__"))
+    manifest = (node / "node.toml").read_text()
+    (node / "node.toml").write_text(manifest.replace("8100", str(by_hand.port)))
+    applied = by_hand.shell(f"nodectl apply {node} --timeout 20s")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "catalog 1.0.0 runs" in applied.stderr
