@@ -73,6 +73,9 @@ _SERVED = """\
   option redispatch 1"""
 
 _REQUESTS = """
+backend fuses
+  stick-table type string len 64 size 8k expire 1h store gpt0
+
 defaults requests
 {served}
   retries 3
@@ -93,9 +96,6 @@ defaults canaries
   http-request disable-l7-retry unless {{ var(txn.key),map_str_int({numbers},0) -m int eq 1 }}
   http-response sc-set-gpt0(0) sc0_get_gpt0,add(1) if {{ status ge 500 }}
   http-response sc-set-gpt0(0) 0 if {{ status lt 500 }} {{ sc0_get_gpt0 lt {fuse} }}
-
-backend fuses
-  stick-table type string len 64 size 8k expire 1h store gpt0
 
 defaults clients
   mode http
