@@ -87,7 +87,11 @@ class ByHand:
         (script,) = markdown.blocks(text_of("docs/guides/administer.md"), "sh")
         self.port, metrics, events = free_port(), free_port(), free_port()
         script = script.replace("mktemp -d /tmp/nd-XXXXXX", f"echo {folder}")
-        script = script.replace("8100-8107", str(self.port)).replace("9464", str(metrics)).replace("9465", str(events))
+        script = (
+            script.replace("8100-8107", str(self.port))
+            .replace("9464", str(metrics))
+            .replace("9465", str(events))
+        )
         self.script = f"set -eu\n{script}"
         self.folder = folder
         self.metrics = metrics
