@@ -7,6 +7,9 @@ from nodectl import cli_release
 from nodectl.cli_tree import command, group, node_argument, wait_option, watch_option
 from nodectl.session import Session
 
+force_option = click.option(
+    "--force", is_flag=True, help="Go on although it conflicts with what is here; recorded."
+)
 SECTION = cli_release.SECTION
 """It goes on with the words about versions."""
 
@@ -120,27 +123,34 @@ def rollout_resume(session: Session, node: str, wait: bool) -> None:
 
 @command(rollout_)
 @node_argument
+@force_option
 @wait_option
-def retry(session: Session, node: str, wait: bool) -> None:
-    """Begin the last rollout again that was rolled back."""
+def retry(session: Session, node: str, wait: bool, force: bool) -> None:
+    """Begin the last rollout again that was rolled back.
+
+    Exit code 3 when it would break another node by now.
+    """
     from nodectl.commands import rollout_orders
 
-    rollout_orders.retry(session, node, wait)
+    rollout_orders.retry(session, node, wait, force)
 
 
 @command(rollout_)
 @node_argument
 @click.argument("version", metavar="[VERSION]", default="", required=False, type=Version())
+@force_option
 @wait_option
-def rollback(session: Session, node: str, version: str, wait: bool) -> None:
+def rollback(session: Session, node: str, version: str, wait: bool, force: bool) -> None:
     """Return to a version that ran before; without VERSION to the last one.
 
     At once while the old version is warm, else as soon as it is ready; without steps. A rollout under way is
     ended first: then it is the same as `rollout abort`.
+
+    Exit code 3 when the version would break another node by now.
     """
     from nodectl.commands import rollout_orders
 
-    rollout_orders.rollback(session, node, version, wait)
+    rollout_orders.rollback(session, node, version, wait, force)
 
 
 @command(rollout_)

@@ -39,7 +39,7 @@ def refused(verb: str, answer: pb.ApplyResponse, folder: str) -> Failure:
     """Instead of the one sentence that noded refuses with: every conflict, and what helps."""
     text = "\n".join(str(line) for line in conflict_lines(answer))
     what = f"cannot {verb} {answer.node} {answer.to_version}: it {text}"
-    return Failure(what, Exit.DIFFERENCES, _hint(answer, folder), "FAILED_PRECONDITION")
+    return Failure(what, Exit.DIFFERENCES, _hint(answer, folder), "ABORTED")
 
 
 def end_of_plan(answer: pb.ApplyResponse) -> list[str]:

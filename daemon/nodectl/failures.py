@@ -63,6 +63,7 @@ MEANINGS = {
     "INVALID_ARGUMENT": Meaning(Exit.USAGE, "nodectl COMMAND --help"),
     "NOT_FOUND": Meaning(Exit.FAILED, "nodectl status"),
     "FAILED_PRECONDITION": Meaning(Exit.FAILED, "nodectl describe {node}", "nodectl status"),
+    "ABORTED": Meaning(Exit.DIFFERENCES, "nodectl describe {node}", "nodectl status"),
     "ALREADY_EXISTS": Meaning(Exit.FAILED, "a new version in node.toml"),
     "UNIMPLEMENTED": Meaning(Exit.FAILED, "upgrade noded, or use the nodectl that came with it"),
     "RESOURCE_EXHAUSTED": Meaning(Exit.FAILED, "nodectl doctor"),

@@ -10,6 +10,11 @@ from noded.adapters.call_words import described, done
 WORDS: list[tuple[str, Any, str]] = [
     ("Command", pb.CommandRequest(verb=pb.VERB_STOP, node="catalog"), "stop catalog"),
     ("Command", pb.CommandRequest(verb=pb.VERB_PAUSE), "pause the host"),
+    (
+        "Command",
+        pb.CommandRequest(verb=pb.VERB_RETRY, node="catalog", force=True),
+        "retry the rollout of catalog --force",
+    ),
     ("Command", pb.CommandRequest(verb=pb.VERB_HOLD, node="catalog"), "pause the rollout of catalog"),
     (
         "Command",

@@ -177,7 +177,7 @@ async def test_a_conflict_is_refused_with_its_text_and_a_person_may_go_on(
     parts[0] = pb.ApplyRequest(header=pb.ApplyHeader(size=len(blob), force=True, supersede=True))
     async with opened(office) as stub:
         assert await code_of(stub.Apply(iter(parts), timeout=10)) == (
-            "FAILED_PRECONDITION",
+            "ABORTED",
             "it breaks ledger",
         )
     (asked,) = office.inbox.all(ApplyRequested)

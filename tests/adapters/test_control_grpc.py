@@ -72,7 +72,12 @@ async def test_an_order_that_is_none(office: Office, request_: pb.CommandRequest
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [("refused", "FAILED_PRECONDITION"), ("not found", "NOT_FOUND"), ("unheard", "INTERNAL")],
+    [
+        ("refused", "FAILED_PRECONDITION"),
+        ("conflict", "ABORTED"),
+        ("not found", "NOT_FOUND"),
+        ("unheard", "INTERNAL"),
+    ],
 )
 @looped
 async def test_an_order_that_was_refused(office: Office, kind: str, code: str) -> None:

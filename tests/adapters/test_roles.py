@@ -38,6 +38,8 @@ CALLS: list[tuple[str, Any, Role]] = [
     ("Command", pb.CommandRequest(verb=pb.VERB_STOP), Role.OPERATOR),
     ("Command", pb.CommandRequest(verb=pb.VERB_APPROVE), Role.OPERATOR),
     ("Command", pb.CommandRequest(verb=pb.VERB_REMOVE), Role.ADMIN),
+    ("Command", pb.CommandRequest(verb=pb.VERB_ROLLBACK), Role.OPERATOR),
+    ("Command", pb.CommandRequest(verb=pb.VERB_ROLLBACK, force=True), Role.ADMIN),
     ("Restore", pb.RestoreRequest(header=pb.RestoreHeader(plan_only=True)), Role.ADMIN),
     ("GetStatus", pb.GetStatusRequest(), Role.VIEWER),
     ("ReadLogs", pb.ReadLogsRequest(), Role.OPERATOR),

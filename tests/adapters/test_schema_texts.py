@@ -7,9 +7,10 @@ import pytest
 
 from noded.adapters import schema_texts
 from noded.model.inputs import Schema
-from noded.model.state import HostState
+from noded.model.rollout import Rollout, Stage
+from noded.model.state import HostState, NodeState
 from nodespec.manifest import Consumes, NodeSpec, Publishes
-from tests.runtime.nouns import host, node, spec
+from tests.runtime.nouns import host, node, release, spec
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -62,3 +63,26 @@ def test_all_together_have_a_limit(here: HostState, tmp_path: Path) -> None:
     found = gathered(replace(here, nodes=nodes), tmp_path, {"p.json": b"{}"})
     assert sum(len(one.text) for one in found) <= schema_texts.MOST
     assert len(found) == 6
+
+
+def test_an_order_that_brings_a_release_back_has_its_contracts_from_the_disk(tmp_path: Path) -> None:
+    for digest, text in (("old", "{}"), ("new", "true")):
+        (tmp_path / digest).mkdir()
+        (tmp_path / digest / "paid.json").write_text(text)
+    old, new = talking("shop", "paid"), replace(talking("shop", "paid"), version="1.5.0")
+    before, after = release("shop", digest="old"), release("shop", "1.5.0", "new")
+    past = Rollout(
+        "shop-r1", "uid 0", after, new, "1.4.0", Stage.PROMOTED, 1.0, 2.0, from_spec=old, from_release=before
+    )
+    shop = node("shop", spec=new, release=after, past_rollouts=(past,))
+    kept = (Schema("old", "paid.json", "{}"), Schema("new", "paid.json", "true"))
+
+    def found(one: NodeState, verb: str, version: str = "", name: str = "shop") -> tuple[Schema, ...]:
+        return schema_texts.of_order(host(one), lambda digest: tmp_path / digest, verb, name, version)
+
+    assert found(shop, "rollback") == found(shop, "rollback", "1.4.0") == kept
+    assert found(shop, "rollback", "1.3.0") == found(shop, "retry") == found(shop, "rollback", "", "x") == ()
+    back = replace(past, stage=Stage.ROLLED_BACK)
+    gone = replace(shop, spec=old, release=before, past_rollouts=(back,))
+    assert found(gone, "retry") == tuple(reversed(kept))
+    assert found(replace(gone, rollout=replace(past, stage=Stage.STEP)), "rollback") == ()

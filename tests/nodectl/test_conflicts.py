@@ -26,7 +26,7 @@ PORT = pb.Conflict(
 )
 NOBODY = pb.Conflict(kind="warning", field="shop.x", text="nobody publishes shop.x", advice="see the name")
 LOST = "--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n-cache = {}\n+cache = bounded()\n"
-REFUSED = (grpc.StatusCode.FAILED_PRECONDITION, "it conflicts")
+REFUSED = (grpc.StatusCode.ABORTED, "it conflicts")
 
 
 def answered(desk: Any, *conflicts: pb.Conflict, lost: str = "", refuses: bool = True) -> None:
@@ -105,7 +105,8 @@ def test_of_a_forced_apply_only_what_force_does_not_help_against_is_told(
 
 
 def test_another_refusal_stays_as_it_is(desk: Any, node_folder: Path) -> None:
-    answered(desk)
+    answered(desk, PAID)
+    desk.control.refuse_applies = (grpc.StatusCode.FAILED_PRECONDITION, "it conflicts")
     told = desk("apply", str(node_folder), expect=1).stderr
     assert told.splitlines()[0] == "nodectl: cannot apply catalog 1.5.0: it conflicts"
 

@@ -24,7 +24,7 @@ CODES = {
     grpc.StatusCode.UNKNOWN: 1,
     grpc.StatusCode.UNIMPLEMENTED: 1,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 1,
-    grpc.StatusCode.ABORTED: 1,
+    grpc.StatusCode.ABORTED: 3,
     grpc.StatusCode.INVALID_ARGUMENT: 2,
 }
 

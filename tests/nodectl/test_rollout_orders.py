@@ -125,6 +125,29 @@ def test_rollback_that_fails(idle: Any) -> None:
     assert stderr.endswith("try: nodectl rollout history catalog r-7\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "forced"),
+    [
+        (["retry", "catalog"], "retry catalog --force"),
+        (["rollback", "catalog"], "rollback catalog --force"),
+        (["rollback", "catalog", "1.4.0"], "rollback catalog 1.4.0 --force"),
+    ],
+)
+def test_what_would_break_another_node_ends_with_3_and_may_be_forced(
+    idle: Any, words: list[str], forced: str
+) -> None:
+    why = "what catalog 1.4.0 sends to ledger 2.0 may be null: let ledger take it first"
+    idle.control.refusals["Command"] = (grpc.StatusCode.ABORTED, why)
+    stderr = idle("rollout", *words, expect=3).stderr
+    assert stderr.endswith(f"{why}\ntry: nodectl rollout {forced}, if you know that it is right\n")
+    idle.control.refusals["Command"] = (grpc.StatusCode.ABORTED, "port 8100 ...; --force does not help")
+    assert idle("rollout", *words, expect=3).stderr.endswith("try: nodectl describe catalog\n")
+    del idle.control.refusals["Command"]
+    idle("rollout", *words, "--force", "--no-wait")
+    (order,) = [one for name, one in idle.control.calls if name == "Command"][2:]
+    assert order.force
+
+
 def test_rollback_of_a_rollout_under_way_ends_it(rolling: Any) -> None:
     rolling.control.script[pb.VERB_ROLLBACK] = [ends("rolled back", "uid 0 asked for it")]
     assert rolling("rollout", "rollback", "catalog").stdout == "catalog 1.4.0 -> 1.5.0: rolled back\n"

@@ -9,7 +9,7 @@ import pytest
 
 from noded.model.actions import Note, RecordRelease
 from noded.model.conflict import Conflict, Kind
-from noded.model.inputs import Schema
+from noded.model.inputs import CommandRequested, Schema
 from nodespec.manifest import Calls, Consumes, Listen, NodeSpec, Objectives, Protocol, Publishes, Serves
 from tests.policy.build import MB, Core, answer, none, only, release_of, rolling, running, spec, starts
 
@@ -143,6 +143,66 @@ def test_the_refusal_of_many_fits_into_an_answer() -> None:
     assert told.kind == "conflict" and len(told.text) < 3100 and "nodectl plan shows all" in told.text
     assert told.text.splitlines()[0] == "shop 1.0 conflicts with what is here:"
     assert len(told.conflicts) == 50
+
+
+# Back to a release that ran here
+
+
+def gone_on() -> tuple[Core, tuple[Schema, ...]]:
+    """The shop's 1.1 narrowed what it sends, and since then a ledger came that takes no more."""
+    held = texts((shop(), WIDE), (shop("1.1"), NARROW), (ledger(), NARROW))
+    core = Core()
+    core.comes_up(*starts(core.apply(shop(), schemas=held)))
+    core.comes_up(*starts(core.apply(shop("1.1"), schemas=held)))
+    core.order("finish")
+    core.tick(1.0)
+    core.leave()
+    assert answer(core.apply(ledger(), schemas=held)).kind == ""
+    return core, held
+
+
+@pytest.mark.parametrize("version", ["", "1.0"])
+def test_a_return_that_breaks_who_came_meanwhile_is_stopped(version: str) -> None:
+    core, held = gone_on()
+    before = core.state
+    order = CommandRequested(core.at, 2, "rollback", "shop", "uid 0", version, held)
+    told = answer(core.tell(order))
+    assert (told.kind, told.conflicts[0].node) == ("conflict", "ledger")
+    assert told.text.startswith(f"what shop 1.0 sends to ledger 2.0 {FRACTION}: let ledger take it first")
+    assert core.state == before
+    actions = core.tell(replace(order, force=True))
+    assert answer(actions).kind == "" and any(
+        "although contract: ledger" in a.reason for a in actions if isinstance(a, Note)
+    )
+    assert core.rollout.direct and core.rollout.forced.startswith("contract: ledger 2.0")
+
+
+def test_a_return_whose_contracts_cannot_be_read_needs_a_person() -> None:
+    core, _ = gone_on()
+    order = CommandRequested(core.at, 2, "rollback", "shop", "uid 0")
+    assert answer(core.tell(order)).conflicts[0].kind is Kind.UNKNOWN
+
+
+def test_a_try_that_would_break_who_came_meanwhile_is_stopped() -> None:
+    held = texts((shop(), NARROW), (shop("1.1"), WIDE), (ledger(), NARROW))
+    core = Core()
+    core.comes_up(*starts(core.apply(shop(), schemas=held)))
+    core.comes_up(*starts(core.apply(shop("1.1"), schemas=held)))
+    core.order("abort")
+    core.leave()
+    assert answer(core.apply(ledger(), schemas=held)).kind == ""
+    order = CommandRequested(core.at, 2, "retry", "shop", "uid 0", "", held)
+    assert answer(core.tell(order)).kind == "conflict"
+    assert answer(core.tell(replace(order, force=True))).kind == ""
+
+
+def test_the_way_back_from_a_rollout_under_way_is_never_stopped() -> None:
+    held = texts((shop(), WIDE), (shop("1.1"), NARROW), (ledger(), NARROW))
+    core = Core()
+    core.comes_up(*starts(core.apply(shop(), schemas=held)))
+    core.comes_up(*starts(core.apply(shop("1.1"), schemas=held)))
+    assert answer(core.apply(ledger(), schemas=held, force=True)).kind == ""
+    assert answer(core.order("rollback")).text == "shop is back at 1.0"
 
 
 # Owners, orphans

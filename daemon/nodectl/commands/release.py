@@ -84,7 +84,7 @@ def _applied(
     try:
         return _send(client, session, "apply", packed, False, force, supersede)
     except Failure as failure:
-        if failure.status != "FAILED_PRECONDITION":
+        if failure.status != "ABORTED":
             raise
         try:
             answer = _send(client, session, "apply", packed, plan_only=True)

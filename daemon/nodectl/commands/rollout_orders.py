@@ -1,12 +1,13 @@
 """`rollout promote`, `abort`, `pause`, `resume`, `retry`, `rollback`: an order, then its effect."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from nodeapi.v1 import control_pb2 as pb
 from nodectl.client import Client
 from nodectl.commands.effect import Reached, find, follow
 from nodectl.documents import document, write
-from nodectl.failures import Failure
+from nodectl.failures import Exit, Failure
 from nodectl.rollouts import ENDED, last_of, under_way, versions, where
 from nodectl.screen import note, say
 from nodectl.session import Session
@@ -50,7 +51,7 @@ def resume(session: Session, node: str, wait: bool) -> None:
         _order(client, session, pb.VERB_CONTINUE, doing, node, goes_on)
 
 
-def retry(session: Session, node: str, wait: bool) -> None:
+def retry(session: Session, node: str, wait: bool, force: bool) -> None:
     doing = f"retry the rollout of {node}"
     with Client(session) as client:
         before = _newest(client.node(doing, node))
@@ -58,12 +59,14 @@ def retry(session: Session, node: str, wait: bool) -> None:
         def begun(_: pb.WatchStatusResponse, found: pb.NodeStatus | None) -> bool:
             return found is None or _newest(found) != before
 
-        found = _order(client, session, pb.VERB_RETRY, doing, node, begun if wait else None)
+        request = pb.CommandRequest(verb=pb.VERB_RETRY, node=node, force=force)
+        with _conflicts(f"nodectl rollout retry {node} --force"):
+            found = _asked(client, session, doing, request, begun if wait else None)
     if session.plain and under_way(found) is not None:
         note(f"watch it: nodectl rollout watch {node}")
 
 
-def rollback(session: Session, node: str, version: str, wait: bool) -> None:
+def rollback(session: Session, node: str, version: str, wait: bool, force: bool) -> None:
     """Waits until the version that is returned to has all requests; what it took them from stays warm."""
     doing = f"roll {node} back" + (f" to {version}" if version else "")
     with Client(session) as client:
@@ -76,7 +79,9 @@ def rollback(session: Session, node: str, version: str, wait: bool) -> None:
                 return now is None or (now.id != known and now.phase == "soak")
             return ends or _newest(found) != known
 
-        found = _order(client, session, pb.VERB_ROLLBACK, doing, node, back if wait else None, version)
+        request = pb.CommandRequest(verb=pb.VERB_ROLLBACK, node=node, version=version, force=force)
+        with _conflicts(" ".join(filter(None, ("nodectl rollout rollback", node, version, "--force")))):
+            found = _asked(client, session, doing, request, back if wait else None)
     last = last_of(found) if found is not None else None
     if last is not None and last.id != known and last.phase != "promoted":
         raise Failure(
@@ -108,10 +113,26 @@ def _order(
     doing: str,
     node: str,
     reached: Reached | None,
-    version: str = "",
+) -> None:
+    _asked(client, session, doing, pb.CommandRequest(verb=verb, node=node), reached)
+
+
+@contextmanager
+def _conflicts(forced: str) -> Iterator[None]:
+    """Of the release that it brings back, with the command that goes on all the same where one does."""
+    try:
+        yield
+    except Failure as failure:
+        if failure.code is Exit.DIFFERENCES and "--force does not help" not in failure.text:
+            failure.hint = f"{forced}, if you know that it is right"
+        raise
+
+
+def _asked(
+    client: Client, session: Session, doing: str, request: pb.CommandRequest, reached: Reached | None
 ) -> pb.NodeStatus | None:
     """The node when the order had come true; None when that was not waited for."""
-    request = pb.CommandRequest(verb=verb, node=node, version=version)
+    node = request.node
     answer = client.ask(doing, client.stub.Command, request, node)
     if session.plain:
         (note if reached else say)(answer.text or f"{doing}: accepted")

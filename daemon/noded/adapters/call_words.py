@@ -25,7 +25,9 @@ def described(name: str, request: Any, whole: bool) -> str:
         case "Command":
             verb = pb.Verb.Name(request.verb) if request.verb in pb.Verb.values() else f"order {request.verb}"
             words = ROLLOUTS.get(request.verb, verb.removeprefix("VERB_").lower())
-            return line(words, request.node or "the host", *([request.version] if request.version else ()))
+            return line(
+                words, request.node or "the host", request.version, "--force" if request.force else ""
+            )
         case "Apply":
             planned = request is not None and request.header.plan_only
             return "" if planned else "apply"

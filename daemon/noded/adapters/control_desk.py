@@ -34,7 +34,7 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,63}")
 CODES = {
     "not found": grpc.StatusCode.NOT_FOUND,
     "refused": grpc.StatusCode.FAILED_PRECONDITION,
-    "conflict": grpc.StatusCode.FAILED_PRECONDITION,
+    "conflict": grpc.StatusCode.ABORTED,
 }
 
 

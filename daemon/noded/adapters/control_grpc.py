@@ -27,6 +27,7 @@ from noded.adapters.control_status import audit_entry, host_status, node_status,
 from noded.adapters.lineage import parent
 from noded.adapters.peercred import Caller, caller
 from noded.adapters.roles import WHOLE, Role
+from noded.adapters.schema_texts import of_order
 from noded.model.capacity import peak
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
@@ -47,6 +48,7 @@ EFFECTS = {
     "replace": pb.EFFECT_REPLACE,
 }
 HIDDEN = "(operators see it)"
+BRINGS_BACK = ("retry", "rollback")
 
 
 class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[misc]
@@ -160,10 +162,15 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"unknown order {request.verb}")
         if request.node:
             await named(request.node, context)
-        by, now = f"uid {caller(context).uid}", self._desk.clock.now()
+        desk, version = self._desk, request.version[:64]
+        told = (desk.view(), desk.releases.path, verb, request.node, version)
+        schemas = await asyncio.to_thread(of_order, *told) if verb in BRINGS_BACK else ()
+        by, now = f"uid {caller(context).uid}", desk.clock.now()
         reply = await decided(
-            self._desk,
-            lambda number: CommandRequested(now, number, verb, request.node, by, request.version[:64]),
+            desk,
+            lambda number: CommandRequested(
+                now, number, verb, request.node, by, version, schemas, request.force
+            ),
             context,
         )
         return pb.CommandResponse(text=reply.text)

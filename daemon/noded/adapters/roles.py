@@ -74,7 +74,7 @@ def needed(method: str, request: Any) -> Role:
     if method.startswith(FREE):
         return Role.NOBODY
     name = method.rpartition("/")[2]
-    if name == "Command" and request.verb in ADMINS_VERBS:
+    if name == "Command" and (request.verb in ADMINS_VERBS or request.force):
         return Role.ADMIN
     if name == "Apply" and request is not None and request.header.plan_only:
         return Role.VIEWER

@@ -39,20 +39,30 @@ def gathered(
     folder: Callable[[str], Path],
     spec: NodeSpec,
     digest: str,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes] | None,
 ) -> tuple[Schema, ...]:
-    """Of the release, whose files are given, and of every version that lives here and shares a type with it.
+    """Of the release, whose files are given unless it is kept here, and of every version that lives here and
+    shares a type with it.
 
     One that cannot be read is left out: the policy then knows nothing of it and asks a person.
     """
     found: list[Schema] = []
     left = MOST
     for release, path in dict.fromkeys(_wanted(state, spec, digest)):
-        text = _text(files, path) if release == digest else _read(folder, release, path)
+        text = _text(files, path) if files is not None and release == digest else _read(folder, release, path)
         if text is not None and len(text) <= left:
             left -= len(text)
             found.append(Schema(release, path, text))
     return tuple(found)
+
+
+def of_order(
+    state: HostState, folder: Callable[[str], Path], verb: str, name: str, version: str
+) -> tuple[Schema, ...]:
+    """Where an order brings a release back that is kept here."""
+    node = state.nodes.get(name)
+    meant = node.returns_to(verb, version) if node is not None else None
+    return gathered(state, folder, meant[0], meant[1].digest, None) if meant else ()
 
 
 def _wanted(state: HostState, spec: NodeSpec, digest: str) -> Iterator[tuple[str, str]]:

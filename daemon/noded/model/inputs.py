@@ -88,6 +88,9 @@ class CommandRequested:
     by: str
     version: str = ""
     """The release to return to; empty for the one before."""
+    schemas: tuple[Schema, ...] = ()
+    """As of a release that is applied, where the order brings one back."""
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """How far has a new version come, and what speaks for and against it?"""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -238,3 +239,14 @@ class Rollout:
     @property
     def steps(self) -> tuple[Step, ...]:
         return (*self.done, self.now) if self.now else self.done
+
+
+def ran(past: Iterable[Rollout]) -> dict[str, tuple[NodeSpec, Release]]:
+    """Releases with their manifests, as rollouts remember them, by version."""
+    known: dict[str, tuple[NodeSpec, Release]] = {}
+    for one in past:
+        if one.from_spec is not None and one.from_release is not None:
+            known[one.from_version] = (one.from_spec, one.from_release)
+        if one.stage is Stage.PROMOTED:
+            known[one.release.version] = (one.spec, one.release)
+    return known

@@ -8,7 +8,7 @@ from noded.model.incident import Record
 from noded.model.instance import Instance, Role
 from noded.model.mesh import Mesh, Part, Table
 from noded.model.release import Release
-from noded.model.rollout import Rollout
+from noded.model.rollout import Rollout, Stage, ran
 from noded.model.route import Route
 from nodespec.manifest import LIMITLESS, Levels, NodeSpec, lower
 
@@ -98,6 +98,28 @@ class NodeState:
 
     def version(self, version: str) -> Release | None:
         return next((release for release in self.releases if release.version == version), None)
+
+    @property
+    def led_here(self) -> Rollout | None:
+        """The rollout that brought the release that runs."""
+        return next(
+            (
+                one
+                for one in reversed(self.past_rollouts)
+                if one.stage is Stage.PROMOTED and one.release.digest == self.release.digest
+            ),
+            None,
+        )
+
+    def returns_to(self, verb: str, version: str) -> tuple[NodeSpec, Release] | None:
+        """What an order would bring back beside what runs; None when that makes no sense."""
+        last = self.past_rollouts[-1] if self.past_rollouts else None
+        if self.rolling_out or last is None:
+            return None
+        if verb == "retry":
+            return (last.spec, last.release) if last.stage is Stage.ROLLED_BACK else None
+        before = self.led_here.from_version if self.led_here else ""
+        return ran(self.past_rollouts).get(version or before) if verb == "rollback" else None
 
     def having(self, instance: Instance) -> "NodeState":
         return replace(self, instances={**self.instances, instance.id: instance})

@@ -8,7 +8,7 @@ from noded.model.inputs import CommandRequested
 from noded.model.instance import Role
 from noded.model.state import Backoff, Desired, HostState, NodeState
 from noded.policy import capacity, ordered, rollout, starting, storage
-from noded.policy.ordered import Outcome, Refusal
+from noded.policy.ordered import Conflicted, Outcome, Refusal
 
 
 def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tuple[Action, ...]]:
@@ -22,6 +22,11 @@ def on_command(state: HostState, fact: CommandRequested) -> tuple[HostState, tup
         return state, (Answer(fact.request, fact.node, "not found", f"no such node: {fact.node}"),)
     try:
         node, actions, text = _order(node, state, fact)
+    except Conflicted as found:
+        text = str(found)
+        return state, (
+            Answer(fact.request, fact.node, "conflict", text, "", f"refused: {text}", found.known),
+        )
     except Refusal as refusal:
         return state, (Answer(fact.request, fact.node, "refused", str(refusal)),)
     answer = Answer(fact.request, fact.node, "", text, reason=f"{fact.by} ordered {fact.verb}")

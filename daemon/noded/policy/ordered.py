@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from noded.model.actions import Action
-from noded.model.inputs import CommandRequested
+from noded.model.actions import Action, Note
+from noded.model.conflict import Conflict
+from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Stage, percent
+from noded.model.rollout import Rollout, Stage, percent, ran
 from noded.model.state import Desired, HostState, NodeState
-from noded.policy import capacity, rollout
+from noded.policy import conflicts, rollout
 from nodespec.manifest import NodeSpec
 
 Outcome = tuple[NodeState, tuple[Action, ...], str]
@@ -16,6 +17,14 @@ Outcome = tuple[NodeState, tuple[Action, ...], str]
 
 class Refusal(Exception):
     """The order makes no sense now; the text says why and what would."""
+
+
+class Conflicted(Refusal):
+    """What it brings back would break what is here now."""
+
+    def __init__(self, text: str, known: tuple[Conflict, ...]) -> None:
+        super().__init__(text)
+        self.known = known
 
 
 def on_order(node: NodeState, state: HostState, fact: CommandRequested) -> Outcome:
@@ -99,10 +108,9 @@ def _rollback(node: NodeState, state: HostState, fact: CommandRequested) -> Outc
 
 
 def _before(node: NodeState, version: str) -> tuple[NodeSpec, Release]:
-    known = _ran(node)
-    if not version:
-        past = next((r for r in reversed(node.past_rollouts) if _led_here(r, node)), None)
-        version = past.from_version if past is not None else ""
+    known = ran(node.past_rollouts)
+    if not version and node.led_here is not None:
+        version = node.led_here.from_version
     if not version:
         raise Refusal(f"no release of {node.name} ran before this one: nodectl releases {node.name}")
     if version == node.release.version:
@@ -113,21 +121,6 @@ def _before(node: NodeState, version: str) -> tuple[NodeSpec, Release]:
             f"{node.name} has no release {version} that ran here and is still kept; there are: {there}"
         )
     return known[version]
-
-
-def _ran(node: NodeState) -> dict[str, tuple[NodeSpec, Release]]:
-    """Releases with their manifests, as rollouts remember them."""
-    known: dict[str, tuple[NodeSpec, Release]] = {}
-    for past in node.past_rollouts:
-        if past.from_spec is not None and past.from_release is not None:
-            known[past.from_version] = (past.from_spec, past.from_release)
-        if past.stage is Stage.PROMOTED:
-            known[past.release.version] = (past.spec, past.release)
-    return known
-
-
-def _led_here(past: Rollout, node: NodeState) -> bool:
-    return past.stage is Stage.PROMOTED and past.release.digest == node.release.digest
 
 
 def _idle(node: NodeState) -> Rollout | None:
@@ -150,12 +143,24 @@ def _begun(
 ) -> Outcome:
     if node.desired is not Desired.RUNNING:
         raise Refusal(f"{node.name} is to be {node.desired}: nodectl start {node.name}")
-    short = capacity.refusal(state, spec)
-    if short:
-        raise Refusal(short)
     unlike = rollout.replaced(node.spec, spec)
     if unlike:
         raise Refusal(f"{node.name} {release.version} {unlike}: apply it again from its folder")
-    node = rollout.begin(node, spec, release, fact.by, fact.at, direct=direct)
+    known = _checked(node, state, fact, spec, release)
+    node = rollout.begin(node, spec, release, fact.by, fact.at, forced=known, direct=direct)
     steps = "takes all as soon as it is ready" if direct else "rolls out again"
-    return node, (), f"{release.version} starts beside {node.release.version} and {steps}"
+    why = f"{fact.by} went on with {release.version} although {known}"
+    told = (Note(node.name, f"{node.name}-r{node.rollouts}", why),) if known else ()
+    return node, told, f"{release.version} starts beside {node.release.version} and {steps}"
+
+
+def _checked(
+    node: NodeState, state: HostState, fact: CommandRequested, spec: NodeSpec, release: Release
+) -> str:
+    """What a person knew of and went on. Other nodes may have come to rely on what this release lacks."""
+    wanted = ApplyRequested(fact.at, fact.request, spec, release, schemas=fact.schemas, force=fact.force)
+    known = conflicts.found(state, node, wanted)
+    stopped = conflicts.stopped(wanted, known)
+    if stopped:
+        raise Conflicted(stopped, known)
+    return conflicts.forced(wanted, known)

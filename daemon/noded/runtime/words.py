@@ -44,7 +44,8 @@ def words(fact: Input) -> str:
             how = " with --force" * fact.force + " with --supersede" * fact.supersede
             return f"{fact.release.origin} {did} {fact.spec.name} {fact.release.version}{how}"
         case CommandRequested():
-            return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}"
+            how = " with --force" * fact.force
+            return f"{fact.by} ordered {fact.verb} {fact.node or 'of the host'}{how}"
         case Sampled():
             return f"{len(fact.readings)} instances were read"
         case TrafficCounted() | SignalsTold() | ProxyFound() | ProxyLost():

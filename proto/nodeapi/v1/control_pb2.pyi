@@ -126,14 +126,16 @@ class KeyChange(_message.Message):
     def __init__(self, key: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class CommandRequest(_message.Message):
-    __slots__ = ("verb", "node", "version")
+    __slots__ = ("verb", "node", "version", "force")
     VERB_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     verb: Verb
     node: str
     version: str
-    def __init__(self, verb: _Optional[_Union[Verb, str]] = ..., node: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    force: bool
+    def __init__(self, verb: _Optional[_Union[Verb, str]] = ..., node: _Optional[str] = ..., version: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class CommandResponse(_message.Message):
     __slots__ = ("text",)
