@@ -17,11 +17,11 @@ from email.utils import format_datetime
 from nodectl.differences import CONTEXT, MADE, Item, Side
 from nodectl.text import clean
 from nodespec.tree import MANIFEST, Kind
+from nodespec.version_line import version_line
 
 WIDTH = 72
 NO_COMMIT = "0" * 40
 MODES = {0o644: "100644", 0o755: "100755"}
-VERSION = re.compile(r"\s*version\s*=")
 PLAIN = re.compile(r"[A-Za-z0-9._+@%,=/ -]+")
 
 
@@ -91,9 +91,8 @@ def _lines(path: str, item: Item | None) -> list[str]:
 
 def _as_old(old: list[str], new: list[str]) -> list[str]:
     """The new manifest with the old one's version."""
-    found = next((line for line in old if VERSION.match(line)), None)
-    place = next((number for number, line in enumerate(new) if VERSION.match(line)), None)
-    return new if found is None or place is None else [*new[:place], found, *new[place + 1 :]]
+    found, place = version_line(old), version_line(new)
+    return new if found is None or place is None else [*new[:place], old[found], *new[place + 1 :]]
 
 
 def _file(path: str, old: Item | None, new: Item | None, lines: Sequence[list[str]]) -> Iterator[str]:

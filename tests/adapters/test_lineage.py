@@ -201,3 +201,18 @@ def test_who_wrote_what_runs_is_told_by_the_record(
 def test_what_a_person_wrote_has_nothing_to_lose() -> None:
     assert parent("uid 0", origins(one="uid 0"), "1.4.0") is None
     assert asyncio.run(lineage.parent(None, origins())) is None
+
+
+def test_a_version_in_a_table_before_node_is_not_the_release_s(tmp_path: Path) -> None:
+    head = '[regeneration]\nversion = "9"\n'
+    before = tree(tmp_path / "1", node_toml=head + MANIFEST)
+    healed = head.replace("9", "10") + MANIFEST.replace("1.4.0", "1.4.0+heal.1")
+    after = tree(tmp_path / "2", node_toml=healed)
+    next_ = MANIFEST.replace("1.4.0", "1.5.0")
+    assert '+version = "10"' in lost((before, after), node_toml=head + next_)
+    assert lost((before, after), node_toml=head.replace("9", "10") + next_) == ""
+
+
+def test_a_manifest_that_is_no_text_is_compared_all_the_same(tmp_path: Path) -> None:
+    before, after = tree(tmp_path / "1", node_toml=b"\xff\n"), tree(tmp_path / "2", node_toml=b"\xfe\n")
+    assert "node.toml is another one" in lost((before, after), node_toml=b"\xff\n")

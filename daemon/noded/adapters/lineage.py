@@ -17,6 +17,7 @@ from noded.model.state import NodeState
 from noded.ports import Registry
 from nodespec.environment import FOLDER
 from nodespec.tree import MANIFEST
+from nodespec.version_line import version_line
 
 LONGEST_FILE = 1024 * 1024
 """Bytes of a file whose lines are compared; larger ones are the same or not."""
@@ -27,7 +28,6 @@ LONGEST = 64 * 1024
 CONTEXT = 3
 NEIGHBOURS = 2
 PLACE = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
-VERSION = re.compile(rb"^\s*version\s*=.*$", re.MULTILINE)
 Lines = list[str]
 
 
@@ -176,7 +176,15 @@ def _content(folder: Path, path: str) -> bytes | None:
 
 def without_version(path: str, content: bytes) -> bytes:
     """The version is each release's own."""
-    return VERSION.sub(b"version =", content, count=1) if path == MANIFEST else content
+    if path != MANIFEST:
+        return content
+    # Bytes that are no text stay as they are, for those who compare them.
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
+    number = version_line([f"{line}\n" for line in lines])
+    if number is None:
+        return content
+    lines[number] = "version ="
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _lines(content: bytes) -> Lines | None:
