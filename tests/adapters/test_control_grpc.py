@@ -191,6 +191,9 @@ async def test_output_of_what_lives_else_of_the_newest(office: Office) -> None:
             ("catalog.8", b"from 8\n"),
             ("catalog.9", b"from 9\n"),
         ]
+        office.state = host(node("catalog", instance("catalog.11")))
+        office.write_log("catalog.11", b"")
+        assert await logs(stub, node="catalog", lines=1) == [("catalog.10", b"from 10\n")]
         ((_, text),) = await logs(stub, node="catalog", instance="catalog.10")
         assert text.count(b"\n") == 100
 

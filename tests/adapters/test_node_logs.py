@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noded.adapters.node_logs import BLOCK, LONGEST_TAIL, NodeLogs, newest
+from noded.adapters.node_logs import BLOCK, LONGEST_TAIL, NodeLogs
 from noded.ports import Unavailable
 
 
@@ -142,11 +142,6 @@ def test_instances_in_the_order_of_their_numbers(folder: Path) -> None:
         write(folder, b"", name)
     (folder / "catalog/catalog.7.log.gz").write_bytes(b"")
     assert NodeLogs(folder).instances("catalog") == ("catalog.2", "catalog.9", "catalog.10")
-
-
-def test_the_newest_is_by_number_not_by_letter() -> None:
-    assert newest(("catalog.9", "catalog.10", "catalog.2")) == "catalog.10"
-    assert newest(()) == ""
 
 
 def with_hole(folder: Path, lines: int, hole: int) -> bytes:

@@ -177,7 +177,7 @@ def test_apply_waits_until_the_new_version_gets_its_first_share(desk: Any, node_
 def test_apply_of_a_version_that_does_not_start(desk: Any, node_folder: Path) -> None:
     def rolls_back(status: pb.GetStatusResponse) -> None:
         node = status.nodes[0]
-        reason = "the canary exited with status 1"
+        reason = "its canary catalog.12 exited: code 1"
         node.past_rollouts.append(a_rollout(id="r-1", phase="promoted", started_at=1.0))
         node.past_rollouts.append(a_rollout(phase="rolled back", reason=reason, ended_at=time.time()))
         node.ClearField("rollout")
@@ -186,8 +186,8 @@ def test_apply_of_a_version_that_does_not_start(desk: Any, node_folder: Path) ->
     desk.control.after_apply = [rolls_back]
     desk.control.apply_answer = answer(pb.EFFECT_ROLLOUT)
     assert desk("apply", str(node_folder), expect=1).stderr.splitlines()[-2:] == [
-        "nodectl: catalog 1.5.0 was rolled back: the canary exited with status 1",
-        "try: nodectl explain catalog",
+        "nodectl: catalog 1.5.0 was rolled back: its canary catalog.12 exited: code 1",
+        "try: nodectl logs catalog.12, and nodectl explain catalog",
     ]
 
 

@@ -78,7 +78,7 @@ def logs(session: Session, node: str, instance: str, lines: int, follow: bool) -
                 raise
     if not found and session.plain:
         note(
-            f"{instance or node} has written nothing that is kept; why it does not run, and what commands "
+            f"{instance or node} has written nothing that is kept; what became of it, and what commands "
             f"of [node] before printed: nodectl explain -v {node}"
         )
 

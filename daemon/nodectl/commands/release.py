@@ -1,5 +1,6 @@
 """`validate`, `plan`, `apply`: a node's folder is checked, compared, brought in."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -124,7 +125,9 @@ def _await_rollout(client: Client, session: Session, answer: pb.ApplyResponse) -
     last = max(past, key=lambda one: one.started_at)
     if last.phase != "promoted":
         text = f"{answer.node} {answer.to_version} was {last.phase}: {last.reason}"
-        raise Failure(text, Exit.FAILED, f"nodectl explain {answer.node}")
+        canary = re.search(rf"\b{re.escape(answer.node)}\.\d+", last.reason)
+        told = f"nodectl logs {canary[0]}, and " if canary else ""
+        raise Failure(text, Exit.FAILED, f"{told}nodectl explain {answer.node}")
 
 
 def _replaced(client: Client, session: Session, answer: pb.ApplyResponse, wait: bool) -> None:

@@ -8,7 +8,6 @@ import grpc
 
 from nodeapi.v1 import control_pb2 as pb
 from noded.adapters.control_desk import INSTANCE, Desk, named, reading, refuse
-from noded.adapters.node_logs import newest
 
 FOLLOW = 0.25
 
@@ -16,12 +15,14 @@ FOLLOW = 0.25
 async def read_logs(
     desk: Desk, request: pb.ReadLogsRequest, context: Any
 ) -> AsyncIterator[pb.ReadLogsResponse]:
-    names = await _log_names(desk, request, context)
-    logs, places = desk.logs, {}
-    for name in names:
+    logs, places, found = desk.logs, {}, False
+    for name, instead in await _log_names(desk, request, context):
+        if found and instead:
+            break
         tail = asyncio.to_thread(logs.tail, request.node, name, request.lines or 100)
         text, places[name] = await reading(context, tail)
         if text:
+            found = True
             yield pb.ReadLogsResponse(instance=name, text=text)
     while request.follow:
         await asyncio.sleep(FOLLOW)
@@ -35,7 +36,8 @@ async def read_logs(
                 yield pb.ReadLogsResponse(instance=name, text=text)
 
 
-async def _log_names(desk: Desk, request: pb.ReadLogsRequest, context: Any) -> Sequence[str]:
+async def _log_names(desk: Desk, request: pb.ReadLogsRequest, context: Any) -> Sequence[tuple[str, bool]]:
+    """Those that run; then those that ended, newest first, each instead of all before that say nothing."""
     await named(request.node, context)
     if request.instance and not INSTANCE.fullmatch(request.instance):
         text = f"not an instance's name: {request.instance[:48]!r}"
@@ -48,6 +50,7 @@ async def _log_names(desk: Desk, request: pb.ReadLogsRequest, context: Any) -> S
         if request.instance not in (*written, *(node.instances if node else ())):
             text = f"no such instance of {request.node}: {request.instance}"
             await refuse(context, grpc.StatusCode.NOT_FOUND, text)
-        return (request.instance,)
+        return ((request.instance, False),)
     alive = [name for name in written if node is not None and name in node.instances]
-    return alive or ([newest(written)] if written else [])
+    ended = [name for name in reversed(written) if name not in alive]
+    return [*((name, False) for name in alive), *((name, True) for name in ended)]

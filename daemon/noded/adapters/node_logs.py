@@ -6,7 +6,6 @@ The beginning of a file may be a hole: what was too much was given back to the d
 import errno
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -96,7 +95,3 @@ def _first_byte(file: BinaryIO, place: int, end: int) -> int:
         if error.errno == errno.ENXIO:
             return end
         return place  # a file system that knows no holes
-
-
-def newest(names: Iterable[str]) -> str:
-    return max(names, key=lambda name: int(name.rpartition(".")[2]), default="")
