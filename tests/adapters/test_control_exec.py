@@ -90,7 +90,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "FAILED_PRECONDITION",
         "no instance of catalog runs: nodectl status catalog",
     ),
-    ({"argv": ["/missing/x"]}, "FAILED_PRECONDITION", "cannot run catalog: /missing/x: no such file"),
+    ({"argv": ["/missing/x"]}, "FAILED_PRECONDITION", "/missing/x: no such file"),
 ]
 
 
@@ -115,7 +115,7 @@ async def test_an_instance_that_ended_meanwhile(office: Office) -> None:
         await running(office, "catalog.1")
         office.processes.end("catalog.1", "code 0")
         code, text = await code_of(stub.Exec(request, timeout=10))
-    assert (code, text) == ("FAILED_PRECONDITION", "cannot run catalog.1: catalog.1 is not running")
+    assert (code, text) == ("FAILED_PRECONDITION", "catalog.1 is not running")
 
 
 @looped

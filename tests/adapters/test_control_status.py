@@ -85,7 +85,7 @@ CONDITIONS: list[tuple[NodeState, str, str]] = [
     ),
     (node("catalog", preparing=NEXT), "starting", "0 of 1 instances are ready"),
     (node("catalog", desired=Desired.STOPPED), "stopped", ""),
-    (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instances are on their way out"),
+    (node("catalog", instance(), desired=Desired.STOPPED), "stopping", "1 instance is on the way out"),
     (node("catalog", instance(), rollout=rollout()), "rolling out", "1.5.0 at 10%"),
     (
         node("catalog", instance(), rollout=rollout(paused=True)),

@@ -127,7 +127,7 @@ async def test_a_refusal_without_words_is_given_some(path: Path) -> None:
 async def test_no_launcher(path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         socket = LauncherSocket(path, group)
-        text = r"cannot list at the launcher: no launcher at .* \(No such file .*: is noded-launcher running"
+        text = r"cannot ask the launcher \(list\): no launcher at .* \(No such file .*: is noded-launcher run"
         with pytest.raises(Unavailable, match=text):
             await socket.ask("list")
         assert not socket.connected

@@ -35,7 +35,9 @@ async def run(desk: Desk, request: pb.ExecRequest, context: Any) -> pb.ExecRespo
         launch = desk.launch(instance, tuple(request.argv))
         ran = await desk.processes.run(launch, request.timeout or USUAL_TIME, into=instance.id)
     except PortError as error:
-        await refuse(context, CODES.get(type(error), grpc.StatusCode.FAILED_PRECONDITION), str(error))
+        # The launcher names a run by a number that nobody else knows.
+        text = re.sub(r"^cannot run \S+: ", "", str(error))
+        await refuse(context, CODES.get(type(error), grpc.StatusCode.FAILED_PRECONDITION), text)
     return pb.ExecResponse(
         instance=instance.id,
         exit_code=TIMED_OUT if ran.timed_out else exit_code(ran.status),

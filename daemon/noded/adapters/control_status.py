@@ -110,7 +110,8 @@ def without_code(status: pb.NodeStatus) -> pb.NodeStatus:
 def _condition(node: NodeState) -> tuple[str, str]:
     if node.desired is not Desired.RUNNING:
         if node.instances:
-            return "stopping", f"{len(node.instances)} instances are on their way out"
+            count = len(node.instances)
+            return "stopping", f"{count} {'instance is' if count == 1 else 'instances are'} on the way out"
         return str(node.desired), ""
     ready = sum(1 for i in node.of(Role.STABLE) if i.phase is Phase.READY)
     if node.rolling_out and node.rollout:

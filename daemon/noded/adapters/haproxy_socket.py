@@ -38,7 +38,7 @@ async def ask(socket: Path, commands: Sequence[str], deadline: float = DEADLINE)
                 f"cannot open {socket}: not permitted; noded must be in the socket's group"
             ) from error
         except OSError as error:
-            raise Unavailable(f"cannot reach HAProxy at {socket}: {error}") from error
+            raise Unavailable(f"cannot reach HAProxy at {socket}: {error.strerror}") from error
         try:
             async with asyncio.timeout(deadline):
                 loop = asyncio.get_running_loop()

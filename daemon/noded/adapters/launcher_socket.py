@@ -45,7 +45,8 @@ class LauncherSocket:
 
     async def ask(self, op: str, within: float = 10.0, **fields: object) -> Mapping[str, object]:
         """The result of an order. Raises the PortError that fits the launcher's refusal."""
-        what = f"cannot {op} {fields.get('instance', 'at the launcher')}"
+        instance = fields.get("instance")
+        what = f"cannot {op} {instance}" if instance else f"cannot ask the launcher ({op})"
         answer = await self._exchange(op, what, within, fields)
         if answer.get("ok") is True:
             result = answer.get("result")

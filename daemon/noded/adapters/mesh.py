@@ -112,7 +112,7 @@ class GrpcMesh:
     def _raise(self, method: str, error: grpc.aio.AioRpcError) -> NoReturn:
         text = f"cannot call {method} of noded-mesh: {error.details() or error.code().name}"
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            raise Unavailable(f"{self.away} ({error.details()})") from error
+            raise Unavailable(self.away) from error
         kind: type[PortError] = Refused if error.code() in REFUSED else TimedOut
         raise kind(text) from error
 
