@@ -2,7 +2,7 @@
 
 import click
 
-from nodectl import cli_events, cli_host, cli_look, cli_orders, cli_rollout
+from nodectl import VERSION, cli_events, cli_host, cli_look, cli_orders, cli_rollout
 from nodectl.cli_tree import Tree, shared
 
 
@@ -17,6 +17,7 @@ from nodectl.cli_tree import Tree, shared
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(VERSION, message="nodectl %(version)s", help="Show nodectl's version and exit.")
 def nodectl() -> None:
     """Looks at the nodes of this host and gives noded orders.
 

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import click
 
-from nodectl.cli_tree import EventType, Moment, NodeName, Section, command, group, maybe_node, node_argument
+from nodectl.cli_tree import (
+    EventType,
+    Moment,
+    NodeName,
+    Section,
+    command,
+    confirmed,
+    group,
+    maybe_node,
+    node_argument,
+)
 from nodectl.session import Session
 
 SECTION = Section("Events")
@@ -132,9 +142,8 @@ def replay(
         raise click.UsageError("give --since, or --id for one event")
     if until and until <= since:
         raise click.UsageError("--until is not after --since")
-    if not yes:
-        which = id or f"its events since {time.strftime('%b %d %H:%M:%S', time.localtime(since))}"
-        click.confirm(f"Have {node} handle {which} again?", abort=True, err=True)
+    which = id or f"its events since {time.strftime('%b %d %H:%M:%S', time.localtime(since))}"
+    confirmed(yes, f"Have {node} handle {which} again?")
     events.replay(session, mesh_pb2.ReplayRequest(node=node, since=since, until=until, types=types, id=id))
 
 
@@ -174,9 +183,8 @@ def drop(session: Session, node: str, ids: tuple[str, ...], every: bool, yes: bo
     from nodectl.commands import dead
 
     which = _which(ids, every)
-    if not yes:
-        what = f"{len(which)} dead letters" if len(which) > 1 else which[0] if which else "all dead letters"
-        click.confirm(f"Give up {what} of {node} for good?", abort=True, err=True)
+    what = f"{len(which)} dead letters" if len(which) > 1 else which[0] if which else "all dead letters"
+    confirmed(yes, f"Give up {what} of {node} for good?")
     dead.drop(session, node, which)
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from nodectl.cli_tree import Section, command, maybe_node, node_argument, wait_option
+from nodectl.cli_tree import Section, command, confirmed, maybe_node, node_argument, wait_option
 from nodectl.session import Session
 
 SECTION = Section("Orders")
@@ -58,8 +58,7 @@ def remove(session: Session, node: str, yes: bool, wait: bool) -> None:
     """Stop a node and forget it."""
     from nodectl.commands import verbs
 
-    if not yes:
-        click.confirm(f"Stop {node} and forget it?", abort=True, err=True)
+    confirmed(yes, f"Stop {node} and forget it?")
     verbs.remove(session, node, wait)
 
 

@@ -142,7 +142,10 @@ def contracts_() -> None:
 @folder
 @click.option("--out", metavar="FILE", default="", help="Written whole or not at all; else standard output.")
 def generate(session: Session, folder: Path, out: str) -> None:
-    """Write Python classes for the events that the node in DIR publishes and consumes, without noded."""
+    """Write Python classes for the events of the node in DIR.
+
+    For those that it publishes and consumes; without noded.
+    """
     from nodectl.commands import contracts
 
     contracts.generate(session, folder, out)

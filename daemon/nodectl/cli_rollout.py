@@ -71,7 +71,10 @@ def rollout_status(ctx: click.Context, session: Session, node: str, watch: bool)
 @node_argument
 @click.pass_context
 def rollout_watch(ctx: click.Context, session: Session, node: str) -> None:
-    """Show the rollout until it ends; exit code 0 promoted, 1 rolled back."""
+    """Show the rollout until it ends.
+
+    Exit code 0 when it was promoted, 1 when it was rolled back.
+    """
     from nodectl.commands import rollout
 
     ctx.exit(rollout.watch(session, node))
@@ -141,10 +144,10 @@ def retry(session: Session, node: str, wait: bool, force: bool) -> None:
 @force_option
 @wait_option
 def rollback(session: Session, node: str, version: str, wait: bool, force: bool) -> None:
-    """Return to a version that ran before; without VERSION to the last one.
+    """Return to a version that ran before.
 
-    At once while the old version is warm, else as soon as it is ready; without steps. A rollout under way is
-    ended first: then it is the same as `rollout abort`.
+    Without VERSION to the last one. At once while the old version is warm, else as soon as it is ready;
+    without steps. A rollout under way is ended first: then it is the same as `rollout abort`.
 
     Exit code 3 when the version would break another node by now.
     """

@@ -1,6 +1,7 @@
 """What is a command line made of? Sections of commands, the options that all take, how words are read."""
 
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -208,6 +209,19 @@ def group(
         return made
 
     return add
+
+
+def confirmed(yes: bool, question: str) -> None:
+    """Goes on when somebody says so, or has said so before by --yes."""
+    try:
+        agreed = yes or click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.UsageError("nobody was there to answer; give --yes") from None
+    if not agreed:
+        raise click.Abort
 
 
 node_argument = click.argument("node", type=NodeName())

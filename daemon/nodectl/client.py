@@ -174,7 +174,10 @@ class Client:
             return self._unreachable()
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return refused(doing, code.name, self._too_old(), node)
-        return refused(doing, code.name, error.details() or "", node)
+        failure = refused(doing, code.name, error.details() or "", node)
+        if of_mesh and failure.hint.startswith("nodectl status"):
+            failure.hint = "nodectl map"
+        return failure
 
     def _is_of_mesh(self, method: Callable[..., Any]) -> bool:
         return any(method is each for each in vars(self.mesh).values())

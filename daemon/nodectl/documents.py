@@ -64,6 +64,8 @@ def write(content: Any, output: str, one_line: bool = False) -> None:
         import yaml  # 30 ms, seldom asked for
 
         safe = _UNSAFE.search(text) is None
+        # As JSON has it: lists for tuples, and each value where it stands instead of a reference to another.
+        content = json.loads(text)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=safe, explicit_start=one_line)
     else:
         text = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -78,6 +78,8 @@ def refused(doing: str, status: str, details: str, node: str = "") -> Failure:
     meaning = MEANINGS.get(status, OTHERWISE)
     hint = meaning.hint if node or not meaning.host_hint else meaning.host_hint
     cause = meaning.says or details or status.lower().replace("_", " ")
+    if status == "NOT_FOUND" and node and not cause.startswith("no such node"):
+        hint = f"nodectl status {node}"
     # noded knows best what helps: "no rollout is under way: nodectl rollout history catalog".
     cause, own = _own_hint(cause)
     cause = cause.removesuffix(f": {node}")

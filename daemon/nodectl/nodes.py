@@ -1,5 +1,7 @@
 """How do a host and its nodes look: the table of `status`, the page of `describe`?"""
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from nodeapi.v1 import control_pb2 as pb
@@ -26,6 +28,8 @@ STYLES = {
     "stopped": "dim",
 }
 SHORT = len("sha256:") + 12
+MOST_MISSING = 2
+"""Protections of a host whose want is told in a line each."""
 ORDERED = "nodectl pause"
 """In what paused the host, when a person ordered it."""
 
@@ -86,15 +90,23 @@ def _requests(node: pb.NodeStatus) -> str:
 
 def host_notes(host: pb.HostStatus) -> list[Text]:
     """What an administrator should know about the host; nothing when all is well."""
-    notes = [f"this host: {one}" for one in host.degraded]
+    notes = _missing(host.degraded)
     notes += [f"alarm: {one}" for one in host.alarms]
     if host.paused:
         notes.append(_paused(host.paused_by))
     if not host.launcher_up:
         notes.append("noded-launcher is down: nothing can be started or stopped")
     if not host.proxy_up:
-        notes.append("the proxy is down: shares cannot be changed")
+        notes.append("the proxy is down: systemctl status noded-proxy")
     return [styled(one, "yellow") for one in notes]
+
+
+def _missing(degraded: Sequence[str]) -> list[str]:
+    """Many protections in one line: a host that lacks them all says so below every table."""
+    if len(degraded) <= MOST_MISSING:
+        return [f"this host: {one}" for one in degraded]
+    names = ", ".join(one.partition(":")[0] for one in degraded)
+    return [f"this host: {len(degraded)} protections are missing: {names}; why: nodectl doctor"]
 
 
 def _paused(by: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from nodectl import VERSION
 from nodectl.cli import nodectl
 from nodectl.failures import Exit
 from tests.docs.markdown import section
@@ -21,6 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def every(command: click.Command, *words: str) -> list[tuple[str, ...]]:
     below = command.commands.items() if isinstance(command, click.Group) else ()
     return [words, *(line for name, one in below for line in every(one, *words, name))]
+
+
+def test_the_version_without_noded() -> None:
+    assert CliRunner().invoke(nodectl, ["--version"]).output == f"nodectl {VERSION}\n"
 
 
 def test_the_tree() -> None:

@@ -371,6 +371,7 @@ def test_refusals_are_told_with_what_helps(desk: Any) -> None:
     denied = "anna is a viewer; Tail needs operator"
     refusals = {
         "Tail": (grpc.StatusCode.PERMISSION_DENIED, denied),
+        "GetTrace": (grpc.StatusCode.NOT_FOUND, "the log does not hold s.1"),
         "Show": (
             grpc.StatusCode.NOT_FOUND,
             "the log does not hold s.1: it never came, or is not kept any more",
@@ -383,6 +384,7 @@ def test_refusals_are_told_with_what_helps(desk: Any) -> None:
     desk.control.refusals.update(refusals)
     assert denied in desk("events", "tail", expect=5).stderr
     assert "cannot show s.1: the log does not hold s.1" in desk("events", "show", "s.1", expect=1).stderr
+    assert desk("trace", "s.1", expect=1).stderr.endswith("try: nodectl map\n")
     said = desk("events", "publish", "x", "1", expect=1).stderr
     assert "cannot publish x: nobody publishes or consumes 'x'" in said and said.endswith(
         "try: nodectl map\n"

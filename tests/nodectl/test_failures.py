@@ -51,6 +51,18 @@ def test_what_noded_calls_a_failure_is_not_said_twice(desk: Any) -> None:
     assert stderr == "nodectl: cannot write the journal: no space left\ntry: journalctl -u noded\n"
 
 
+def test_what_a_node_lacks_is_looked_for_there(desk: Any) -> None:
+    for text, hint in (
+        ("no such node: catalog", "nodectl status"),
+        ("no such instance of catalog: catalog.9", "nodectl status catalog"),
+    ):
+        desk.control.refusals["ReadLogs"] = (grpc.StatusCode.NOT_FOUND, text)
+        assert desk("logs", "catalog.9", expect=1).stderr.splitlines()[-1] == f"try: {hint}"
+    desk.control.refusals["Bundle"] = (grpc.StatusCode.NOT_FOUND, "no such node: catalog")
+    told = desk("bundle", "catalog", "-o", "/tmp/nd-never", expect=1).stderr
+    assert told == "nodectl: cannot bundle catalog: no such node\ntry: nodectl status\n"
+
+
 def test_what_noded_advises_is_what_to_try(desk: Any) -> None:
     text = "no rollout of catalog is under way: nodectl rollout history catalog"
     desk.control.refusals["Command"] = (grpc.StatusCode.FAILED_PRECONDITION, text)

@@ -171,6 +171,8 @@ def test_explain_without_entries(desk: Any) -> None:
     told = desk("explain", "catalog", "--incident", "catalog-9").stdout
     assert told == "nothing is remembered of catalog-9 of catalog\n"
     assert desk("explain").stdout == "nothing is remembered of this host\n"
+    told = desk("explain", "--incident", "x-9").stdout
+    assert told == "nothing is remembered of x-9 of this host\n"
     assert desk("explain", "-o", "json").stdout == ""
 
 

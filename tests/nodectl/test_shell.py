@@ -30,7 +30,9 @@ def test_schemas_are_json_as_the_readers_say(desk: Any, what: str, schema: Any) 
 
 
 def test_a_schema_as_yaml(desk: Any) -> None:
-    assert desk.yaml("schema", "host") == desk.json("schema", "host")
+    for what in ("node", "host"):
+        assert desk.yaml("schema", what) == desk.json("schema", what)
+        assert "*id0" not in desk("schema", what, "-o", "yaml").stdout, "an editor wants no references"
 
 
 def completed(desk: Any, words: str) -> list[str]:

@@ -56,6 +56,16 @@ def test_what_is_wrong_with_the_host_is_told(desk: Any) -> None:
         assert said in output
 
 
+def test_many_missing_protections_take_one_line(desk: Any) -> None:
+    names = ["whole-tree kill", "memory limits", "users"]
+    desk.control.status.host.degraded.extend(f"{name}: Permission denied: /sys" for name in names)
+    (line,) = (line for line in desk("status").stdout.splitlines() if line.startswith("this host: "))
+    assert line == (
+        "this host: 3 protections are missing: whole-tree kill, memory limits, users; why: nodectl doctor"
+    )
+    assert len(desk.json("status")["host"]["degraded"]) == 3
+
+
 def test_one_node_is_shown_with_its_instances(desk: Any) -> None:
     desk.control.status.nodes.extend([a_node(), a_node("shop")])
     output = desk("status", "shop").stdout

@@ -185,10 +185,11 @@ def test_a_stopped_node_that_noded_no_longer_knows_is_a_failure(desk: Any) -> No
     assert "no such node" in desk("stop", "catalog", expect=1).stderr
 
 
-@pytest.mark.parametrize(("answer", "code", "orders"), [("y\n", 0, 1), ("n\n", 1, 0), ("", 1, 0)])
+@pytest.mark.parametrize(("answer", "code", "orders"), [("y\n", 0, 1), ("n\n", 1, 0), ("", 2, 0)])
 def test_remove_asks(desk: Any, answer: str, code: int, orders: int) -> None:
     result = desk("remove", "catalog", answer=answer, expect=code)
     assert "Stop catalog and forget it? [y/N]" in result.stderr
+    assert ("nobody was there to answer; give --yes" in result.stderr) is (not answer)
     assert len(desk.orders()) == orders
 
 

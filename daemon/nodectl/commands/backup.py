@@ -23,7 +23,7 @@ STYLES = {"restored": "green", "would be restored": "cyan", "left alone": "dim",
 def bundle(session: Session, node: str, target: str) -> None:
     with Client(session) as client:
         request = pb.BundleRequest(node=node)
-        _keep(session, client, f"bundle {node or 'this host'}", client.stub.Bundle, request, target)
+        _keep(session, client, f"bundle {node or 'this host'}", client.stub.Bundle, request, target, node)
 
 
 def backup(session: Session, target: str) -> None:
@@ -32,9 +32,15 @@ def backup(session: Session, target: str) -> None:
 
 
 def _keep(
-    session: Session, client: Client, doing: str, method: Callable[..., Any], request: Any, target: str
+    session: Session,
+    client: Client,
+    doing: str,
+    method: Callable[..., Any],
+    request: Any,
+    target: str,
+    node: str = "",
 ) -> None:
-    pieces = client.stream(doing, method, request, within=session.timeout or PATIENCE)
+    pieces = client.stream(doing, method, request, node, within=session.timeout or PATIENCE)
     written = keep(_checked(doing, (piece.chunk for piece in pieces)), target)
     if target == "-":
         return

@@ -15,7 +15,7 @@ from nodespec.manifest import NodeSpec
 
 def generate(session: Session, folder: Path, out: str) -> None:
     """Offline. What a node both publishes and consumes has the contract that it publishes by."""
-    spec = read_folder(folder, "contracts generate").spec
+    spec = read_folder(folder, "generate classes for").spec
     text = source(contracts(folder, spec), f"The events of {spec.name}.")
     if out in ("", "-"):
         click.echo(text, nl=False)

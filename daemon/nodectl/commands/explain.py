@@ -53,8 +53,8 @@ def explain(
         if not found and not follow:
             _look_for(client, doing, node)
     if session.plain and not found:
-        about = f"{incident} of {node}" if incident else node or "this host"
-        say(f"nothing is remembered of {about}")
+        about = node or "this host"
+        say(f"nothing is remembered of {f'{incident} of {about}' if incident else about}")
     if verbose and found and not newest.body:
         note("what programs printed is told to operators only")
 

@@ -68,7 +68,12 @@ def _all(nodes: Sequence[pb.NodeStatus]) -> Found:
 def _one(session: Session, node: str, identity: str, found: Found) -> None:
     incident = next((one for _, one in found if one.id == identity), None)
     if incident is None:
-        raise refused(f"show incident {identity} of {node}", "NOT_FOUND", "no such incident", node)
+        raise refused(
+            f"show incident {identity} of {node}",
+            "NOT_FOUND",
+            f"no such incident: nodectl incidents {node}",
+            node,
+        )
     if session.names:
         say(*_names([(node, incident)]))
     elif session.plain:
