@@ -42,6 +42,9 @@ def _words(dice: random.Random, kind: str, depth: int) -> dict[str, Any]:
             return {word: end for word, end in lengths.items() if dice.random() < 0.4}
         case "array":
             made: dict[str, Any] = {"items": schema(dice, depth - 1)} if dice.random() < 0.8 else {}
+            if dice.random() < 0.3:
+                made["prefixItems"] = [schema(dice, depth - 1) for _ in range(dice.randint(0, 2))]
+                made["items"] = dice.choice((False, True, made.get("items", True)))
             counts = {"minItems": dice.randint(0, 2), "maxItems": dice.randint(2, 4)}
             return made | {word: end for word, end in counts.items() if dice.random() < 0.4}
         case "object":
@@ -149,7 +152,11 @@ def _of_kind(dice: random.Random, kind: str, wanted: Json, root: Json) -> Json:
         case "array":
             least, most = wanted.get("minItems", 0), wanted.get("maxItems", 4)
             count = dice.choice((least, most, dice.randint(least, max(least, most))))
-            return [instance(dice, wanted.get("items", True), root) for _ in range(count)]
+            first, rest = wanted.get("prefixItems", []), wanted.get("items", True)
+            if rest is False:
+                count = min(count, len(first))
+            inside = [*first, *[rest] * count][:count]
+            return [instance(dice, one, root) for one in inside]
         case "object":
             known, more = wanted.get("properties", {}), wanted.get("additionalProperties", True)
             made = {

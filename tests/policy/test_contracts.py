@@ -68,6 +68,29 @@ COMPATIBLE = [
     ({"type": "string", "not": {"const": "x"}}, {"description": "anything"}),
     ({"oneOf": [{"type": "string"}]}, {"title": "t", "oneOf": [{"type": "string"}]}),
     (NODE, WIDE),
+    (
+        {"type": "array", "prefixItems": [{"type": "null"}], "items": {"type": "null"}},
+        {"items": {"type": "null"}},
+    ),
+    (
+        {"type": "array", "prefixItems": [{"type": "integer"}], "items": {"type": "string"}},
+        {"type": "array", "prefixItems": [{"type": "number"}], "items": {"type": ["string", "null"]}},
+    ),
+    ({"type": "array", "prefixItems": [{}, {}], "items": False}, {"type": "array", "maxItems": 2}),
+    ({"type": "array", "items": {"type": "null"}, "maxItems": 1}, {"prefixItems": [{}, {"type": "string"}]}),
+    ({"type": "array", "prefixItems": [{}, False, {}]}, {"prefixItems": [{}, {}, {"type": "null"}]}),
+    ({"type": "array", "prefixItems": [{"const": 1}]}, {"prefixItems": [{"enum": [1, 2]}]}),
+    ({"const": [1, "a"]}, {"prefixItems": [{"type": "integer"}], "items": {"type": "string"}}),
+    ({"type": "integer", "multipleOf": 5}, {"type": "number", "multipleOf": 5}),
+    (
+        {"type": "object", "dependentRequired": {"a": ["b"]}, "additionalProperties": False},
+        {"type": "object", "dependentRequired": {"a": ["b"]}},
+    ),
+    ({"type": "array", "contains": {}, "minContains": 2}, {"contains": {}, "minContains": 2}),
+    (
+        {"$ref": "#/definitions/x", "definitions": {"x": {"type": "integer"}}},
+        {"type": "number", "definitions": {"y": 1}},
+    ),
     ({"allOf": [{"type": "integer"}, {"minimum": 3}]}, {"type": "number", "minimum": 2}),
     ({"type": "string", "minLength": 3, "maxLength": 2}, {"type": "null"}),
     ({"anyOf": [{"type": "integer"}, {"const": "none"}]}, {"type": ["number", "string"]}),
@@ -143,6 +166,30 @@ BROKEN = [
         "may be an integer, which is not taken",
     ),
     ({"type": "null"}, False, "$", "may be sent, and is not taken at all"),
+    (
+        {"type": "array", "prefixItems": [{"type": "integer"}]},
+        {"prefixItems": [{"type": "integer"}, {"type": "string"}]},
+        "$[1]",
+        "may be anything, where a string is asked for",
+    ),
+    (
+        {"type": "array", "prefixItems": [{}, {}], "items": False},
+        {"maxItems": 1},
+        "$",
+        "may have more than 1 items",
+    ),
+    (
+        {"type": "array", "prefixItems": [{"type": "null"}]},
+        {"prefixItems": [{"type": "null"}], "items": {"type": "null"}},
+        "$[]",
+        "may be anything, where null is asked for",
+    ),
+    (
+        {"const": [1, 2]},
+        {"prefixItems": [{}, {"type": "null"}]},
+        "$",
+        "may be an array of 2, which is not taken",
+    ),
     (WIDE, NODE, "$.v", "may be a number with a fraction, where an integer is asked for"),
 ]
 
@@ -175,12 +222,20 @@ UNCLEAR = [
     ({"type": "strin"}, {"type": "null"}, "$.type", "no type of JSON"),
     ({"type": "integer", "minimum": "1"}, {"minimum": 2}, "$.minimum", "no number"),
     ({"type": "object", "required": "a"}, a(x={}), "$.required", "no list of names"),
+    ({"type": "array"}, {"prefixItems": {}}, "$.prefixItems", "no list"),
     (
-        {"prefixItems": [{"type": "null"}], "type": "array", "items": {"type": "null"}},
-        {"items": {"type": "null"}},
-        "$[]",
-        "prefixItems",
+        {"contains": {}, "minContains": 0, "maxContains": 2},
+        {"contains": {}, "maxContains": 2},
+        "$",
+        "the consumer's contains",
     ),
+    (
+        {"propertyNames": {"$ref": "#"}},
+        {"required": [], "propertyNames": {"$ref": "#"}},
+        "$",
+        "propertyNames",
+    ),
+    ({"not": {"$dynamicRef": "#x"}}, {"title": "", "maxLength": 9, "not": {"$dynamicRef": "#x"}}, "$", "not"),
     (
         {"type": "object", "patternProperties": {"a": {}}, "additionalProperties": False},
         {"additionalProperties": {"type": "null"}},
@@ -311,13 +366,3 @@ def turned(dice: random.Random, part: Any) -> Any:
 
 def test_words_are_those_of_the_sdk() -> None:
     assert {*schemas.JUDGED, *schemas.NOTES, *schemas.JOINED} <= KEYWORDS
-    assert {*schemas.ALIKE} <= KEYWORDS
-
-
-def test_a_part_with_an_id_of_its_own_is_unknown() -> None:
-    """Its references lead elsewhere than those around it."""
-    inner = {"$id": "http://shop/price", "$defs": {"y": {"type": "integer"}}, "$ref": "#/$defs/y"}
-    producer = {"$defs": {"x": inner, "y": {"type": "string"}}, "$ref": "#/$defs/x"}
-    found = compare(json.dumps(producer), json.dumps({"type": "string"}))
-    assert [f.answer for f in found] == [Answer.UNKNOWN]
-    assert compare(json.dumps({"$id": "http://shop/a", "type": "string"}), '{"type": "string"}') == ()

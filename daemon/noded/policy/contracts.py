@@ -9,6 +9,7 @@ judged is passed over: it sends less than is taken here, so "compatible" stays t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from noded.policy import ranges, taken
@@ -16,6 +17,9 @@ from noded.policy.schemas import (
     ALIKE,
     DEEPEST,
     JUDGED,
+    LEADING,
+    TOGETHER,
+    TOO_LARGE,
     Conjunct,
     Meter,
     Side,
@@ -23,6 +27,8 @@ from noded.policy.schemas import (
     Way,
     frozen,
     kinds,
+    limit,
+    listed,
     plain,
     read,
     required,
@@ -34,7 +40,7 @@ from noded.policy.schemas import (
 
 MOST = 5
 """Problems that are told of one pair of contracts."""
-CHARACTERS = 64
+CHARACTERS = 256
 """Of a text that are read in the time of one step."""
 ARTICLES = {
     "integer": "an integer",
@@ -71,7 +77,8 @@ def compare(producer: str, consumer: str, meter: Meter | None = None) -> Found:
         if frozen(plain(one)) == frozen(plain(other)):
             return ()
         pair = Pair(Side(one, spent), Side(other, spent))
-        return pair.fits(one, other, "$", 0)[:MOST]
+        found = pair.fits(one, other, "$", 0)
+        return tuple(f for f in found if f not in [f for f in found if f.why == TOO_LARGE][1:])
     except Unclear as unclear:
         return (Finding(Answer.UNKNOWN, unclear.path, unclear.why),)
     except ValueError as error:
@@ -198,11 +205,18 @@ class Pair:
                 continue
             if word == "pattern" and not {"string"} & {*kinds(part, path)}:
                 continue
-            same = word in ALIKE and word in part and frozen(part[word]) == frozen(goal[word])
-            if not same or "$ref" in str(goal[word]):
+            if word not in ALIKE or not self._same(part, goal, word):
                 yield Finding(
                     Answer.UNKNOWN, f"{path}", f"the consumer's {word} is compared by a person only"
                 )
+
+    def _same(self, part: Conjunct, goal: Conjunct, word: str) -> bool:
+        if word not in part or self.producer.other != self.consumer.other:
+            return False
+        words = next((group for group in TOGETHER if word in group), (word,))
+        if any(lead in str(goal.get(one)) for one in words for lead in LEADING):
+            return False
+        return all(frozen(part.get(one)) == frozen(goal.get(one)) for one in words)
 
     def _value(self, value: Any, goals: list[Way], path: str) -> Found:
         fits = taken.fits(self.consumer, value, goals, path)
@@ -259,13 +273,22 @@ class Pair:
         return _breaks(path, why) if why else ()
 
     def _array(self, part: Conjunct, goal: Conjunct, path: str, depth: int) -> Found:
-        why = ranges.wider(part, goal, ("minItems", "maxItems"), "items", path)
+        first, wanted = (listed(one, "prefixItems", path) for one in (part, goal))
+        longest, rest, asked = limit(part, "maxItems", path), part.get("items", True), goal.get("items", True)
+        if rest is False:
+            longest = len(first) if longest is None else min(longest, len(first))
+        closed = part if longest is None else {**part, "maxItems": longest}
+        why = ranges.wider(closed, goal, ("minItems", "maxItems"), "items", path)
         found = _breaks(path, why) if why else ()
-        if part.get("maxItems") == 0 or "prefixItems" in goal:
+        for place, (sent, taken_) in enumerate(zip_longest(first, wanted)):
+            inside = rest if place >= len(first) else sent
+            if (longest is not None and place >= longest) or not self.producer.ways(inside, path):
+                return found
+            goes = asked if place >= len(wanted) else taken_
+            found += self._inside(inside, goes, f"{path}[{place}]", depth)
+        if longest is not None and longest <= max(len(first), len(wanted)):
             return found
-        # Behind prefixItems `items` is about the rest alone.
-        sent = True if "prefixItems" in part else part.get("items", True)
-        return found + self._inside(sent, goal.get("items", True), f"{path}[]", depth)
+        return found + self._inside(rest, asked, f"{path}[]", depth)
 
     def _object(self, part: Conjunct, goal: Conjunct, path: str, depth: int) -> Found:
         always = {*required(part, path)}

@@ -4,7 +4,7 @@ Schemas come with releases and are untrusted: the work of one comparison is coun
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,33 @@ NOTES = frozenset(
 )
 """Words that say nothing of what is valid."""
 JUDGED = frozenset(
-    "type enum const properties required additionalProperties items minimum maximum exclusiveMinimum "
-    "exclusiveMaximum minLength maxLength minItems maxItems pattern".split()
+    "type enum const properties required additionalProperties items prefixItems minimum maximum "
+    "exclusiveMinimum exclusiveMaximum minLength maxLength minItems maxItems pattern".split()
 )
-ALIKE = frozenset("pattern uniqueItems minProperties maxProperties oneOf not".split())
+ALIKE = frozenset(
+    "pattern uniqueItems minProperties maxProperties oneOf not multipleOf propertyNames dependentRequired "
+    "dependentSchemas contains minContains maxContains if then else".split()
+)
 """Words that hold when the other side says them in the same way, and of which no more is known."""
+TOGETHER = (("contains", "minContains", "maxContains"), ("if", "then", "else"))
+"""Of these words each says something else without the others."""
+LEADING = ("$ref", "$dynamicRef", "$recursiveRef")
 JOINED = ("$ref", "allOf", "anyOf")
-OF_NAMES = ("properties", "$defs", "patternProperties", "dependentSchemas")
+DEFINED = ("$defs", "definitions")
+OF_NAMES = ("properties", *DEFINED, "patternProperties", "dependentSchemas")
 OF_ONE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
 OF_MANY = ("anyOf", "allOf", "oneOf", "prefixItems")
+NEWER = ("prefixItems", "dependentRequired", "dependentSchemas", "minContains", "maxContains")
+NEW = "https://json-schema.org/draft/2020-12/schema"
+DRAFTS: Mapping[str, tuple[str, ...]] = {
+    "json-schema.org/draft/2020-12/schema": (),
+    "json-schema.org/draft/2019-09/schema": ("prefixItems",),
+    "json-schema.org/draft-07/schema": ("$ref", *NEWER),
+    "json-schema.org/draft-06/schema": ("$ref", "if", *NEWER),
+}
+"""What `$schema` may say, and which of the words known here mean something else there: before 2019 nothing
+counts that stands beside $ref."""
+WHERE = ("$schema", "$id")
 KINDS = ("null", "boolean", "number", "string", "array", "object")
 MOST_WAYS = 64
 DEEPEST = 60
@@ -30,6 +48,7 @@ LONGEST_CHAIN = 20
 """Schemas about the same value that lead to each other by $ref, allOf and anyOf."""
 
 MOST_SHOWN = 40
+TOO_LARGE = "the contracts are too large to be compared to the end"
 
 Conjunct = Mapping[str, Any]
 Way = tuple[Conjunct, ...]
@@ -46,14 +65,15 @@ class Unclear(Exception):
 
 @dataclass(slots=True)
 class Meter:
-    """Steps that are left for all comparisons of one release; one costs about ten microseconds."""
+    """Steps that are left for all comparisons of one release, during which nothing else is decided; one costs
+    about ten microseconds."""
 
-    left: int = 20_000
+    left: int = 10_000
 
     def spend(self, steps: int, path: str) -> None:
         self.left -= steps
         if self.left < 0:
-            raise Unclear(path, "the contracts are too large to be compared to the end")
+            raise Unclear(path, TOO_LARGE)
 
 
 def read(text: str) -> Any:
@@ -86,7 +106,7 @@ def frozen(value: Any) -> object:
 
 
 def plain(schema: Any) -> Any:
-    """Without the words that say nothing of what is valid; `$defs` stays."""
+    """Without the words that say nothing of what is valid; `$defs` and what changes how it is read stay."""
     if not isinstance(schema, dict):
         return schema
     kept: dict[str, Any] = {}
@@ -97,7 +117,7 @@ def plain(schema: Any) -> Any:
             kept[word] = plain(value)
         elif word in OF_MANY and isinstance(value, list):
             kept[word] = [plain(inside) for inside in value]
-        elif word not in NOTES:
+        elif word not in NOTES or word in WHERE:
             kept[word] = value
     return kept
 
@@ -175,6 +195,16 @@ class Side:
     root: Any
     meter: Meter
     _known: dict[int, tuple[Any, list[Way]]] = field(default_factory=dict)
+    other: tuple[str, ...] = ()
+    """Words that mean something else in its draft."""
+
+    def __post_init__(self) -> None:
+        """Raises Unclear for a draft that is not known."""
+        draft = self.root.get("$schema", NEW) if isinstance(self.root, dict) else NEW
+        known = DRAFTS.get(str(draft).partition("://")[2].rstrip("#"))
+        if known is None:
+            raise Unclear("$.$schema", f"{shown(draft)} is no draft that is compared here")
+        self.other = known
 
     def ways(self, schema: Any, path: str) -> list[Way]:
         """A value is valid when it fits one of them. References are followed, parts joined where possible."""
@@ -194,40 +224,47 @@ class Side:
             raise Unclear(f"{path}.$id", "parts with an $id of their own are not followed")
         if chain > LONGEST_CHAIN:
             raise Unclear(path, "its references lead back to where they began")
-        own = {word: value for word, value in schema.items() if word not in NOTES and word not in JOINED}
+        if "$ref" in schema and "$ref" in self.other:
+            return self._ways(self._target(schema["$ref"], path), path, chain + 1)
+        for word in self.other:
+            if word in schema:
+                raise Unclear(f"{path}.{word}", "it means something else in the draft that $schema names")
+        passed = (*NOTES, *JOINED, *DEFINED)
+        own = {word: value for word, value in schema.items() if word not in passed}
         found: list[Way] = [(own,)]
         joined = [self._target(schema["$ref"], path)] if "$ref" in schema else []
-        for inside in [*joined, *_listed(schema, "allOf", path)]:
-            found = _both(found, self._ways(inside, path, chain + 1), path)
+        for inside in [*joined, *listed(schema, "allOf", path)]:
+            found = self._both(found, self._ways(inside, path, chain + 1), path)
         if "anyOf" in schema:
             choice = [
-                way for one in _listed(schema, "anyOf", path) for way in self._ways(one, path, chain + 1)
+                way for one in listed(schema, "anyOf", path) for way in self._ways(one, path, chain + 1)
             ]
-            found = _both(found, choice, path)
+            found = self._both(found, choice, path)
+        return found
+
+    def _both(self, one: list[Way], other: list[Way], path: str) -> list[Way]:
+        if len(one) * len(other) > MOST_WAYS:
+            raise Unclear(path, f"it has more than {MOST_WAYS} ways to be valid")
+        found = [_joined(first, second) for first in one for second in other]
+        self.meter.spend(sum(map(len, found)), path)
         return found
 
     def _target(self, name: object, path: str) -> Any:
         if name == "#":
             return self.root
-        defined = self.root.get("$defs", {}) if isinstance(self.root, dict) else {}
-        if isinstance(name, str) and name.startswith("#/$defs/") and isinstance(defined, dict):
-            key = name.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
-            if key in defined:
-                return defined[key]
+        for place in DEFINED:
+            defined = self.root.get(place, {}) if isinstance(self.root, dict) else {}
+            if isinstance(name, str) and name.startswith(f"#/{place}/") and isinstance(defined, dict):
+                key = name.removeprefix(f"#/{place}/").replace("~1", "/").replace("~0", "~")
+                if key in defined:
+                    return defined[key]
         raise Unclear(f"{path}.$ref", "only # and #/$defs/NAME of the same schema are followed")
 
 
-def _listed(schema: Mapping[str, Any], word: str, path: str) -> list[Any]:
+def listed(schema: Mapping[str, Any], word: str, path: str) -> list[Any]:
     found = schema.get(word, [])
     if not isinstance(found, list):
         raise Unclear(f"{path}.{word}", "it is no list of schemas")
-    return found
-
-
-def _both(one: Iterable[Way], other: list[Way], path: str) -> list[Way]:
-    found = [_joined(first, second) for first in one for second in other]
-    if len(found) > MOST_WAYS:
-        raise Unclear(path, f"it has more than {MOST_WAYS} ways to be valid")
     return found
 
 
@@ -242,4 +279,5 @@ def _joined(one: Way, other: Way) -> Way:
 
 def _dependent(part: Conjunct) -> bool:
     """Words whose meaning hangs on others beside them."""
-    return any(word in part for word in ("properties", "additionalProperties", "items", "prefixItems"))
+    groups = (("properties", "additionalProperties", "items", "prefixItems"), *TOGETHER)
+    return any(word in part for group in groups for word in group)

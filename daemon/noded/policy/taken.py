@@ -7,7 +7,19 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from noded.policy.schemas import JUDGED, Conjunct, Side, Way, frozen, kinds, limit, required, schemas, values
+from noded.policy.schemas import (
+    JUDGED,
+    Conjunct,
+    Side,
+    Way,
+    frozen,
+    kinds,
+    limit,
+    listed,
+    required,
+    schemas,
+    values,
+)
 
 LIMITS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "minimum": operator.ge,
@@ -77,8 +89,10 @@ def _of_kind(side: Side, kind: str, value: Any, part: Conjunct, path: str) -> It
                 end = limit(part, word, path)
                 yield end is None or holds(value, end)
         case "array":
-            for item in value:
-                yield fits(side, item, side.ways(part.get("items", True), path), path)
+            first = listed(part, "prefixItems", path)
+            for place, item in enumerate(value):
+                inside = first[place] if place < len(first) else part.get("items", True)
+                yield fits(side, item, side.ways(inside, path), path)
         case "object":
             yield {*required(part, path)} <= {*value}
             known, more = schemas(part, "properties", path), part.get("additionalProperties", True)
