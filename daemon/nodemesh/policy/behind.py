@@ -29,6 +29,10 @@ class Behind:
         again = [since for type, since in self.since.items() if type not in parked]
         return min(again, default=offered + 1)
 
+    def forget(self, types: Set[str]) -> None:
+        """Nobody consumes them any more."""
+        self.since = {type: since for type, since in self.since.items() if type not in types}
+
     def pick(self, offer: Offer, is_behind: bool) -> tuple[Places, int]:
         """Places to give out, and a mask of those whose position was passed before.
 

@@ -23,7 +23,9 @@ from nodemesh.model.delivery import (
 )
 from nodemesh.model.frame import Address, Places
 from nodemesh.model.table import Consumer
+from nodemesh.policy.aside import Aside
 from nodemesh.policy.behind import Behind
+from nodemesh.policy.bounds import AHEAD, AHEAD_EVENTS, AHEAD_KEYED, KILLS, MOST_TRIALS
 from nodemesh.policy.keyed import Keyed
 from nodemesh.policy.kinds import Kinds
 from nodemesh.policy.lanes import Lanes
@@ -31,18 +33,6 @@ from nodemesh.policy.ledger import Ledger
 from nodemesh.policy.pauses import LONGEST_AFTER, UNHANDLED, backoff
 from nodemesh.policy.progress import Progress, bits
 from nodemesh.policy.trials import Trials
-
-AHEAD = 1024
-"""Frames beyond which no more are read for a consumer that does not settle them."""
-AHEAD_KEYED = 4096
-"""More, because one key that waits for its next try must not hold up the others soon."""
-AHEAD_EVENTS = 32_768
-"""Events beyond which no more are read for one that asks for their order: each takes some 300 bytes."""
-MOST_TRIALS = 8192
-"""Failed events that wait for their next try, from which on no new ones are given: each has its reason, in
-memory and in every cursor that is written. Those in hand by then may fail, too."""
-KILLS = 2
-"""Times an event may end its consumer while it is the only one in hand, and suspected."""
 
 Failure = tuple[int, int, How, float, str]
 
@@ -58,8 +48,7 @@ class Delivery:
         self._behind = Behind(cursor.behind)
         self._stuck = 0
         """Open frames that nobody who is here may have."""
-        self._gone: frozenset[str] = frozenset()
-        """Types that are not consumed any more, of which something may be in hand or wait."""
+        self._gone: frozenset[str] = frozenset()  # not consumed any more, and perhaps in hand
         self._offers: dict[int, Offer] = {}
         self._kinds = Kinds(consumer)
         self._ledger = Ledger(self._kinds, self._offers)
@@ -70,9 +59,7 @@ class Delivery:
             else Lanes(self._kinds, self._offers, self.sessions)
         )
         self._trials = Trials(cursor.trials)
-        self._aside: list[SetAside] = []
-        self._letters: set[Address] = set()
-        """Events set aside that are not kept yet."""
+        self._aside = Aside()
         self.epoch = max(generation << 32, epoch)
         self._kills: dict[Address, int] = {}
         if consumer.ordered and cursor.behind:
@@ -85,6 +72,7 @@ class Delivery:
             raise ValueError("the order a consumer asks for changes only with a new machine")
         self._gone = (self._gone | self.consumer.types.keys()) - consumer.types.keys()
         self.consumer = consumer
+        self._behind.forget(self._gone)
         self._ledger.route(consumer, self.epoch)
         self._come_and_go()
         self._take_out_gone()
@@ -125,12 +113,12 @@ class Delivery:
         for held in sorted(session.held.values(), key=lambda h: h.sending.number):
             left = held.left
             if session.is_peer:
-                self._queue.give_back(Batch(held.sending.position, left, held.past))
+                self._give_back(Batch(held.sending.position, left, held.past))
             elif held.past.suspect:
                 self._killed(session, Address(held.sending.position, left[0]), held, now)
             else:
                 past = Past(held.past.attempt, held.past.lost + 1)
-                self._queue.give_back(Batch(held.sending.position, left, past))
+                self._give_back(Batch(held.sending.position, left, past))
         session.held.clear()
         self._queue.leave(session)
         self._come_and_go()
@@ -172,8 +160,7 @@ class Delivery:
         self._count_stuck()
         for address, trial in self._trials.due(now):
             past = Past(trial.attempt + 1, LOST_TWICE if trial.suspect else 0)
-            self._queue.give_back(Batch(address.position, (address.place,), past))
-        self._take_out_gone()
+            self._give_back(Batch(address.position, (address.place,), past))
         for session in self.sessions:
             for held in session.late(now):
                 self._late(session, held, now)
@@ -193,11 +180,11 @@ class Delivery:
         return self._progress.offered
 
     @property
-    def wants(self) -> bool:
-        """Whether more frames should be offered."""
+    def room(self) -> int:
+        """How many more frames should be offered."""
         if self.consumer.ordered:
-            return len(self._progress) < AHEAD_KEYED and self.waiting < AHEAD_EVENTS
-        return len(self._progress) - self._stuck < AHEAD
+            return min(AHEAD_KEYED - len(self._progress), AHEAD_EVENTS - self.waiting)
+        return AHEAD + self._stuck - len(self._progress)
 
     @property
     def reads(self) -> tuple[frozenset[str], int]:
@@ -222,9 +209,8 @@ class Delivery:
     @property
     def cursor(self) -> Cursor:
         progress = self._progress
-        trials, behind = dict(self._trials.known), dict(self._behind.since)
-        late = behind, progress.top, self._begun
-        return Cursor(progress.floor, progress.open, trials, progress.settled, *late)
+        late = dict(self._behind.since), progress.top, self._begun
+        return Cursor(progress.floor, progress.open, dict(self._trials.known), progress.settled, *late)
 
     def next(self, session: Session, now: float, wall: float) -> Sending | None:
         """What this session should get now. Several are asked in any order, each until it gets None.
@@ -234,7 +220,6 @@ class Delivery:
         if session.over or session.room <= 0:
             return None
         self._look_at(wall)
-        self._take_out_gone()
         batch = self._queue.take(session, len(self._trials.known) >= MOST_TRIALS)
         return None if batch is None else self._send(session, batch, now)
 
@@ -244,16 +229,15 @@ class Delivery:
 
     def take_aside(self) -> tuple[SetAside, ...]:
         """Dead letters since the last call. They are settled only once the caller has kept them: `kept`."""
-        aside, self._aside = tuple(self._aside), []
-        return aside
+        return self._aside.take()
 
     def kept(self, aside: Iterable[SetAside]) -> None:
         """Letters of another machine are passed over: here their events may be in somebody's hands."""
-        for letter in aside:
-            if letter.address in self._letters:
-                self._letters.discard(letter.address)
-                self._trials.known.pop(letter.address, None)
-                self._settled(letter.address.position, (letter.address.place,))
+        self._discard(Batch(a.position, (a.place,)) for a in self._aside.kept(aside))
+
+    def has(self, position: int) -> bool:
+        """Whether anything of that frame was offered and is not settled."""
+        return position in self._offers
 
     def type_of(self, address: Address) -> str:
         offer = self._offers.get(address.position)
@@ -299,7 +283,7 @@ class Delivery:
         elif how is How.LOST and session.is_peer and held.past.suspect:
             self._killed(session, Address(position, place), held, now)
         elif how is How.LOST and session.is_peer:
-            self._queue.give_back(Batch(position, (place,), Past(held.past.attempt, held.past.lost + 1)))
+            self._give_back(Batch(position, (place,), Past(held.past.attempt, held.past.lost + 1)))
         else:
             self._ledger.told(session, held, (place,), failed=True)
             self._again(session, Address(position, place), held.past, (how, *word), now)
@@ -307,31 +291,29 @@ class Delivery:
     def _released(self, session: Session, address: Address, past: Past, now: float) -> None:
         type = self.type_of(address)
         if not session.is_peer and (type in session.wishes or not session.wishes):
-            self._queue.give_back(Batch(address.position, (address.place,), past))
+            self._give_back(Batch(address.position, (address.place,), past))
             return
         # At once it would come back as fast as it is sent, and before all others.
-        self._queue.hold_up(address.position, address.place)
         reason = f"{session.instance}, version {session.version}, has no handler for {type}"
         due = now + UNHANDLED
-        self._trials.later(address, Trial(past.attempt - 1, due, reason, session.version, past.suspect))
+        self._wait(address, Trial(past.attempt - 1, due, reason, session.version, past.suspect))
 
     def _again(
         self, session: Session, address: Address, past: Past, word: tuple[How, float, str], now: float
     ) -> None:
         how, after, reason = word
-        self._queue.hold_up(address.position, address.place)
         wish = session.wishes.get(self.type_of(address), Wish())
         pause = min(after, LONGEST_AFTER) if after > 0 else backoff(address, past.attempt)
         trial = Trial(past.attempt, now + pause, reason, session.version, past.suspect)
         if how is How.REJECT or past.attempt >= wish.attempts:
+            self._queue.hold_up(address.position, address.place)
             # Its trial stays until it is kept: should the mesh end before, its attempts are not forgotten.
             self._trials.known[address] = trial
             self._kills.pop(address, None)
-            self._letters.add(address)
-            self._aside.append(SetAside(address, past.attempt, reason, session.version))
+            self._aside.add(SetAside(address, past.attempt, reason, session.version))
         else:
             self.retried += 1
-            self._trials.later(address, trial)
+            self._wait(address, trial)
 
     def _killed(self, session: Session, address: Address, held: Held, now: float) -> None:
         kills = self._kills[address] = self._kills.get(address, 0) + 1
@@ -342,11 +324,11 @@ class Delivery:
 
     def _late(self, session: Session, held: Held, now: float) -> None:
         """Neither settled nor worked on: the session may be stuck."""
+        position = held.sending.position
         reason = f"{session.instance} said nothing about it in {session.timeout:g} s"
         self._ledger.told(session, held, held.left, failed=True)
         for place in held.left:
-            address = Address(held.sending.position, place)
-            self._again(session, address, held.past, (How.RETRY, 0.0, reason), now)
+            self._again(session, Address(position, place), held.past, (How.RETRY, 0.0, reason), now)
 
     def _settled(self, position: int, places: Places) -> None:
         over = self._progress.settle(position, bits(places))
@@ -387,11 +369,28 @@ class Delivery:
         self._stuck = self._behind.stuck(self._offers.values(), self._progress.left) if enough else 0
 
     def _take_out_gone(self) -> None:
-        """What waits of types that are not consumed any more is nobody's."""
+        """What waits of types that are not consumed any more is nobody's, and holds up nothing."""
         if self._gone:
             self._discard(self._queue.take_out(self._gone))
-            open_types = {type for offer in self._offers.values() for type in offer.types}
-            self._gone &= open_types
+            late = (each for each in self._trials.waiting if self.type_of(each) in self._gone)
+            self._discard(Batch(each.position, (each.place,)) for each in late)
+            self._gone &= {type for offer in self._offers.values() for type in offer.types}
+
+    def _wait(self, address: Address, trial: Trial) -> None:
+        if self.type_of(address) in self._gone:
+            self._discard([Batch(address.position, (address.place,))])
+        else:
+            self._queue.hold_up(address.position, address.place)
+            self._trials.later(address, trial)
+
+    def _give_back(self, batch: Batch) -> None:
+        position, places = batch.position, batch.places
+        if self._gone:
+            gone = tuple(p for p in places if self.type_of(Address(position, p)) in self._gone)
+            places = tuple(place for place in places if place not in gone)
+            self._discard([Batch(position, gone)] if gone else ())
+        if places:
+            self._queue.give_back(Batch(position, places, batch.past))
 
     def _discard(self, batches: Iterable[Batch]) -> None:
         for batch in batches:

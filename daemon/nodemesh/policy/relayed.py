@@ -50,9 +50,6 @@ class Relayed(Delivery):
     def has_to_tell(self) -> bool:
         return bool(self._over or self._failures)
 
-    def is_open(self, position: int) -> bool:
-        return position in self._offers
-
     @property
     def open(self) -> Sequence[int]:
         """Deliveries that are not over."""

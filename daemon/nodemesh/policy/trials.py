@@ -1,7 +1,7 @@
 """Which events failed before, and when is each tried again?"""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from nodemesh.model.cursor import Trial
@@ -43,6 +43,12 @@ class Trials:
             address = Address(position, place)
             if (trial := self.known.get(address)) is not None:
                 yield address, trial
+
+    @property
+    def waiting(self) -> Sequence[Address]:
+        """Those whose time has not come."""
+        each = (Address(position, place) for _, position, place in self._due)
+        return [address for address in each if address in self.known]
 
     @property
     def soonest(self) -> float:

@@ -12,12 +12,13 @@ from nodemesh.model.frame import Stored
 from nodemesh.model.table import Consumer, Contract, Member, Table
 from nodemesh.ports import NotFound, Refused, Unavailable
 from nodemesh.runtime.commit import Commit
-from nodemesh.runtime.consumer import ConsumingNode, Recent, World
+from nodemesh.runtime.consumer import ConsumingNode, World
 from nodemesh.runtime.fleet import Fleet, together
 from nodemesh.runtime.joint import Joint
 from nodemesh.runtime.judges import Judges
 from nodemesh.runtime.links import Links
 from nodemesh.runtime.publisher import Judge, Publisher
+from nodemesh.runtime.recent import Recent
 from nodemesh.runtime.room import Room
 from nodemesh.runtime.session import Session, hands
 from nodemesh.runtime.takers import Takers

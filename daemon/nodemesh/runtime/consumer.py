@@ -1,46 +1,28 @@
 """How does one consuming node get its events? From memory while it keeps up, else from the log."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.cursor import Cursor, Dead
 from nodemesh.model.delivery import Offer, Sending, SetAside
+from nodemesh.model.delivery import Session as Hands
 from nodemesh.model.frame import Places, Stored
 from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Delivery
 from nodemesh.ports import Clock, Codec, Index, Log, NotFound, Unavailable
+from nodemesh.runtime.recent import Ahead, Recent
 from nodemesh.runtime.session import Session
 
 READ = 1024 * 1024
 """Bytes read from the log at once for one consumer."""
+WORTH = 128
+"""Frames for which there is room: for fewer the log is read only if somebody waits for them."""
 STOOD_STILL = 3.0
 """Seconds between two looks, of which one is due every second: the mesh was stopped, or the host slept."""
 PATIENCE = 1.0
 """Seconds until a log that could not be read is tried again."""
-
-
-class Recent:
-    """Frames that were written or read just now, for all consumers, by position."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._frames: OrderedDict[int, Stored] = OrderedDict()
-        self.newest = 0
-        """Position of the last that all were told of."""
-        self._bytes = 0
-
-    def add(self, stored: Stored) -> None:
-        if stored.position not in self._frames:
-            self._frames[stored.position] = stored
-            self._bytes += len(stored.data)
-        while self._bytes > self._most:
-            self._bytes -= len(self._frames.popitem(last=False)[1].data)
-
-    def get(self, position: int) -> Stored | None:
-        return self._frames.get(position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +43,9 @@ class ConsumingNode:
         """Whether the cursor on disk is behind."""
         self._generation = generation
         self._log, self._codec, self._clock, self._recent = world.log, world.codec, world.clock, recent
+        self._ahead = Ahead(recent)
+        self._size = READ
+        """Bytes of a frame that was read, as a rule."""
         self._stir = asyncio.Event()
         self._newest = world.log.span.newest
         """Position of the last frame that may be for this node."""
@@ -91,11 +76,15 @@ class ConsumingNode:
         Whether it was taken: then `hand_out` is due.
         """
         has_kept_up, self._newest = self._has_kept_up, stored.position
-        if has_kept_up and self.delivery.offered < stored.position and self.delivery.wants:
+        if has_kept_up and self.delivery.offered < stored.position and self._has_room():
             self.delivery.passed(stored.position - 1)
             self._offer(stored)
             return True
         return False
+
+    def _has_room(self, frames: int = 1) -> bool:
+        least = 1 if self._ahead.is_asked_for else frames
+        return self.delivery.room >= least and self._ahead.room > 0
 
     @property
     def _has_kept_up(self) -> bool:
@@ -121,6 +110,8 @@ class ConsumingNode:
         self.changed = True
         if later:
             self.sessions = [s for s in self.sessions if s.hands in self.delivery.sessions]
+            if not self.sessions:
+                self._ahead.is_asked_for = False
         if later or self.delivery.offered < self._newest:
             self._stir.set()
         if later or self.delivery.consumer.ordered:
@@ -139,8 +130,10 @@ class ConsumingNode:
             self._stir.clear()
             self.catch_up()
             try:
-                if self.delivery.wants and self.delivery.offered < self._log.span.newest:
+                if self._has_room(WORTH) and self.delivery.offered < self._log.span.newest:
                     await self._read_on()
+                    # Sessions take what they were offered, or ask for more.
+                    await asyncio.sleep(0)
                     continue
                 wait = min(soonest - self._clock.now(), 1.0)
             except Unavailable:
@@ -149,7 +142,19 @@ class ConsumingNode:
                 async with asyncio.timeout(max(wait, 0.001)):
                     await self._stir.wait()
             except TimeoutError:
-                pass
+                self._ahead.forget(self.delivery.has)
+
+    def next(self, hands: Hands) -> Sending | None:
+        sending = self.delivery.next(hands, self._clock.now(), self._clock.wall())
+        if sending is not None:
+            had_room = self._ahead.room
+            self._ahead.sent(sending.position)
+            if not had_room and self._ahead.room:
+                self._stir.set()
+        elif hands.room > 0 and not self._ahead.is_asked_for:
+            self._ahead.is_asked_for = True
+            self._stir.set()
+        return sending
 
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
         return self._frame(await self._stored(sending.position), sending, alone)
@@ -202,13 +207,14 @@ class ConsumingNode:
         self.moved()
 
     def end(self, why: str) -> None:
+        self._ahead.clear()
         for session in self.sessions:
             session.end(why)
 
     async def _read_on(self) -> None:
         types, until = self.delivery.reads
         start = self.delivery.offered + 1
-        found, following = await self._log.read(start, types, READ)
+        found, following = await self._neighbours(start, types)
         if self.delivery.offered + 1 != start:
             return  # what was committed meanwhile came first
         if (types, until) != self.delivery.reads:
@@ -216,7 +222,7 @@ class ConsumingNode:
         for stored in found:
             if until and stored.position >= until:
                 break
-            if not self.delivery.wants:
+            if self.delivery.room <= 0:
                 self._wake()
                 return
             self._recent.add(stored)
@@ -224,12 +230,24 @@ class ConsumingNode:
         self.delivery.passed((min(following, until) if until else following) - 1)
         self._wake()
 
+    async def _neighbours(self, start: int, types: frozenset[str]) -> tuple[Sequence[Stored], int]:
+        """As `Log.read`, no more than there is room for. Raises Unavailable."""
+        most = min(READ, self._ahead.room, self.delivery.room * self._size)
+        if found := self._recent.run(start, most):
+            return found, start + len(found)
+        found, following = await self._log.read(start, types, most)
+        if found:
+            self._size = sum(len(stored.data) for stored in found) // len(found) + 1
+        return found, following
+
     def _offer(self, stored: Stored) -> None:
         offer = offer_of(stored, self.delivery.consumer)
         if offer is None:
             self.delivery.passed(stored.position)
         else:
             self.delivery.offer(offer)
+            if self.delivery.has(stored.position):
+                self._ahead.add(stored)
 
     def _begin_anew(self, consumer: Consumer) -> None:
         """In another order now: what was under way is given back and sent again."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.delivery import How, Offer, Sending, Wish
+from nodemesh.model.delivery import Session as Hands
 from nodemesh.model.table import Consumer
 from nodemesh.policy.delivery import Failure
 from nodemesh.policy.relayed import Relayed
@@ -67,6 +68,9 @@ class Inbound:
         else:
             self.delivery.offer(offer)
         self._wake()
+
+    def next(self, hands: Hands) -> Sending | None:
+        return self.delivery.next(hands, self._clock.now(), self._clock.wall())
 
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
         """Raises NotFound for what is settled meanwhile."""

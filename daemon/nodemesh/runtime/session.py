@@ -31,6 +31,10 @@ class Source(Protocol):
     @property
     def delivery(self) -> Delivery: ...
 
+    def next(self, hands: Hands) -> Sending | None:
+        """What it should get now."""
+        ...
+
     def ready(self, sending: Sending, alone: bool = False) -> bytes | None:
         """What goes out, if it need not be read."""
         ...
@@ -86,7 +90,7 @@ class Session:
         return self._unread is not None
 
     def next(self) -> Sending | None:
-        return self._source.delivery.next(self.hands, self._clock.now(), self._clock.wall())
+        return self._source.next(self.hands)
 
     @property
     def wants_alone(self) -> bool:

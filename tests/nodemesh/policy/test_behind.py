@@ -8,7 +8,8 @@ from hypothesis.stateful import invariant, precondition, rule
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import How, Offer, Session, Wish
 from nodemesh.model.frame import Address
-from nodemesh.policy.delivery import AHEAD, Delivery
+from nodemesh.policy.bounds import AHEAD
+from nodemesh.policy.delivery import Delivery
 from nodemesh.policy.whereabouts import State, Whereabouts
 from tests.nodemesh.policy.books import TYPES, WISHES
 from tests.nodemesh.policy.delivering import PLAIN, events, machine, taken
@@ -30,13 +31,13 @@ def log(frames: int) -> list[Offer]:
 def read_on(delivery: Delivery, frames: list[Offer]) -> int:
     """As the mesh does it. How many were given."""
     given = 0
-    while delivery.wants and delivery.offered < frames[-1].position:
+    while delivery.room > 0 and delivery.offered < frames[-1].position:
         types, until = delivery.reads
         for each in frames:
             if each.position > delivery.offered and types & set(each.types):
                 if until and each.position >= until:
                     continue
-                if not delivery.wants:
+                if not delivery.room > 0:
                     break
                 delivery.offer(each)
                 given += 1

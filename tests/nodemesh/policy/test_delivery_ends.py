@@ -5,7 +5,8 @@ import pytest
 from nodemesh.model.cursor import Cursor, Trial
 from nodemesh.model.delivery import How, Offer, Wish
 from nodemesh.model.frame import Address
-from nodemesh.policy.delivery import AHEAD, Delivery
+from nodemesh.policy.bounds import AHEAD
+from nodemesh.policy.delivery import Delivery
 from tests.nodemesh.policy.delivering import (
     LATER,
     ORDERED,
@@ -184,7 +185,7 @@ def test_one_that_waits_for_a_day_lets_nothing_grow() -> None:
         taken(delivery, who)
         late = [(1, 0, How.RETRY, 86_400.0, "tomorrow")] if position == 1 else []
         delivery.settle(who, who.number, failed=late)
-        assert delivery.wants
+        assert delivery.room > 0
     cursor = delivery.cursor
     assert (cursor.floor, cursor.open, cursor.settled) == (1, {1: 0b1}, ((2, 20_000),))
 
@@ -192,14 +193,14 @@ def test_one_that_waits_for_a_day_lets_nothing_grow() -> None:
 def test_no_more_is_read_for_one_that_settles_nothing() -> None:
     delivery = machine()
     position = 0
-    while delivery.wants:
+    while delivery.room > 0:
         position += 1
         delivery.offer(frame(position))
     assert position == AHEAD
     who = session(delivery, granted=1)
     taken(delivery, who)
     delivery.settle(who, through=1)
-    assert delivery.wants
+    assert delivery.room > 0
 
 
 # ---- counts and the rest --------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import How, Offer, Session, Wish
 from nodemesh.model.table import Consumer
-from nodemesh.policy.delivery import MOST_TRIALS, Delivery
+from nodemesh.policy.bounds import MOST_TRIALS
+from nodemesh.policy.delivery import Delivery
 from nodemesh.policy.shares import Shares
 from tests.nodemesh.policy.delivering import (
     LATER,
@@ -165,3 +166,63 @@ def test_one_that_fails_all_it_gets_gets_no_more_until_they_are_tried_again(cons
             who.granted = who.sent + 1000
     assert handled == 60 * 512
     assert not delivery.cursor.trials
+
+
+GONE = Consumer("payment", {"placed": True}, "1")
+
+
+def test_a_type_that_is_not_consumed_any_more_does_not_hold_its_key_until_its_time_comes() -> None:
+    delivery = machine(BY_KEY)
+    who = knows(delivery, "placed", "paid")
+    delivery.offer(of_paid(1, (7,)))
+    delivery.offer(frame(2, keys=(7,)))
+    assert events(taken(delivery, who)) == [(1, 0)]
+    delivery.settle(who, failed=[(1, 0, How.RETRY, 3600.0, "not now")], now=0.0)
+    assert not taken(delivery, who, 1.0), "it waits for its time, and its key with it"
+    delivery.route(GONE)
+    assert events(taken(delivery, who, 1.0)) == [(2, 0)]
+    delivery.settle(who, through=2)
+    assert delivery.cursor == Cursor(3)
+
+
+@pytest.mark.parametrize("ends", ["fails", "dies", "is silent", "gives it back"])
+def test_a_type_that_goes_while_it_is_in_hand_is_over_with_that(ends: str) -> None:
+    delivery = machine(BY_KEY)
+    who = knows(delivery, "placed", "paid")
+    delivery.offer(of_paid(1, (7,)))
+    delivery.offer(frame(2, keys=(7,)))
+    taken(delivery, who)
+    delivery.route(GONE)
+    if ends == "dies":
+        delivery.leave(who, 0.0)
+        who = knows(delivery, "placed")
+    elif ends == "is silent":
+        delivery.tick(31.0, LATER)
+    else:
+        how = How.RETRY if ends == "fails" else How.RELEASE
+        delivery.settle(who, failed=[(1, 0, how, 3600.0, "no")], now=0.0)
+    assert events(taken(delivery, who, 31.0)) == [(2, 0)]
+    delivery.settle(who, through=2, now=31.0)
+    assert delivery.floor == 3 and not delivery.cursor.trials and not keep(delivery)
+
+
+def test_what_is_declared_and_handled_by_nobody_yet_keeps_its_place_in_its_key() -> None:
+    delivery = machine(BY_KEY)
+    who = knows(delivery, "placed")
+    delivery.offer(of_paid(1, (7,)))
+    delivery.offer(frame(2, keys=(7,)))
+    assert not taken(delivery, who), "a release that is to come may know it"
+    delivery.leave(who, 0.0)
+    both = knows(delivery, "placed", "paid")
+    assert events(taken(delivery, both)) == [(1, 0)]
+
+
+def test_a_type_that_was_left_behind_and_is_not_consumed_any_more_holds_no_log() -> None:
+    delivery = machine(PLAIN)
+    who = knows(delivery, "placed")
+    delivery.offer(of_paid(1))
+    delivery.passed(9)
+    delivery.leave(who, 0.0)
+    assert delivery.floor == 1
+    delivery.route(Consumer("payment", {"placed": False}, "1"))
+    assert delivery.floor == 10 and not delivery.cursor.behind

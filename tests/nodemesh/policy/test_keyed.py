@@ -5,7 +5,8 @@ import pytest
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.delivery import How, Sending, Session, Wish
 from nodemesh.model.table import Consumer, Share
-from nodemesh.policy.delivery import AHEAD_EVENTS, AHEAD_KEYED, Delivery
+from nodemesh.policy.bounds import AHEAD_EVENTS, AHEAD_KEYED
+from nodemesh.policy.delivery import Delivery
 from tests.nodemesh.policy.delivering import (
     ORDERED,
     count,
@@ -125,19 +126,19 @@ def test_one_key_that_waits_holds_up_no_other() -> None:
         delivery.offer(frame(position, 2, (7, 1000 + position)))
         assert events(taken(delivery, who)) == [(position, 1)]
         delivery.settle(who, who.number)
-        assert delivery.wants
+        assert delivery.room > 0
     assert delivery.waiting == 2999
 
 
 def test_no_more_is_read_than_memory_should_hold() -> None:
     delivery = machine(ORDERED)
     position = 0
-    while delivery.wants:
+    while delivery.room > 0:
         position += 1
         delivery.offer(frame(position, 448, range(1, 449)))
     assert AHEAD_EVENTS <= delivery.waiting < AHEAD_EVENTS + 448
     delivery, position = machine(ORDERED), 0
-    while delivery.wants:
+    while delivery.room > 0:
         position += 1
         delivery.offer(frame(position, 1, (7,)))
     assert position == AHEAD_KEYED

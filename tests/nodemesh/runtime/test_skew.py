@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nodeapi.v1 import mesh_pb2
 from nodemesh.model.table import Consumer, Member, Table
-from nodemesh.policy.delivery import AHEAD
+from nodemesh.policy.bounds import AHEAD
 from nodemesh.runtime.session import Session
 from tests.adapters.looped import looped
 from tests.nodemesh.runtime.mesh_room import PAID, PLACED, UID, Room, nothing, room, table, taken
