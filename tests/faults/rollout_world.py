@@ -34,6 +34,8 @@ async def answer(request, **parts):
     return {"instance": node.instance, "version": node.version}
 
 async def late(request):
+    with open(os.path.join(os.environ["NODED_DATA"], "late"), "a") as told:
+        told.write("x\\n")
     await asyncio.sleep(3600 if "forever" in request.path else 2.0)
     return {"instance": node.instance, "version": node.version}
 
@@ -144,6 +146,11 @@ def is_told(rollout: dict[str, Any]) -> None:
     assert told[-1]["phase"] == rollout["phase"], told
     if rollout["phase"] in ("promoted", "rolled back"):
         assert told[-1]["reason"] == rollout["reason"], told
+
+
+def under_way(host: Host, node: str, count: int) -> None:
+    """So many requests for a late answer have come to it since it was first started."""
+    wait_for(lambda: len(data(host, node, "late")) >= count, f"{count} requests under way", 20)
 
 
 def data(host: Host, node: str, name: str) -> list[str]:

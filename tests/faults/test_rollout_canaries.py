@@ -17,7 +17,7 @@ from tests.e2e.host import Host
 from tests.e2e.kernel import of_node
 from tests.e2e.programs import PLAIN_HTTP, lay
 from tests.faults.clerk import Clerk
-from tests.faults.rollout_world import PAGES, Users, ask_once, histories, is_told, sharing
+from tests.faults.rollout_world import PAGES, Users, ask_once, histories, is_told, sharing, under_way
 
 pytestmark = pytest.mark.e2e
 ANSWER = "async def answer(request, **parts):\n"
@@ -138,8 +138,8 @@ def trial(host: Host, follower: Follower) -> Iterator[Trial]:
     with ExitStack() as stack:
         for users in made.users.values():
             stack.enter_context(users)
-        made.users["slow"].more(150, 60.0)  # from fewer answers nobody knows how long stable takes
-        time.sleep(1.0)
+        # From fewer than 100 answers nobody knows how long stable takes; those of the last second are untold.
+        made.users["slow"].more(240, 60.0)
         for name, case in CASES.items():
             made.lay(name, "1.1.0", case.program, case.tables, case.head, case.run)
         assert set(made.clerk.answered().values()) == {"done"}
@@ -208,7 +208,7 @@ def test_a_request_without_an_end_delays_a_drain_no_longer_than_the_stop_timeout
     ]
     for thread in asking:
         thread.start()
-    time.sleep(0.5)
+    under_way(trial.host, "stuck", len(asking))
     before = trial.follower.now("stuck")
     assert trial.order("finish", "stuck") == "done"
     began = time.monotonic()

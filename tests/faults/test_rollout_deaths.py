@@ -15,7 +15,17 @@ from tests.e2e.host import Host
 from tests.e2e.kernel import processes
 from tests.e2e.programs import lay
 from tests.faults.clerk import Clerk
-from tests.faults.rollout_world import PAGES, Users, all_more, ask_once, histories, is_told, sharing
+from tests.faults.rollout_world import (
+    PAGES,
+    Users,
+    all_more,
+    ask_once,
+    data,
+    histories,
+    is_told,
+    sharing,
+    under_way,
+)
 
 pytestmark = pytest.mark.e2e
 LONG_ROUNDS = int(os.environ.get("NODED_SOAK_ROUNDS", "200")) // 10
@@ -61,9 +71,10 @@ class Stages:
         """Rollouts of all, each in the stage of its name but the last orders."""
         self.apply()
         nodes = self.follower.until_all({n: sharing(s) for n, s in SHARE.items()}, "their shares", 60)
+        before = len(data(self.host, "drains", "late"))
         slow = threading.Thread(target=self._late)
         slow.start()
-        time.sleep(0.3)
+        under_way(self.host, "drains", before + 4)
         self.clerk.order(verb="finish", node="drains")
         self.clerk.answered()
         return nodes

@@ -155,7 +155,7 @@ def test_one_that_is_good_gets_half_of_the_keys_then_all_events_in_their_order(f
     flow.all_come("good")
     flow.in_order("good")
     since = time.time()
-    time.sleep(0.5)
+    wait_for(lambda: sum(line[3] >= since for line in flow.handled("good")) >= 10, "ten more events", 20)
     assert flow.versions("good", since) == {"1.1.0"}
     begin, soak = (each["at"] for each in histories(flow.host, ["good"])["good"][0]["history"][1:3])
     within = [line for line in flow.handled("good") if begin + 1.0 < line[3] < soak - 0.2]

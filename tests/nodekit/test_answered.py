@@ -127,7 +127,7 @@ def test_a_noded_that_was_away_is_told_again(noded: NodedSide, start: Start) -> 
     first_with_answers(noded, 1)
     noded.shut()
     ask(noded, "/keep/b")
-    time.sleep(0.3)
+    time.sleep(0.3)  # Two heartbeats go nowhere: of that nothing can be seen from here.
     os.unlink(noded.notify)
     noded.open()
     assert first_with_answers(noded, 2)["total"] == 2
