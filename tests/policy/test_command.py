@@ -122,7 +122,7 @@ def test_a_canary_that_is_not_ready_is_not_promoted(verb: str) -> None:
     told = answer(core.order(verb))
     assert (told.kind, told.text) == (
         "refused",
-        "the canary of shop is not ready yet: nothing to promote",
+        "nothing to promote, no canary was ready yet: nodectl rollout status shop",
     )
 
 

@@ -42,6 +42,28 @@ def test_held_it_stays_at_its_share_until_a_person_lets_it_go_on() -> None:
     ) in reasons
 
 
+def preparing(*before: str) -> tuple[Core, list[str]]:
+    core = running()
+    fresh = starts(core.apply(spec("1.1")))
+    for verb in before:
+        order(core, verb)
+    return core, fresh
+
+
+@pytest.mark.parametrize("before", ["hold", "pause"])
+@pytest.mark.parametrize(("verb", "stage"), [("promote", Stage.STEP), ("finish", Stage.PROMOTED)])
+def test_a_person_pushes_what_was_held_before_its_first_step(before: str, verb: str, stage: Stage) -> None:
+    core, fresh = preparing(before)
+    core.comes_up(*fresh)
+    core.tick(1.0)
+    assert core.rollout.stage is Stage.PREPARING
+    assert order(core, verb).kind == ""
+    core.tick(1.0)
+    assert core.rollout.stage is stage
+    core.tick(30.0)
+    assert core.rollout.share == 0.1 or stage is Stage.PROMOTED
+
+
 def test_held_harm_still_ends_it() -> None:
     core = rolling()
     order(core, "hold")
@@ -127,6 +149,13 @@ def test_back_to_the_release_before_takes_all_at_once_and_keeps_the_other_warm()
     core.tick(25.0)
     assert core.rollout.stage is Stage.PROMOTED
     assert core.all_of(RecordNode)[-1].version == "1.0"
+
+
+def test_a_pause_of_the_node_does_not_hold_up_who_returns() -> None:
+    core = promoted()
+    order(core, "pause")
+    core.comes_up(*starts(ordered(core, "rollback")))
+    assert (core.rollout.stage, core.rollout.share) == (Stage.SOAK, 1.0)
 
 
 def test_back_to_a_release_by_its_name() -> None:

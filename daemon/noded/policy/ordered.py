@@ -8,7 +8,7 @@ from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Stage, percent, ran
 from noded.model.state import Desired, HostState, NodeState
-from noded.policy import conflicts, rollout
+from noded.policy import conflicts, guards, rollout
 from nodespec.manifest import NodeSpec
 
 Outcome = tuple[NodeState, tuple[Action, ...], str]
@@ -73,8 +73,9 @@ def _held(node: NodeState, held: Rollout, fact: CommandRequested, hold: bool) ->
 
 
 def _pushed(node: NodeState, held: Rollout, fact: CommandRequested) -> Outcome:
-    if held.now is None:
-        raise Refusal(f"the canary of {node.name} is not ready yet: nothing to promote")
+    waits = guards.unprepared(node, held, "yet") if held.now is None else ""
+    if waits:
+        raise Refusal(f"nothing to promote, {waits}: nodectl rollout status {node.name}")
     finish = fact.verb == "finish"
     text = f"{held.release.version} is promoted " + ("to the end" if finish else "by one step")
     pushed = replace(held, hurry="" if finish else fact.by, finish=fact.by if finish else "")

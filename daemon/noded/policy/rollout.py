@@ -121,7 +121,9 @@ def advance(node: NodeState, state: HostState, at: float) -> Outcome:
         return failed(node, found, at)
     held = node.paused or state.limited or rollout.paused
     if rollout.stage is Stage.PREPARING:
-        return _acting(node if held else _first_step(node, rollout, at))
+        # A person who returns to a release, or pushes one, knows that the node is paused.
+        goes = not held or (rollout.direct and not rollout.paused) or rollout.hurry or rollout.finish
+        return _acting(_first_step(node, rollout, at) if goes else node)
     node, actions = _judge(node, rollout, at, held)
     node, told = _acting(node)
     return node, (*actions, *told)
