@@ -91,15 +91,7 @@ def table(loads: Iterable[Load], order: str, width: int) -> list[Text]:
     for node in sorted(loads, key=key, reverse=True):
         rows.append(_row(node, ""))
         rows += [_row(one, "  ") for one in sorted(node.instances, key=key, reverse=True)]
-    lines = columns(HEAD, rows)
-    left_out: set[str] = set()
-    for name in LEAVE_OUT:
-        if max(line.cell_len for line in lines) <= width:
-            break
-        left_out.add(name)
-        shown = [n for n, word in enumerate(HEAD) if word not in left_out]
-        lines = columns([HEAD[n] for n in shown], [[row[n] for n in shown] for row in rows])
-    return lines
+    return columns(HEAD, rows, spare=LEAVE_OUT, width=width)
 
 
 def _row(load: Load, indent: str) -> list[Cell]:

@@ -16,6 +16,8 @@ INSTANCE_HEAD = (
     *("INSTANCE", "ROLE", "PHASE", "VERSION", "PID", "UP", "MEMORY", "CPU", "LAG"),
     *("REQUESTS", "ERRORS", "FDS", "THREADS"),
 )
+SPARE = ("THREADS", "FDS", "LAG", "PID", "VERSION")
+"""Of instances, in this order, where the terminal is narrow."""
 STYLES = {
     "running": "green",
     "ready": "green",
@@ -39,7 +41,7 @@ def node_table(nodes: list[pb.NodeStatus], wide: bool = False) -> list[Text]:
         return [Text("no nodes; the first one comes with: nodectl apply DIR")]
     if wide:
         return columns(WIDE_HEAD, [[*_node_row(node), *_more(node)] for node in nodes])
-    return columns(HEAD, [_node_row(node) for node in nodes])
+    return columns(HEAD, [_node_row(node) for node in nodes], spare=("RESTARTS", "MEMORY"))
 
 
 def node_line(node: pb.NodeStatus) -> str:
@@ -124,7 +126,7 @@ def holding_file(paused_by: str) -> str:
 
 
 def instance_table(node: pb.NodeStatus) -> list[Text]:
-    return columns(INSTANCE_HEAD, [_instance_row(one) for one in node.instances], indent=2)
+    return columns(INSTANCE_HEAD, [_instance_row(one) for one in node.instances], indent=2, spare=SPARE)
 
 
 def _instance_row(one: pb.InstanceStatus) -> list[Cell]:

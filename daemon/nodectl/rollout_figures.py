@@ -14,6 +14,8 @@ MEANINGS = {
     "status": "faults by the node's own word",
     "soak": "errors at 100 %",
 }
+SHORT = 5
+"""Columns of a rollout that is over."""
 SLOWEST = 7 * 86400.0
 """Seconds beyond which a time to wait says nothing to a person."""
 
@@ -30,7 +32,7 @@ def figures(rollout: pb.RolloutStatus, indent: int) -> list[Text]:
         head += ("READY", "RATE", "P50", "P99", "MEMORY")
         counts = rollout.phase != "preparing"
         rows = [row + _state(one, counts) for row, one in zip(rows, rollout.versions, strict=True)]
-    return columns(head, rows, indent)
+    return columns(head, rows, indent, spare=("RATIO", "READY") if len(head) > SHORT else ())
 
 
 def signals(rollout: pb.RolloutStatus, indent: int) -> list[Text]:

@@ -57,13 +57,27 @@ def styled(text: str, style: str) -> Text:
     return Text(one_line(text), style=style)
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[Cell]], indent: int = 0) -> list[Text]:
-    """Left-aligned columns two spaces apart, without spaces at the end."""
+def columns(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    indent: int = 0,
+    spare: Sequence[str] = (),
+    width: int = 0,
+) -> list[Text]:
+    """Left-aligned columns two spaces apart, without spaces at the end.
+
+    `spare` are left out, in this order, as long as lines are wider than `width`, the terminal's by default.
+    """
     table = [[_cell(cell) for cell in row] for row in rows]
     if head:
         table.insert(0, [Text(word, style="bold") for word in head])
     widths = [max(cell_len(row[n].plain) for row in table) for n in range(len(table[0]))] if table else []
-    return [_row(row, widths, indent) for row in table]
+    shown = list(range(len(widths)))
+    for name in spare:
+        if sum(widths[n] + 2 for n in shown) - 2 + indent <= (width or console().width):
+            break
+        shown.remove(head.index(name))
+    return [_row([row[n] for n in shown], [widths[n] for n in shown], indent) for row in table]
 
 
 def pairs(rows: Iterable[tuple[str, Cell]], indent: int = 2) -> list[Text]:

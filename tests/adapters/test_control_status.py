@@ -81,7 +81,7 @@ CONDITIONS: list[tuple[NodeState, str, str]] = [
     (
         node("catalog", awaited=7),
         "starting",
-        "the mesh has not taken its subscriptions yet: systemctl status noded-mesh",
+        "noded-mesh is to take its subscriptions first; if it stays so: systemctl status noded-mesh",
     ),
     (node("catalog", preparing=NEXT), "starting", "0 of 1 instances are ready"),
     (node("catalog", desired=Desired.STOPPED), "stopped", ""),

@@ -89,6 +89,23 @@ def test_colours(desk: Any, environment: dict[str, str], coloured: bool) -> None
     assert "catalog" in output
 
 
+@pytest.mark.parametrize("line", ["status", "status catalog", "rollout status catalog", "map"])
+def test_tables_fit_into_a_usual_terminal(desk: Any, line: str) -> None:
+    words = line.split()
+    desk.control.status.nodes.append(a_node(rollout=whole() if "rollout" in words else None))
+    flow = {"type": "shop.payment.captured", "publisher": "payments", "consumer": "bookkeeping"}
+    desk.control.answers["GetMap"] = mesh_pb2.MapReply(flows=[mesh_pb2.Flow(**flow)])
+    with terminal(desk, *words, NO_COLOR="1", COLUMNS="80") as screen:
+        narrow = screen.end()
+    with terminal(desk, *words, NO_COLOR="1", COLUMNS="200") as screen:
+        wide = screen.end()
+    for name in ("REQUESTS", "INSTANCES", "WAITING"):
+        assert (name in narrow) is (name in wide)
+    begins = r" *(NODE|TYPE|INSTANCE|VERSION|old|new|catalog(\.1)?  |shop\.)"
+    tables = [line for line in narrow.splitlines() if re.match(begins, line)]
+    assert len(tables) >= 2 and max(map(len, tables)) <= 80
+
+
 def test_a_node_cannot_write_on_the_terminal(desk: Any) -> None:
     evil = "\x1b[2J\x1b]0;title\x07\x9b31mevil\r\x08\u202e"
     desk.control.output = [pb.ReadLogsResponse(instance="catalog.1", text=f"{evil}\nnext\n".encode())]

@@ -18,6 +18,9 @@ MEASURED = 1.0
 LATE = 60.0
 """Seconds after which an event that waits is coloured."""
 
+SPARE = ("OLDEST", "PUBLISHED", "READERS")
+"""Where the terminal is narrow, in this order."""
+
 
 def flows(session: Session) -> None:
     with Client(session) as client:
@@ -48,7 +51,7 @@ def _table(found: mesh_pb2.MapReply, rates: list[tuple[float, float]]) -> None:
     rows = [_row(flow) for flow in found.flows]
     if rates:
         rows = [[*row, *_wide(flow, rate)] for row, flow, rate in zip(rows, found.flows, rates, strict=True)]
-    say(*columns(WIDE_HEAD if rates else HEAD, rows))
+    say(*columns(WIDE_HEAD if rates else HEAD, rows, spare=() if rates else SPARE))
     note(f"event log: {size(found.log_bytes)} of {size(found.log_limit)}")
     for peer in found.peers:
         state = "connected" if peer.connected else f"not connected: {peer.problem or 'no answer'}"
