@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from nodeapi.service_notify import ServiceNotify
 from nodeapi.v1 import mesh_pb2
 from nodemesh.adapters import doors, frames, metrics, metrics_port, state_folder
+from nodemesh.adapters.aside import all_kept
 from nodemesh.adapters.clock import BootClock
 from nodemesh.adapters.control import control_server
 from nodemesh.adapters.peer_calls import PeerCalls
@@ -91,7 +93,8 @@ async def _run(settings: Settings) -> None:
         limits = (part.log_limit, part.keep)
         broker = Broker(world, table.load(), cursors, generation, limits, _fleet(state / "peers"))
         name = f"{os.getpid()}.{generation}"
-        desk = Desk(broker, world, name, part.log_limit, (table_of, table.keep))
+        kept = partial(_damaged, state / "aside")
+        desk = Desk(broker, world, name, part.log_limit, (table_of, table.keep), kept)
         async with asyncio.TaskGroup() as group:
             await broker.part_from([name for name, _ in part.peers])
             peers = _peers(settings, broker, world, group)
@@ -106,6 +109,10 @@ async def _run(settings: Settings) -> None:
                 await broker.save()
         await index.close()
         await logged.close()
+
+
+def _damaged(folder: Path) -> list[mesh_pb2.Damaged]:
+    return [mesh_pb2.Damaged(file=str(kept.path), lost=kept.lost, why=kept.why) for kept in all_kept(folder)]
 
 
 def _fleet(path: Path) -> Fleet:

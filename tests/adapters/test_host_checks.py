@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1 import mesh_pb2
 from noded.adapters import host_checks
 from noded.adapters.control_desk import Desk
 from noded.adapters.roles import Members
@@ -182,9 +183,18 @@ async def test_a_mesh_is_asked_for_where_a_node_has_events(office: Office) -> No
     check = (await found(office.desk))["mesh"]
     assert (check.result, check.advice) == ("failed", "systemctl start noded-mesh")
     assert "catalog has events" in check.found
-    async with FakeDesk().serving(office.folder / "control.sock"):
+    fake = FakeDesk()
+    async with fake.serving(office.folder / "control.sock"):
         desk = office.desk
         assert (await found(desk))["mesh"].found == "noded-mesh answers and holds table 0"
+        for lost, name in ((12, "7.db"), (0, "index.db")):
+            fake.damaged.append(mesh_pb2.Damaged(file=f"/s/aside/{name}", lost=lost, why="a page is torn"))
+        check = (await found(desk))["mesh"]
+        first, seven, index = check.found.splitlines()
+        assert check.result == "warning"
+        assert "2 damaged files are kept in /s/aside: 12 frames of events are lost, or more" in first
+        assert seven == "7.db: 12 frames lost: a page is torn" and index.startswith("index.db: 0 frames")
+        assert "rm /s/aside/*" in check.advice and "published again" in check.advice
         office.state = replace(office.state, mesh=Mesh("mesh.1", 3, 2, problem="too long"))
         check = (await found(desk))["mesh"]
         assert (check.result, check.found) == ("failed", "did not take table 3: too long")

@@ -60,6 +60,7 @@ class FakeDesk(MeshControlServicer):  # type: ignore[misc]
     table: mesh_pb2.Table = field(default_factory=mesh_pb2.Table)
     done: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     """Events of a node's version at their first try, and those that failed."""
+    damaged: list[mesh_pb2.Damaged] = field(default_factory=list)
 
     async def SetTable(self, said: mesh_pb2.Table, context: Any) -> mesh_pb2.TableSet:
         if said.number < self.table.number:
@@ -69,8 +70,8 @@ class FakeDesk(MeshControlServicer):  # type: ignore[misc]
         return mesh_pb2.TableSet(number=said.number)
 
     async def GetMap(self, asked: mesh_pb2.MapRequest, context: Any) -> mesh_pb2.MapReply:
-        assert asked.brief
         told = mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")
+        told.damaged.extend(() if asked.brief else self.damaged)
         for name in asked.nodes:
             if name in {consumer.node for consumer in self.table.consumers}:
                 flow = told.flows.add(consumer=name)

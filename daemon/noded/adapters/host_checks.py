@@ -8,11 +8,12 @@ import pwd
 import re
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodeapi.v1 import control_pb2 as pb
+from nodeapi.v1 import mesh_pb2
 from noded.adapters.control_desk import Desk
 from noded.adapters.haproxy_socket import ask
 from noded.adapters.pressure import PSI, pressure
@@ -105,7 +106,19 @@ async def _mesh(desk: Desk) -> Found:
     if state.mesh.problem:
         advice = "its log: journalctl -u noded-mesh"
         return Found("mesh", FAILED, f"did not take table {state.mesh.number}: {state.mesh.problem}", advice)
-    return Found("mesh", OK, f"noded-mesh answers and holds table {held.table}")
+    answers = f"noded-mesh answers and holds table {held.table}"
+    damaged = await desk.mesh.damaged()
+    return _damaged(answers, damaged) if damaged else Found("mesh", OK, answers)
+
+
+def _damaged(answers: str, files: Sequence[mesh_pb2.Damaged]) -> Found:
+    lost, folder = sum(file.lost for file in files), Path(files[0].file).parent
+    many = f"{len(files)} damaged files are" if len(files) > 1 else "1 damaged file is"
+    gone = f"{lost} frames of events are lost, or more" if lost else "no frame of events is known to be lost"
+    each = [f"{Path(file.file).name}: {file.lost} frames lost: {file.why}" for file in files]
+    text = "\n".join([f"{answers}; {many} kept in {folder}: {gone}", *each])
+    todo = f"have what is lost published again: the .why files name the positions; then: rm {folder}/*"
+    return Found("mesh", WARNING, text, f"check the disk; {todo}")
 
 
 def _kernel(desk: Desk) -> Iterator[Found]:

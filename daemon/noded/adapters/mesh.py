@@ -80,6 +80,11 @@ class GrpcMesh:
             told += [Handled(flow.consumer, each, *counts.get(each, (0, 0))) for each in wanted]
         return tuple(told)
 
+    async def damaged(self) -> tuple[mesh_pb2.Damaged, ...]:
+        """Files that it found damaged, until somebody removes them."""
+        asked = mesh_pb2.MapRequest()
+        return tuple(mesh_pb2.MapReply.FromString(await self._ask("GetMap", asked, LOOK)).damaged)
+
     async def install(self, table: Table) -> None:
         self._schemas = await asyncio.to_thread(self._read, table)
         await self._ask("SetTable", message_of(table, self._schemas, self._wall()), TELL)

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodemesh.adapters.aside import put_aside, sync_folder
+from nodemesh.adapters.aside import note_lost, put_aside, sync_folder
 from nodemesh.adapters.log_file import SUFFIX, create, reader
 from nodemesh.adapters.log_note import note_of
 from nodemesh.adapters.log_rows import TAKEN, row_of, stored
@@ -64,6 +64,7 @@ class Losses:
             if first > begin:
                 frames = max(0, min(first - 1, known) + 1 - begin) if is_end or runs else 0
                 self._tell(Lost(begin, first - 1, str(kept), why, frames))
+                note_lost(kept, frames, begin, first - 1)
             begin = end + 1
         return [(path, end) for path, (_, end) in zip(made, runs, strict=True)]
 

@@ -1,6 +1,6 @@
 """What do noded and administrators ask of the mesh, and what is the answer?"""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from nodeapi.v1 import mesh_pb2
@@ -16,17 +16,26 @@ from nodemesh.runtime.traces import Traces
 
 Keep = Callable[[mesh_pb2.Table], None]
 """Write it down. Raises Unavailable."""
+Damaged = Callable[[], Sequence[mesh_pb2.Damaged]]
+"""Files that could not be read, and what they held."""
 Read = Callable[[mesh_pb2.Table], Table]
 """Raises Refused."""
 
 
 class Desk:
     def __init__(
-        self, broker: Broker, world: World, name: str, log_limit: int, table: tuple[Read, Keep]
+        self,
+        broker: Broker,
+        world: World,
+        name: str,
+        log_limit: int,
+        table: tuple[Read, Keep],
+        damaged: Damaged = tuple,
     ) -> None:
         """`name` is another one after each start of the mesh."""
         self._broker, self._world, self._name, self._limit = broker, world, name, log_limit
         self._read, self._keep = table
+        self._damaged = damaged
         self._dead: Mapping[str, int] = {}
         self.tail = Tail(broker, world)
         self.show = Show(broker, world)
@@ -55,6 +64,7 @@ class Desk:
             table=number,
             generation=self._name,
             peers=self._peers(),
+            damaged=self._damaged(),
         )
 
     def _peers(self) -> list[mesh_pb2.PeerState]:

@@ -311,7 +311,7 @@ class MapRequest(_message.Message):
     def __init__(self, brief: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MapReply(_message.Message):
-    __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers", "generation")
+    __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers", "generation", "damaged")
     FLOWS_FIELD_NUMBER: _ClassVar[int]
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +320,7 @@ class MapReply(_message.Message):
     TABLE_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
     flows: _containers.RepeatedCompositeFieldContainer[Flow]
     log_bytes: int
     log_limit: int
@@ -328,7 +329,18 @@ class MapReply(_message.Message):
     table: int
     peers: _containers.RepeatedCompositeFieldContainer[PeerState]
     generation: str
-    def __init__(self, flows: _Optional[_Iterable[_Union[Flow, _Mapping]]] = ..., log_bytes: _Optional[int] = ..., log_limit: _Optional[int] = ..., newest: _Optional[int] = ..., oldest: _Optional[int] = ..., table: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerState, _Mapping]]] = ..., generation: _Optional[str] = ...) -> None: ...
+    damaged: _containers.RepeatedCompositeFieldContainer[Damaged]
+    def __init__(self, flows: _Optional[_Iterable[_Union[Flow, _Mapping]]] = ..., log_bytes: _Optional[int] = ..., log_limit: _Optional[int] = ..., newest: _Optional[int] = ..., oldest: _Optional[int] = ..., table: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerState, _Mapping]]] = ..., generation: _Optional[str] = ..., damaged: _Optional[_Iterable[_Union[Damaged, _Mapping]]] = ...) -> None: ...
+
+class Damaged(_message.Message):
+    __slots__ = ("file", "lost", "why")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    lost: int
+    why: str
+    def __init__(self, file: _Optional[str] = ..., lost: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Flow(_message.Message):
     __slots__ = ("type", "publisher", "consumer", "published", "acked", "lag", "dead", "retried", "oldest", "sessions", "versions")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodemesh.adapters.aside import put_aside
+from nodemesh.adapters.aside import all_kept, put_aside
 from nodemesh.adapters.log_file import LogFile
 from nodemesh.adapters.log_note import read_end
 from nodemesh.adapters.log_reading import STUBBORN, Reading
@@ -187,7 +187,14 @@ async def test_a_damaged_file_is_put_aside_and_what_is_whole_is_served(tmp_path:
             assert not list((tmp_path / "log/whole").glob("*"))
         finally:
             await log.close()
-    assert len(list((tmp_path / "aside").glob("*.db"))) == 1
+    (told,) = all_kept(tmp_path / "aside")
+    assert (told.lost, told.path.read_bytes()) == (1, data), "told by each life, until somebody removes it"
+    assert "CRC-32" in told.why
+    told.path.with_name(told.path.name + ".why").write_bytes(b"\xff\x00lost many\nlost 9 frames\n")
+    (told,) = all_kept(tmp_path / "aside")
+    assert told.lost == 9
+    told.path.unlink()
+    assert not all_kept(tmp_path / "aside") and not all_kept(tmp_path / "never")
 
 
 @looped
