@@ -7,7 +7,7 @@ import pytest
 from noded.model.actions import Actions, ActivateInstance, Answer, InstallRoute, RecordNode
 from noded.model.inputs import CommandRequested, MeshFound, TableTaken
 from noded.model.rollout import Stage
-from nodespec.manifest import Canary, Consumes, OnFailure, OnInconclusive, Probe, Serves
+from nodespec.manifest import Canary, Consumes, NodeSpec, OnFailure, OnInconclusive, Probe, Serves
 from tests.policy.build import Core, answer, only, rolling, running, spec, starts
 
 
@@ -280,6 +280,31 @@ def test_another_protocol_is_no_share_of_the_same_traffic() -> None:
     core = running()
     new = replace(spec("1.1"), serves=Serves(8100, protocol="grpc"))  # type: ignore[arg-type]
     assert "changes its protocol to grpc" in answer(core.apply(new)).text
+
+
+def eating(version: str = "1.0", instances: int = 4) -> NodeSpec:
+    """It consumes events, and fetches other work itself."""
+    made = spec(version, port=None, instances=instances, consumes=(Consumes("shop.order.placed"),))
+    return replace(made, rollout=replace(made.rollout, canary=Canary.INSTANCES))
+
+
+def test_events_are_dealt_to_canaries_as_they_are_judged() -> None:
+    core = Core()
+    core.tell(MeshFound(core.at, "m1"))
+    core.apply(eating())
+    core.comes_up(*starts(core.tell(TableTaken(core.at, core.state.mesh.number))))
+    core.comes_up(*starts(core.apply(eating("1.1"))))
+    for canaries in (1, 2, 4):
+        assert core.node.part is not None and core.rollout.now is not None
+        assert core.rollout.now.dealt == core.node.part.share == pytest.approx(canaries / (canaries + 4))
+        core.comes_up(*starts(ordered(core, "promote")))
+        core.comes_up(*starts(core.tick(1.0)))
+    core.tick(1.0)
+    assert core.rollout.stage is Stage.PROMOTED
+    core.leave()
+    core.comes_up(*starts(ordered(core, "rollback")))
+    assert core.node.part is not None and core.rollout.now is not None
+    assert (core.rollout.now.dealt, core.node.part.share) == (0.0, 1.0)
 
 
 def test_canaries_that_fetch_their_work_act_from_the_first_step() -> None:

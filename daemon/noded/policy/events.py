@@ -59,7 +59,9 @@ def _canary(node: NodeState) -> tuple[str, float]:
     rollout = node.rollout
     if rollout is None or not node.rolling_out or not any(i.serves for i in node.of(Role.CANARY)):
         return "", 0.0
-    return (rollout.release.version, rollout.share) if rollout.share else ("", 0.0)
+    # As the figures take it to be dealt: that of its instances, where they fetch their work elsewhere.
+    share = rollout.now.dealt or rollout.now.share if rollout.now else 0.0
+    return (rollout.release.version, share) if share else ("", 0.0)
 
 
 def reconcile(node: NodeState, state: HostState) -> tuple[NodeState, HostState, str]:

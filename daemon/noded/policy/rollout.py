@@ -203,7 +203,7 @@ def _next_step(node: NodeState, rollout: Rollout, at: float, why: str, by: str =
 
 def _dealt(node: NodeState, rollout: Rollout, share: float) -> float:
     """Canaries that fetch their work elsewhere get as much as each other instance does."""
-    if rollout.spec.rollout.canary is Canary.SHARE or node.spec.proxied:
+    if rollout.spec.rollout.canary is Canary.SHARE or node.spec.proxied or rollout.direct:
         return 0.0
     canaries = replace(rollout, now=Step(share, 0.0)).canaries
     return canaries / (canaries + node.spec.instances)
