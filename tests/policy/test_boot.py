@@ -17,11 +17,11 @@ from noded.model.actions import (
     WakeAt,
 )
 from noded.model.incident import Stage
-from noded.model.inputs import Booted, Known, Observed, ProxyFound
+from noded.model.inputs import ActionFailed, Booted, Known, Observed, ProxyFound
 from noded.model.instance import Process
 from noded.model.rollout import Stage as RolloutStage
 from noded.model.state import Desired, HostState
-from nodespec.manifest import Probe, Rung
+from nodespec.manifest import Canary, Probe, Rung, Stop
 from tests.policy.build import (
     HOST,
     Core,
@@ -51,6 +51,20 @@ def test_what_lived_on_is_adopted_and_nothing_is_started() -> None:
 def test_stable_instances_are_told_again_that_they_may_act() -> None:
     core = running(spec(spares=1))
     assert only(core.restarts("shop.1", "shop.2"), ActivateInstance).instance == "shop.1"
+
+
+def test_a_canary_at_work_is_told_again_too_and_is_stopped_as_its_own_manifest_says() -> None:
+    plan = replace(spec().rollout, canary=Canary.INSTANCES)
+    core = rolling(spec(port=None), replace(spec("1.1", port=None, stop=Stop("INT", 9.0)), rollout=plan))
+    assert core.places() == {"shop.1": "stable ready", "shop.2": "canary ready"}
+    told = [a.instance for a in core.restarts("shop.1", "shop.2") if isinstance(a, ActivateInstance)]
+    assert told == ["shop.1", "shop.2"]
+    late = ActionFailed(core.at, "ActivateInstance", "shop", "shop.2", "TimedOut", "no word")
+    assert only(core.tell(late), ActivateInstance).instance == "shop.2"
+    core.order("abort")
+    core.tick(1.0)
+    assert core.places()["shop.2"] == "canary stopping"
+    assert only(core.restarts("shop.1", "shop.2"), StopInstance).signal == "INT"
 
 
 def test_what_died_meanwhile_is_cleared_and_replaced() -> None:

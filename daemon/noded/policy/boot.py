@@ -149,10 +149,11 @@ def _compare(
         )
         # An order may have been under way when noded ended; being told twice is harmless.
         if instance.phase is Phase.STOPPING and not instance.killed_at:
-            signal = node.spec.stop.signal
+            signal = starting.spec_of(node, instance).stop.signal
             actions.append(StopInstance(node.name, instance.id, signal, instance.condemned))
-        elif instance.role is Role.STABLE and ready:
-            actions.append(ActivateInstance(node.name, instance.id, "it is stable"))
+        elif ready and (instance.role is Role.STABLE or instance.acts):
+            why = "it is stable" if instance.role is Role.STABLE else "it is at work beside stable"
+            actions.append(ActivateInstance(node.name, instance.id, why))
         node, more = lifecycle.on_started(node, InstanceStarted(at, node.name, instance.id, found.process))
         actions += more
         return node

@@ -93,9 +93,11 @@ def on_unreachable(node: NodeState, fact: ActionFailed) -> Outcome:
 
 
 def on_activate_failed(node: NodeState, fact: ActionFailed) -> tuple[Action, ...]:
-    """A stable instance that never heard that it may act would serve and not work: tell it again."""
+    """An instance that never heard that it may act would serve and not work: tell it again."""
     instance = node.instances.get(fact.instance)
-    if instance is None or instance.role is not Role.STABLE or not instance.serves or fact.kind != "TimedOut":
+    if instance is None or not instance.serves or fact.kind != "TimedOut":
+        return ()
+    if instance.role is not Role.STABLE and not instance.acts:
         return ()
     return (ActivateInstance(node.name, instance.id, f"told again: {fact.cause}"),)
 
