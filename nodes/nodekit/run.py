@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import re
+import socket
 import sys
 import tempfile
 import tomllib
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         events = [read_event(event) for event in given.event]
         command, environ = prepare(given.directory, given.port, given.data, given.debug, os.environ, events)
+        if "NODED_LISTEN" in environ:
+            look_for(given.port)
         os.chdir(given.directory)
         sys.stdout.flush()
         os.execvpe(command[0], command, environ)
@@ -88,6 +91,17 @@ def prepare(
     if debug:
         own["PYTHONDEVMODE"] = "1"
     return command, {**kept, **node.get("env", {}), **own}
+
+
+def look_for(port: int) -> None:
+    """Raises Mistake when somebody else listens there."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        # create_server adds words of its own to the reason.
+        raise Mistake(
+            f"--port: {port} cannot be had: {os.strerror(error.errno or 0)}; give another one"
+        ) from None
 
 
 def read_event(text: str) -> tuple[str, str]:

@@ -196,3 +196,23 @@ def test_nodes_with_events_start_there(by_hand: ByHand) -> None:
     applied = by_hand.shell(f"nodectl apply {node} --timeout 20s")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "catalog 1.0.0 runs" in applied.stderr
+
+
+def test_the_test_of_the_sdk_is_one(tmp_path: Path) -> None:
+    """The node that handles an event once, and its test, as the SDK's document shows them."""
+    blocks = markdown.blocks(text_of("nodes/nodekit/README.md"), "python")
+    (classes, once), (test,) = (
+        [block for block in blocks if word in block][:2] for word in ("@node.on(OrderPlaced", "testing.Mesh")
+    )
+    classes = classes.partition("@node.on(")[0]
+    (tmp_path / "payment.py").write_text(f"import sqlite3\n{classes}\n{once}")
+    (tmp_path / "test_payment.py").write_text(f"{test}\n\ntest_capture()\n")
+    done = subprocess.run(
+        [sys.executable, "test_payment.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{ROOT}/nodes", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -204,6 +204,16 @@ def test_no_folder_no_manifest_no_port(folder: Path) -> None:
         prepare(folder, 0, None, False, {})
 
 
+def test_a_port_that_somebody_else_has(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = subprocess.run(
+            command(folder, port), env=environ(), capture_output=True, text=True, timeout=DEADLINE
+        )
+    told = f"nodekit: --port: {port} cannot be had: Address already in use; give another one\n"
+    assert (found.returncode, found.stderr) == (2, told)
+
+
 def test_a_program_that_is_not_there(folder: Path) -> None:
     (folder / "node.toml").write_text(MANIFEST.replace('"python3"', '"no-such-program"'))
     found = subprocess.run(
