@@ -5,6 +5,7 @@ from dataclasses import replace
 from noded.model import capacity
 from noded.model.actions import Answer
 from noded.model.state import HostState
+from nodespec.manifest import Canary, Serves
 from tests.policy.build import HOST, MB, Core, only, running, spec
 
 GB = 1024 * MB
@@ -19,6 +20,14 @@ def test_instances_spares_and_canaries_are_counted() -> None:
     assert capacity.peak(None, wanted) == 400 * MB
     assert capacity.peak(running(wanted).node, wanted) == 600 * MB
     assert capacity.peak(running(wanted).node, replace(wanted, instances=4)) == 800 * MB
+
+
+def test_what_cannot_run_twice_is_counted_once() -> None:
+    alone = spec(port=None, instances=2, memory=100 * MB)
+    assert capacity.peak(running(alone).node, alone) == 200 * MB
+    beside = replace(alone, rollout=replace(alone.rollout, canary=Canary.INSTANCES))
+    assert capacity.peak(running(alone).node, beside) == 400 * MB
+    assert capacity.peak(running(alone).node, replace(alone, serves=Serves(8100))) == 400 * MB
 
 
 def test_no_limit_no_figure() -> None:

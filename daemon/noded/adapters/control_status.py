@@ -127,7 +127,10 @@ def _condition(node: NodeState) -> tuple[str, str]:
     if node.backoff.failures > 1:
         return "backing off", node.backoff.last
     if node.awaited:
-        return "starting", "noded-mesh is to take its subscriptions first; if it stays so: systemctl status noded-mesh"
+        return (
+            "starting",
+            "noded-mesh is to take its subscriptions first; if it stays so: systemctl status noded-mesh",
+        )
     if node.preparing == node.release.digest:
         return "starting", "the commands of [node] before are running"
     return "starting", node.backoff.last or f"{ready} of {node.spec.instances} instances are ready"

@@ -1,6 +1,6 @@
 """How much memory may a node hold at its worst moment, by the limits its manifests give?"""
 
-from noded.model.rollout import compares_memory
+from noded.model.rollout import compares_memory, splits_events
 from noded.model.state import Desired, NodeState
 from nodespec.manifest import NodeSpec
 
@@ -21,6 +21,9 @@ def peak(node: NodeState | None, spec: NodeSpec) -> int:
         return steady(spec)
     if not spec.resources.memory or not node.spec.resources.memory:
         return 0
+    if spec.serves is None and not splits_events(node.spec, spec):
+        # It cannot run twice: an instance goes before its successor comes.
+        return max(steady(node.spec), steady(spec))
     canaries = spec.instances * spec.resources.memory
     baseline = node.spec.resources.memory if compares_memory(spec) else 0
     return max(steady(node.spec) + canaries + baseline, steady(spec))

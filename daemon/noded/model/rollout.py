@@ -9,7 +9,7 @@ from noded.model.instance import BESIDE, Instance, Role
 from noded.model.pace import Pace
 from noded.model.release import Release
 from noded.model.signals import Answers, Handled
-from nodespec.manifest import Canary, NodeSpec
+from nodespec.manifest import Canary, NodeSpec, Probe
 
 
 class Stage(StrEnum):
@@ -34,6 +34,17 @@ def compares_memory(spec: NodeSpec) -> bool:
     plan = spec.rollout
     lasts = plan.dwell * (len(plan.steps) - 1) + plan.soak
     return spec.serves is not None and plan.canary is Canary.SHARE and lasts >= LONG
+
+
+def splits_events(before: NodeSpec, after: NodeSpec) -> bool:
+    """Whether versions that serve nothing may run side by side. Without the SDK an instance acts as soon as
+    it runs: only its author can say that two may."""
+    if before.serves is not None or after.serves is not None:
+        return False
+    if after.rollout.canary is Canary.INSTANCES:
+        return True
+    quiet = before.health.readiness is Probe.SDK and after.health.readiness is Probe.SDK
+    return quiet and bool(before.consumes and after.consumes)
 
 
 def percent(share: float) -> str:

@@ -10,10 +10,10 @@ from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Role
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Stage, Step, Tally, Transition, percent
+from noded.model.rollout import Rollout, Stage, Step, Tally, Transition, percent, splits_events
 from noded.model.state import HostState, NodeState
 from noded.policy import counting, guards, verdict
-from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive, Probe
+from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive
 
 Outcome = tuple[NodeState, tuple[Action, ...]]
 
@@ -66,17 +66,9 @@ def replaced(before: NodeSpec, after: NodeSpec) -> str:
         if (old.port, old.hosts) != (new.port, new.hosts):
             return "changes its port or host names"
         return f"changes its protocol to {new.protocol}" if old.protocol is not new.protocol else ""
-    if before.serves is None and after.serves is None and _splits_events(before, after):
+    if splits_events(before, after):
         return ""
     return "takes no requests through the proxy"
-
-
-def _splits_events(before: NodeSpec, after: NodeSpec) -> bool:
-    """Without the SDK an instance acts as soon as it runs: only its author can say that two may."""
-    if after.rollout.canary is Canary.INSTANCES:
-        return True
-    quiet = before.health.readiness is Probe.SDK and after.health.readiness is Probe.SDK
-    return quiet and bool(before.consumes and after.consumes)
 
 
 def on_exited(node: NodeState, fact: InstanceExited) -> Outcome:
