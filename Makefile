@@ -31,7 +31,7 @@ test: setup ## everything: check, then unit, policy, simulation and end-to-end t
 	@$(MAKE) --no-print-directory check
 	$(PYTHON) -m pytest $(ARGS)
 
-demo: setup ## the whole story on this machine in four minutes; writes demo-report.json
+demo: setup ## the whole story on this machine in three minutes; writes demo-report.json
 	$(PYTHON) -m tests.e2e.demo $(ARGS)
 
 sim: setup ## only the seeded simulation (ARGS passes options to pytest)
@@ -69,7 +69,7 @@ lock: setup ## resolve requirements/*.in to hashed lock files (ARGS="-U" for new
 deb: setup ## build the packages for Debian 12 into dist/ (ARGS="--version 0.1.1~rc1" for another version)
 	@$(PYTHON) packaging/deb/build.py $(ARGS)
 
-test-systemd: setup ## boot hosts with systemd and test units and packages there; root, 7 to 15 minutes
+test-systemd: setup ## boot hosts with systemd and test units and packages there; root, 8 to 15 minutes
 	$(PYTHON) -m pytest -o faulthandler_timeout=1800 -m systemd tests/systemd $(ARGS)
 
 tox: setup ## unit tests under every Python there is
