@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .payload import Unreadable, plain, unpack
+from .payload import plain
 
 LARGEST_MANIFEST = 256 * 1024
 LARGEST_SCHEMA = 256 * 1024
@@ -41,20 +41,25 @@ class Contracts:
         judge = self.judges.get(type)
         # Nearly all data is plain already, and to make sure costs more than to judge.
         wrong = judge and judge(data) and judge(plain(data))
-        if not wrong:
-            return
+        if wrong:
+            self._weigh(type, wrong)
+
+    def _weigh(self, type: str, wrong: str) -> None:
         if type in self.lenient:
             logger.warning("event %s breaks its contract: %s", type, wrong)
         else:
             raise ContractBroken(f"event {type} breaks its contract: {wrong}")
 
-    def check_bytes(self, type: str, data: bytes) -> None:
+    def check_bytes(self, type: str, data: bytes, content: str) -> None:
         """Raises ContractBroken."""
+        from .schema import NotJson, json_of
+
         try:
-            value = unpack(data)
-        except Unreadable as error:
-            raise ContractBroken(f"event {type} breaks its contract: {error}") from None
-        self.check(type, value)
+            value = json_of(data, content)
+        except NotJson as error:
+            self._weigh(type, f"data: {error}")
+        else:
+            self.check(type, value)
 
 
 def read_contracts(release: Path) -> Contracts:

@@ -228,8 +228,8 @@ class Events:
         if not name or not isinstance(name, str):
             raise TypeError('publish: expected type="..." or an event of a class with TYPE')
         if isinstance(event, bytes):
-            if name in self.contracts.judges and is_json(content):
-                self.contracts.check_bytes(name, event)
+            if name in self.contracts.judges:
+                self.contracts.check_bytes(name, event, content)
             return event, name, content
         if content and not is_json(content):
             raise TypeError(

@@ -6,6 +6,7 @@ a limit.
 """
 
 import difflib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from . import judging
 from .fitting import NOTES, fits
 from .judging import Check, anything, nothing
 from .pattern import Meter, Pattern, PatternRefused, TooMuch
+from .payload import is_json
 
 # About two seconds on a slow machine; an event of common size and schema needs a few dozen.
 MOST_WORK = 10_000_000
@@ -41,8 +43,29 @@ ANY = ("type", "enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not")
 KEYWORDS = frozenset(ANY).union(NOTES, *OWN.values())
 
 
+class NotJson(ValueError):
+    """Data that no JSON Schema can judge; the text says why."""
+
+
 class SchemaRefused(ValueError):
     """The text names the place in the schema, what was found and what is possible."""
+
+
+def json_of(data: bytes, content: str = "") -> Any:
+    """What every language reads in it: RFC 8259, of which Python's reader takes more. Raises NotJson."""
+    if not is_json(content):
+        raise NotJson(f"expected JSON, as its contract is a JSON Schema; its content is {content}")
+    try:
+        return _strict.decode(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"expected JSON: {error}") from None
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+_strict = json.JSONDecoder(parse_constant=_refuse)
 
 
 def judge(schema: object) -> Callable[[object], str]:

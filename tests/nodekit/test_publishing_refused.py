@@ -119,9 +119,11 @@ def test_a_broken_event_is_not_published(tmp_path: Path) -> None:
     async def scenario(mesh: MeshSide) -> None:
         events = trial(mesh)
         async with living(events, release(tmp_path)):
-            for broken in ({}, {"a": "1"}, b'{"a":"1"}', b"{"):
+            for broken in ({}, {"a": "1"}, b'{"a":"1"}', b"{", b'{"a":NaN}', '{"a":1}'.encode("utf-16")):
                 with pytest.raises(ContractBroken, match=r"event t breaks its contract: (\$|data)"):
                     await events.publish(broken, type="t")
+            with pytest.raises(ContractBroken, match=r"its content is application/protobuf"):
+                await events.publish(b"\x08\x01", type="t", content="application/protobuf")
             await events.publish({"a": 1}, type="t")
             await events.publish(b'{"a":2}', type="t")
             await events.publish("free", type="u")
@@ -136,7 +138,8 @@ def test_a_contract_may_only_warn(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         events = trial(mesh)
         async with living(events, release(tmp_path, 'check = "warn"')):
             await events.publish({}, type="t")
-        assert mesh.data == [b"{}"]
+            await events.publish(b"{", type="t")
+        assert mesh.data == [b"{}", b"{"]
 
     run(scenario)
     assert "event t breaks its contract: $" in caplog.text

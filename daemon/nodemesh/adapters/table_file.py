@@ -81,16 +81,17 @@ def keep_whole(path: Path, data: bytes) -> None:
 
 def table_of(said: mesh_pb2.Table) -> Table:
     """Raises Refused for shares that cannot be."""
+    contracts = [
+        Contract(c.type, c.node, c.version, c.schema, _JUDGING.get(c.mode, Judging.REJECT))
+        for c in said.contracts
+    ]
     return Table(
         number=said.number,
         members={m.instance: Member(m.instance, m.node, m.version, m.uid) for m in said.members},
         consumers={c.node: _consumer(c) for c in said.consumers},
-        contracts={
-            (c.type, c.node): Contract(
-                c.type, c.node, c.version, c.schema, _JUDGING.get(c.mode, Judging.REJECT)
-            )
-            for c in said.contracts
-        },
+        # Stable's come last.
+        contracts={(c.type, c.node): c for c in contracts},
+        of_releases={(c.type, c.node, c.version): c for c in contracts},
         gone=tuple(said.gone),
         host=said.host,
     )

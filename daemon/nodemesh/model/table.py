@@ -59,6 +59,8 @@ class Table:
     members: Mapping[str, Member] = field(default_factory=dict)
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
     contracts: Mapping[tuple[str, str], Contract] = field(default_factory=dict)
-    """By type and publishing node."""
+    """By type and publishing node; where two of its releases run, stable's."""
+    of_releases: Mapping[tuple[str, str, str], Contract] = field(default_factory=dict)
+    """By type, publishing node and version: a release keeps its own."""
     gone: tuple[str, ...] = ()
     host: str = ""

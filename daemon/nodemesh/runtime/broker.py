@@ -301,8 +301,10 @@ class Broker:
 
     # What is published
 
-    def contract(self, type: str, node: str) -> Contract | None:
-        return self.table.contracts.get((type, node))
+    def contract(self, type: str, publisher: Member) -> Contract | None:
+        """That of its own release, if it has one of this type."""
+        own = self.table.of_releases.get((type, publisher.node, publisher.version))
+        return own or self.table.contracts.get((type, publisher.node))
 
     def judge(self, contract: Contract) -> Judge | None:
         return self._judges.of(contract)

@@ -3,7 +3,7 @@
 import json
 import logging
 
-from nodekit.schema import SchemaRefused, judge
+from nodekit.schema import NotJson, SchemaRefused, json_of, judge
 from nodemesh.model.table import Contract
 from nodemesh.runtime.publisher import Judge
 
@@ -26,7 +26,15 @@ class Judges:
 
 def _judge(contract: Contract) -> Judge | None:
     try:
-        return judge(json.loads(contract.schema))
+        check = judge(json.loads(contract.schema))
     except (SchemaRefused, ValueError) as error:
         log.error("events of type %s are not judged: %s", contract.type, error)
         return None
+
+    def judged(data: bytes, content: str) -> str:
+        try:
+            return check(json_of(data, content))
+        except NotJson as error:
+            return f"$: {error}"
+
+    return judged

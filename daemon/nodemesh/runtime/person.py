@@ -13,7 +13,6 @@ from nodemesh.model.table import Consumer, Judging
 from nodemesh.ports import NotFound, Refused, Unavailable
 from nodemesh.runtime.broker import Broker
 from nodemesh.runtime.consumer import World
-from nodemesh.runtime.publisher import judged
 from nodemesh.runtime.views import View, find, first_since, runs
 
 log = logging.getLogger("nodemesh")
@@ -117,7 +116,7 @@ class Person:
             if type != asked.type or not contract.schema or contract.judging is Judging.OFF:
                 continue
             judge = self._broker.judge(contract)
-            wrong = judged(judge, asked.data) if judge is not None else ""
+            wrong = judge(asked.data, asked.content) if judge is not None else ""
             if wrong and contract.judging is Judging.REJECT:
                 raise Refused(f"data: it breaks the contract of {type} in {node} {contract.version}: {wrong}")
             if wrong:

@@ -1,7 +1,6 @@
 """What does one life of one publisher hand in, and what is it told?"""
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,7 +19,8 @@ MOST_TOLD = 100
 """Refusals told one by one in one answer."""
 MOST_UNTOLD = 1000
 """Refusals that wait to be told; then nothing more is heard. So many of those told are remembered, too."""
-Judge = Callable[[object], str]
+Judge = Callable[[bytes, str], str]
+"""What is wrong with an event's data, of this content type; empty when it keeps its contract."""
 
 
 class Intake(Protocol):
@@ -42,7 +42,7 @@ class Intake(Protocol):
 
 
 class Contracts(Protocol):
-    def contract(self, type: str, node: str) -> Contract | None: ...
+    def contract(self, type: str, publisher: Member) -> Contract | None: ...
 
     def judge(self, contract: Contract) -> Judge | None: ...
 
@@ -197,7 +197,7 @@ class Publisher:
         node = self.member.node
         judges: list[tuple[Judge | None, str]] = []
         for type in head.types:
-            contract = self._contracts.contract(type, node)
+            contract = self._contracts.contract(type, self.member)
             if contract is None:
                 judges.append((None, f"{node} does not publish {type}: add [[publishes]] to its node.toml"))
             elif self._checked or contract.judging is Judging.OFF or not contract.schema:
@@ -210,7 +210,7 @@ class Publisher:
         runs: list[tuple[int, int, str]] = []
         for place in range(start, head.count):
             judge, reason = judges[columns.type[place] if columns.type else 0]
-            text = reason or (judged(judge, data[place]) if judge else "")
+            text = reason or (judge(data[place], head.content) if judge else "")
             if text and not reason:
                 text = self._weighed(head.types[columns.type[place] if columns.type else 0], text)
             if runs and runs[-1][2] == text:
@@ -221,19 +221,10 @@ class Publisher:
 
     def _weighed(self, type: str, text: str) -> str:
         """Why a broken event is refused; empty where its publisher only wants to be told, once."""
-        contract = self._contracts.contract(type, self.member.node)
+        contract = self._contracts.contract(type, self.member)
         if contract is None or contract.judging is not Judging.WARN:
             return text
         if type not in self._warned:
             self._warned.add(type)
             log.warning("%s breaks the contract of %s, and goes on: %s", self.member.instance, type, text)
         return ""
-
-
-def judged(judge: Judge, data: bytes) -> str:
-    """What is wrong with an event; empty when it keeps its contract."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        return f"$: expected JSON: {error}"
-    return judge(value)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nodeapi.v1 import mesh_pb2
+from nodemesh.adapters.table_file import table_of
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.table import Consumer, Contract, Judging, Member, Share
 from nodemesh.ports import Refused
@@ -168,6 +169,47 @@ def test_an_event_that_breaks_its_contract_is_refused_alone(
             assert (got, list(frame.data), frame.head.first) == ([b'{"id":1}'], [b'{"id":4}'], 4)
 
     story()
+
+
+@pytest.mark.parametrize(
+    ("data", "content", "reason"),
+    [
+        (b'{"id":NaN}', "", "NaN"),
+        (b'{"id":-Infinity}', "application/json", "-Infinity"),
+        ('{"id":1}'.encode("utf-16"), "", "utf-8"),
+        (b"\x08\x01", "application/protobuf", "its content is application/protobuf"),
+        (b'{"id":1}', "application/cloudevents+json; charset=utf-8", ""),
+    ],
+)
+def test_what_is_no_json_everywhere_keeps_no_contract(data: bytes, content: str, reason: str) -> None:
+    @looped
+    async def story() -> None:
+        async with room(table(contracts={(PLACED, "a"): Contract(PLACED, "a", "1", SCHEMA)})) as mesh:
+            a = await mesh.publisher()
+            frame = mesh_pb2.Frame.FromString(made("s", 1, [data], PLACED))
+            frame.head.content = content
+            await a.publisher.feed(frame.SerializeToString())
+            refused = [r for heard in await a.until(1) for r in heard.refused]
+            assert bool(refused) == bool(reason)
+            assert not refused or reason in refused[0].reason
+
+    story()
+
+
+@looped
+async def test_each_release_of_a_publisher_keeps_its_own_contract() -> None:
+    """In a rollout the canary says what its own manifest promises, which may be more than stable's."""
+    both = mesh_pb2.Table(number=1)
+    for number, version in ((2, "2"), (1, "1")):
+        both.members.add(instance=f"a.{number}", node="a", version=version, uid=UID)
+        schema = SCHEMA.replace("integer", "string") if version == "2" else SCHEMA
+        both.contracts.add(type=PLACED, node="a", version=version, schema=schema)
+    async with room(table_of(both)) as mesh:
+        stable, canary = await mesh.publisher("s", "a.1"), await mesh.publisher("c", "a.2")
+        for who, good, bad in ((stable, b'{"id":1}', b'{"id":"x"}'), (canary, b'{"id":"x"}', b'{"id":1}')):
+            await who.say(good, bad)
+            refused = [r for heard in await who.until(2) for r in heard.refused]
+            assert [r.first for r in refused] == [2]
 
 
 @looped
