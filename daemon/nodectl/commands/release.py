@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from nodeapi.v1 import control_pb2 as pb
+from nodectl.changes import rows
 from nodectl.client import Client
 from nodectl.commands.effect import find, follow
 from nodectl.conflicts import IMPOSSIBLE, conflict_lines, end_of_plan, refused, stopping
@@ -194,8 +195,7 @@ def _plan(answer: pb.ApplyResponse, memory: Sequence[Text] = ()) -> list[str | T
     """`memory` is what its sum is made of, and stands in its place."""
     lines: list[str | Text] = [answer.text or _in_words(answer)]
     if answer.changes:
-        changes = [(one.key, one.before or "-", one.after or "-") for one in answer.changes]
-        lines += columns(("KEY", "BEFORE", "AFTER"), changes, indent=2)
+        lines += columns(("KEY", "BEFORE", "AFTER"), rows(answer.changes), indent=2)
     lines += memory
     if answer.peak_memory and answer.effect != pb.EFFECT_NONE and not memory:
         lines.append(f"  its instances may hold up to {size(answer.peak_memory)} together meanwhile")
