@@ -234,7 +234,11 @@ def test_dead_letters(desk: Any) -> None:
     assert desk.json("events", "dead", "list")[0]["event"]["data"]["id"] == 1
     desk.control.answers["ListDead"] = mesh_pb2.DeadReply()
     assert desk("events", "dead", "list").stdout == "no dead letters\n"
-    assert desk("events", "dead", "list", "bank").stdout == "no dead letters of bank\n"
+    result = desk("events", "dead", "list", "bank")
+    assert result.stdout == "no dead letters of bank\n"
+    assert result.stderr == "bank is no node of this host: nodectl status\n"
+    desk.control.status.nodes.add(name="bank")
+    assert desk("events", "dead", "list", "bank").output == "no dead letters of bank\n"
     assert desk.json("events", "dead", "list") == []
 
 

@@ -15,6 +15,7 @@ def listed(session: Session, node: str, limit: int) -> None:
     with Client(session) as client:
         asked = mesh_pb2.DeadRequest(node=node, limit=limit)
         reply = client.ask("list dead letters", client.mesh.ListDead, asked)
+        known = not node or bool(reply.dead) or bool(client.status("list dead letters", node).nodes)
     if session.names:
         say(*(f"dead/{one.node}/{one.event.id}" for one in reply.dead))
     elif not session.plain:
@@ -26,6 +27,8 @@ def listed(session: Session, node: str, limit: int) -> None:
             note(f"{count(len(reply.dead))} of {count(reply.count)}; more with -n")
     else:
         say(f"no dead letters of {node}" if node else "no dead letters")
+        if not known:
+            note(f"{node} is no node of this host: nodectl status")
 
 
 def requeue(session: Session, node: str, ids: tuple[str, ...]) -> None:
