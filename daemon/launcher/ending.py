@@ -113,6 +113,8 @@ def freeze(state: State, instance: str, still: bool) -> Task:
             reason = "not every process stood still; thawed again" if still else "it is still frozen"
             raise Refusal("timed_out", f"after {_LONGEST_FREEZE:g} s {reason}")
         yield Pause(_STEP)
+        # v1 forgets who waits for a child of vfork(2) that froze first, until it is told once more.
+        state.cgroups.freeze(instance, still)
     return {"frozen": still}
 
 

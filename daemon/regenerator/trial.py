@@ -28,7 +28,8 @@ from regenerator.sandbox import Sandbox
 
 SAMPLE_SECONDS = 0.02
 SOAK_SECONDS = 60.0
-FAULT_SECONDS = 0.5
+FAULT_SECONDS = 2.0
+"""So long after its load failed the end of a node may still be told."""
 SUMMARY = re.compile(r"(?:Ran (\d+) test|(\d+) passed|skipped[ =](\d+)|(\d+) skipped)")
 
 
@@ -249,7 +250,7 @@ async def _soak(
                 load.cancel()
     seconds = max(time.monotonic() - started, 1e-3)
     if not load.cancelled() and not load.result().ok:
-        with contextlib.suppress(TimeoutError):  # the end of the node may be told a moment later
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(node.process.wait(), FAULT_SECONDS)
     if node.ended:
         fault = f"ended under load ({node.ended}): {node.last_line}"
