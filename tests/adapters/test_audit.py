@@ -148,6 +148,18 @@ async def test_the_hash_of_each_line_is_in_the_log(tmp_path: Path, caplog: pytes
 
 
 @looped
+async def test_whoever_has_no_name_is_told_by_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        audit = Audit(tmp_path / "audit")
+        audit.note(replace(ONE, who="", uid=1777))
+        await audit.read(1)
+        audit.close()
+    assert caplog.records[0].getMessage().startswith("audit: uid 1777: ")
+
+
+@looped
 async def test_half_a_line_is_cut_off_after_a_crash(tmp_path: Path) -> None:
     audit = noted(tmp_path, 2)
     await audit.read(1)

@@ -91,17 +91,18 @@ class Audit:
         self._read(0)
 
     def _write(self, asked: Asked) -> None:
+        who = asked.who or f"uid {asked.uid}"
         line = json.dumps({**asdict(asked), "before": self._last}).encode() + b"\n"
         try:
             self._append(line, asked.at)
         except OSError as error:
             self.alarm = f"{UNWRITTEN}: {error.strerror}"
-            log.error("audit lost: %s %s: %s: %s", asked.who, asked.what, asked.answer, error)
+            log.error("audit lost: %s %s: %s: %s", who, asked.what, asked.answer, error)
             return
         if self.alarm.startswith(UNWRITTEN):
             self.alarm = ""
         self._last = _hash(line)
-        log.info("audit: %s: %s: %s [%s]", asked.who, asked.what, asked.answer, self._last[:16])
+        log.info("audit: %s: %s: %s [%s]", who, asked.what, asked.answer, self._last[:16])
 
     def _append(self, line: bytes, at: float) -> None:
         if self._in_file >= self._lines or not self._number:

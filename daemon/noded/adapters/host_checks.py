@@ -146,7 +146,7 @@ def _cgroups(desk: Desk) -> Iterator[Found]:
     for note in facts.degraded:
         yield Found("degraded", WARNING, note, "run the launcher as root with what the note names, or accept it")
     for alarm in facts.alarms:
-        yield Found("alarm", FAILED, alarm, "it goes on until its cause is gone")
+        yield Found("alarm", FAILED, alarm, "see to what it names; it ends by itself then")
 
 
 def _pressure(desk: Desk) -> Iterator[Found]:
