@@ -68,7 +68,7 @@ def test_a_frozen_tree_stands_still_until_it_is_thawed(room: Lab, client: Client
 
 
 def test_one_that_forks_all_the_time_is_frozen_whenever_it_is_wanted(room: Lab, client: Client) -> None:
-    """On v1 a shell in the middle of vfork(2) was missed once in fifty times, for as long as it was waited for."""
+    """On v1 a shell in the middle of vfork(2) was missed once in fifty times, and never came to stand."""
     if room.settings["cgroups"] == "none":
         pytest.skip("nothing can be frozen")
     instance = fresh()

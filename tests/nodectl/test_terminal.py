@@ -34,7 +34,7 @@ class Terminal:
             assert time.monotonic() < deadline, self.seen
             try:
                 self.seen += os.read(self.master, 65536)
-            except OSError:  # nothing there, or the other side is closed, some moments before its process ends
+            except OSError:  # nothing there yet; or it is closed, some moments before its process ends
                 time.sleep(0.01)
 
     def end(self) -> str:
