@@ -144,7 +144,7 @@ def _cgroups(desk: Desk) -> Iterator[Found]:
     advice = "boot with systemd.unified_cgroup_hierarchy=1, and run the launcher as root"
     yield _judged("cgroups", wrong, "v2", advice)
     for note in facts.degraded:
-        yield Found("degraded", WARNING, note, "run the launcher as root with what the note names, or accept it")
+        yield Found("degraded", WARNING, note, "run the launcher as root, with what this names, or accept it")
     for alarm in facts.alarms:
         yield Found("alarm", FAILED, alarm, "see to what it names; it ends by itself then")
 
