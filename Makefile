@@ -29,9 +29,9 @@ check: setup ## formatting, lint, types, import contracts, stubs, rules of the h
 test: export NODED_TEST_STARTED := $(shell date +%s)
 test: setup ## everything: check, then unit, policy, simulation and end-to-end tests (ARGS="-k word")
 	@$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m tests.halves $(ARGS)
 
-demo: setup ## the whole story on this machine in three minutes; writes demo-report.json
+demo: setup ## the whole story on this machine in three to four minutes; writes demo-report.json
 	$(PYTHON) -m tests.e2e.demo $(ARGS)
 
 sim: setup ## only the seeded simulation (ARGS passes options to pytest)
