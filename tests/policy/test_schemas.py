@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from noded.policy.schemas import Meter, Side, Unclear, frozen, plain, read, step
+from noded.policy.schemas import Meter, Side, Unclear, plain, read, step
 
 
 def ways(schema: Any) -> Any:
@@ -26,8 +26,9 @@ def ways(schema: Any) -> Any:
             {"anyOf": [{"minimum": 1}, {"maximum": 2}], "type": "number"},
             [({"type": "number", "minimum": 1},), ({"type": "number", "maximum": 2},)],
         ),
-        # What the same word says twice is kept apart.
-        ({"allOf": [{"minimum": 1}, {"minimum": 2}]}, [({"minimum": 1}, {"minimum": 2})]),
+        ({"allOf": [{"minimum": 1}, {"minimum": 2}]}, [({"minimum": 2},)]),
+        # What the same word says twice is kept apart where no single value says both.
+        ({"allOf": [{"pattern": "1"}, {"pattern": "2"}]}, [({"pattern": "1"}, {"pattern": "2"})]),
         ({"allOf": [{"type": "null"}, False]}, []),
         # additionalProperties is about the properties beside it, not about those of another part.
         (
@@ -44,23 +45,6 @@ def test_too_many_ways_are_not_followed() -> None:
     choice = {"anyOf": [{"minimum": n} for n in range(9)]}
     with pytest.raises(Unclear, match="more than 64 ways"):
         ways({"allOf": [choice, choice]})
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        (1, 1.0, True),
-        (1, True, False),
-        (0, False, False),
-        ([1], [1.0], True),
-        ("1", 1, False),
-        (None, False, False),
-        ({"a": 1, "b": 2}, {"b": 2.0, "a": 1}, True),
-        ([1, 2], [2, 1], False),
-    ],
-)
-def test_equal_is_what_json_calls_equal(one: Any, other: Any, same: bool) -> None:
-    assert (frozen(one) == frozen(other)) is same
 
 
 def test_notes_go_and_properties_of_their_names_stay() -> None:

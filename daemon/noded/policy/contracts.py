@@ -13,19 +13,16 @@ from itertools import zip_longest
 from typing import Any
 
 from noded.policy import ranges, taken
+from noded.policy.joining import TOGETHER, Conjunct, Way, frozen
 from noded.policy.schemas import (
     ALIKE,
     DEEPEST,
     JUDGED,
     LEADING,
-    TOGETHER,
     TOO_LARGE,
-    Conjunct,
     Meter,
     Side,
     Unclear,
-    Way,
-    frozen,
     kinds,
     limit,
     listed,
@@ -76,7 +73,7 @@ def compare(producer: str, consumer: str, meter: Meter | None = None) -> Found:
         one, other = read(producer), read(consumer)
         if frozen(plain(one)) == frozen(plain(other)):
             return ()
-        pair = Pair(Side(one, spent), Side(other, spent))
+        pair = Pair(Side(one, spent, sends=True), Side(other, spent))
         found = pair.fits(one, other, "$", 0)
         return tuple(f for f in found if f not in [f for f in found if f.why == TOO_LARGE][1:])
     except Unclear as unclear:
@@ -302,6 +299,8 @@ class Pair:
         more = True if "patternProperties" in part else part.get("additionalProperties", True)
         rest = goal.get("additionalProperties", True)
         for name in dict.fromkeys((*wanted, *known)):
+            if self.producer.meter.left < 0:
+                return found + _unknown(path, TOO_LARGE)
             sent, asked = known.get(name, more), wanted.get(name, rest)
             if sent is not False:
                 found += self._property(name, sent, asked, name in known, path, depth)
@@ -333,5 +332,7 @@ class Pair:
         key = (id(sent), id(asked))
         if isinstance(asked, Mapping) and key in self.under_way:
             return ()
+        # Deeper down more is kept of the way there.
+        self.producer.meter.spend(1 + depth // 4, path)
         inner = replace(self, under_way=self.under_way | {key})
         return inner.fits(sent, asked, path, depth + 1)

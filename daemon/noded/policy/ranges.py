@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from noded.policy.schemas import Conjunct, limit, shown
+from noded.policy.joining import Conjunct
+from noded.policy.schemas import limit, shown
 
 FEW = 20
 """Integers that are looked at one by one."""

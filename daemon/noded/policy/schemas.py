@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from noded.policy.joining import Conjunct, Way, frozen, joined
+
 NOTES = frozenset(
     "$schema $id $comment $defs title description default examples deprecated readOnly writeOnly format "
     "contentMediaType contentEncoding".split()
@@ -22,8 +24,6 @@ ALIKE = frozenset(
     "dependentSchemas contains minContains maxContains if then else".split()
 )
 """Words that hold when the other side says them in the same way, and of which no more is known."""
-TOGETHER = (("contains", "minContains", "maxContains"), ("if", "then", "else"))
-"""Of these words each says something else without the others."""
 LEADING = ("$ref", "$dynamicRef", "$recursiveRef")
 JOINED = ("$ref", "allOf", "anyOf")
 DEFINED = ("$defs", "definitions")
@@ -49,10 +49,6 @@ LONGEST_CHAIN = 20
 
 MOST_SHOWN = 40
 TOO_LARGE = "the contracts are too large to be compared to the end"
-
-Conjunct = Mapping[str, Any]
-Way = tuple[Conjunct, ...]
-"""Everything a value must fit at once."""
 
 
 class Unclear(Exception):
@@ -89,20 +85,6 @@ def read(text: str) -> Any:
 
 def _refused(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
-
-
-def frozen(value: Any) -> object:
-    """Equal where JSON says equal: 1 and 1.0 are, 1 and true are not."""
-    match value:
-        case bool():
-            return ("boolean", value)
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return ("array", *map(frozen, value))
-        case dict():
-            return ("object", frozenset((name, frozen(inside)) for name, inside in value.items()))
-    return value
 
 
 def plain(schema: Any) -> Any:
@@ -195,6 +177,8 @@ class Side:
     root: Any
     meter: Meter
     _known: dict[int, tuple[Any, list[Way]]] = field(default_factory=dict)
+    sends: bool = False
+    """It is enough to know what may be sent at most."""
     other: tuple[str, ...] = ()
     """Words that mean something else in its draft."""
 
@@ -229,7 +213,8 @@ class Side:
         for word in self.other:
             if word in schema:
                 raise Unclear(f"{path}.{word}", "it means something else in the draft that $schema names")
-        passed = (*NOTES, *JOINED, *DEFINED)
+        one_of, says_all = self._one_of(schema, path, chain) if "oneOf" in schema else (None, False)
+        passed = (*NOTES, *JOINED, *DEFINED, "oneOf" if says_all else "")
         own = {word: value for word, value in schema.items() if word not in passed}
         found: list[Way] = [(own,)]
         joined = [self._target(schema["$ref"], path)] if "$ref" in schema else []
@@ -240,13 +225,29 @@ class Side:
                 way for one in listed(schema, "anyOf", path) for way in self._ways(one, path, chain + 1)
             ]
             found = self._both(found, choice, path)
-        return found
+        return found if one_of is None else self._both(found, one_of, path)
+
+    def _one_of(self, schema: Mapping[str, Any], path: str, chain: int) -> tuple[list[Way] | None, bool]:
+        """As the ways of anyOf, and whether that says all: no value fits two of them. It is also enough of
+        what may be sent at most; None where neither holds."""
+        try:
+            each = [self._ways(one, path, chain + 1) for one in listed(schema, "oneOf", path)]
+            ways = [way for found in each for way in found]
+            exact = len(ways) <= MOST_WAYS and self._apart(each, path)
+        except Unclear:
+            return None, False
+        return (ways, exact) if exact or (self.sends and len(ways) <= MOST_WAYS) else (None, False)
+
+    def _apart(self, each: list[list[Way]], path: str) -> bool:
+        pairs = [(a, b) for n, one in enumerate(each) for other in each[:n] for a in one for b in other]
+        self.meter.spend(len(pairs), path)
+        return all(any(_parts_apart(p, q, path) for p in a for q in b) for a, b in pairs)
 
     def _both(self, one: list[Way], other: list[Way], path: str) -> list[Way]:
         if len(one) * len(other) > MOST_WAYS:
             raise Unclear(path, f"it has more than {MOST_WAYS} ways to be valid")
-        found = [_joined(first, second) for first in one for second in other]
-        self.meter.spend(sum(map(len, found)), path)
+        found = [joined(first, second) for first in one for second in other]
+        self.meter.spend(sum(1 + _size(part) // 16 for way in found for part in way), path)
         return found
 
     def _target(self, name: object, path: str) -> Any:
@@ -268,16 +269,26 @@ def listed(schema: Mapping[str, Any], word: str, path: str) -> list[Any]:
     return found
 
 
-def _joined(one: Way, other: Way) -> Way:
-    """One part where no word stands in both: its words mean the same alone and together."""
-    if len(one) == len(other) == 1 and not (_dependent(one[0]) and _dependent(other[0])):
-        first, second = one[0], other[0]
-        if not {*first} & {*second}:
-            return ({**first, **second},)
-    return tuple(part for part in (*one, *other) if part) or ({},)
+def _size(part: Conjunct) -> int:
+    return sum(len(value) for value in part.values() if isinstance(value, list | dict))
 
 
-def _dependent(part: Conjunct) -> bool:
-    """Words whose meaning hangs on others beside them."""
-    groups = (("properties", "additionalProperties", "items", "prefixItems"), *TOGETHER)
-    return any(word in part for group in groups for word in group)
+def _parts_apart(one: Conjunct, other: Conjunct, path: str) -> bool:
+    """Whether no value fits both, by type, by the values listed, or by a property that tells."""
+    types = [{name.replace("integer", "number") for name in kinds(part, path)} for part in (one, other)]
+    shared = types[0] & types[1]
+    if not shared or _lists_apart(one, other, path):
+        return True
+    if shared != {"object"}:
+        return False
+    first, second = (schemas(part, "properties", path) for part in (one, other))
+    asked = {*required(one, path)} & {*required(other, path)} & {*first} & {*second}
+    told = [(first[name], second[name]) for name in asked]
+    return any(isinstance(a, dict) and isinstance(b, dict) and _lists_apart(a, b, path) for a, b in told)
+
+
+def _lists_apart(one: Conjunct, other: Conjunct, path: str) -> bool:
+    first, second = values(one, path), values(other, path)
+    if first is None or second is None:
+        return False
+    return not {*map(frozen, first)} & {*map(frozen, second)}

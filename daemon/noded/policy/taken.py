@@ -7,19 +7,8 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from noded.policy.schemas import (
-    JUDGED,
-    Conjunct,
-    Side,
-    Way,
-    frozen,
-    kinds,
-    limit,
-    listed,
-    required,
-    schemas,
-    values,
-)
+from noded.policy.joining import Conjunct, Way, frozen
+from noded.policy.schemas import JUDGED, Side, kinds, limit, listed, required, schemas, values
 
 LIMITS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "minimum": operator.ge,
