@@ -153,7 +153,8 @@ class ConsumingNode:
                 self._stir.set()
         elif hands.room > 0 and not self._ahead.is_asked_for:
             self._ahead.is_asked_for = True
-            self._stir.set()
+            if not self._has_kept_up:
+                self._stir.set()
         return sending
 
     async def written(self, sending: Sending, alone: bool = False) -> bytes:
