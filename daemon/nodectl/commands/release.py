@@ -12,6 +12,7 @@ from nodectl.client import Client
 from nodectl.commands.effect import find, follow
 from nodectl.conflicts import IMPOSSIBLE, conflict_lines, end_of_plan, refused, stopping
 from nodectl.documents import document, write
+from nodectl.doubts import tell
 from nodectl.environment import made, requirements_of
 from nodectl.failures import Exit, Failure
 from nodectl.memory import memory_rows
@@ -28,6 +29,7 @@ def validate(session: Session, directory: Path) -> None:
     """Offline."""
     packed = read_folder(directory, "validate")
     spec = packed.spec
+    tell(directory, spec)
     _, wheels = requirements_of(directory, spec)
     if not session.plain:
         found = {"files": packed.files, "size": packed.size, "wheels": len(wheels)}
@@ -153,6 +155,7 @@ def _runs(node: pb.NodeStatus | None, version: str) -> bool:
 def _whole(directory: Path, verb: str, python: str) -> Packed:
     """With the wheels it requires. Comes before any channel: pip is started by a fork."""
     packed = read_folder(directory, verb)
+    tell(directory, packed.spec)
     files = made(directory, packed.spec, python)
     return read_folder(directory, verb, files) if files else packed
 
