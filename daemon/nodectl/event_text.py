@@ -132,13 +132,18 @@ def _value(event: mesh_pb2.Event) -> tuple[Any] | None:
     if is_cut(event) or not (kind in ("", "application/json", "text/json") or kind.endswith("+json")):
         return None
     try:
-        return (json.loads(event.data, parse_constant=_no_number),)
+        return (read_json(event.data),)
     except (ValueError, RecursionError):
         return None
 
 
+def read_json(data: bytes) -> Any:
+    """As every language reads it. Raises ValueError, RecursionError."""
+    return json.loads(data.decode(), parse_constant=_no_number)
+
+
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is no number in JSON")
 
 
 def _text(event: mesh_pb2.Event) -> str | None:

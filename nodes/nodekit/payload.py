@@ -81,7 +81,7 @@ def unpack(data: bytes) -> Any:
 
 
 def is_json(content: str) -> bool:
-    kind = content.partition(";")[0].strip()
+    kind = content.partition(";")[0].strip().lower()
     return not kind or kind == JSON or kind.endswith("+json")
 
 

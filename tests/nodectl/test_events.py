@@ -172,6 +172,7 @@ def test_publish_from_a_pipe_or_a_file(desk: Any, tmp_path: Any) -> None:
     file.write_bytes(b"0" * (1024 * 1024 + 1))
     for words, said in (
         (("{",), "the data is no JSON"),
+        (('{"a": NaN}',), "NaN is no number in JSON"),
         ((), "give DATA"),
         (("1", "--file", str(file)), "give DATA"),
         (("--file", str(file)), "at most 1048576 bytes"),

@@ -103,7 +103,9 @@ def test_types_find_their_handlers_and_bytes_stay_bytes() -> None:
 
         async with living(events):
             await until(lambda: mesh.subscribes)
-            mesh.deliver([b"1", b"2", b"3"], types=("one", "two", "three"), type=(0, 1, 2))
+            mesh.deliver(
+                [b"1", b"2", b"3"], types=("one", "two", "three"), type=(0, 1, 2), content="Text/X+JSON"
+            )
             mesh.deliver([b"\x00"], types=("one",), content="image/png")
             await until(lambda: mesh.through == 2)
         assert sorted(seen, key=str) == [("one", 1), ("one", b"\x00"), ("two", 2)]

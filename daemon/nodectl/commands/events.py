@@ -7,7 +7,7 @@ from pathlib import Path
 from nodeapi.v1 import mesh_pb2
 from nodectl.client import Client, OutOfTimeError
 from nodectl.documents import document, write
-from nodectl.event_text import event_document, event_line, event_page
+from nodectl.event_text import event_document, event_line, event_page, read_json
 from nodectl.failures import Exit, Failure
 from nodectl.screen import note, say
 from nodectl.session import Session
@@ -123,10 +123,8 @@ def read_data(text: str, file: Path | None, is_json: bool) -> bytes:
 
 
 def _check_json(data: bytes) -> None:
-    import json
-
     try:
-        json.loads(data)
+        read_json(data)
     except (ValueError, RecursionError) as error:
         hint = """'{"key": "value"}' in single quotes, or --content for what is no JSON"""
         raise Failure(f"the data is no JSON: {error}", Exit.USAGE, hint) from error

@@ -179,6 +179,7 @@ def test_an_event_that_breaks_its_contract_is_refused_alone(
         ('{"id":1}'.encode("utf-16"), "", "utf-8"),
         (b"\x08\x01", "application/protobuf", "its content is application/protobuf"),
         (b'{"id":1}', "application/cloudevents+json; charset=utf-8", ""),
+        (b'{"id":1}', "Application/JSON", ""),
     ],
 )
 def test_what_is_no_json_everywhere_keeps_no_contract(data: bytes, content: str, reason: str) -> None:
