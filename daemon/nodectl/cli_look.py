@@ -61,8 +61,11 @@ def logs_(session: Session, node: str, follow: bool, lines: int) -> None:
     """Show what a node wrote; with NODE.NUMBER one instance."""
     from nodectl.commands import logs
 
-    name = NodeName().convert(node.partition(".")[0], None, None)
-    logs.logs(session, name, node if "." in node else "", lines, follow)
+    word, dot, number = node.partition(".")
+    name = NodeName().convert(word, None, None)
+    if dot and not number.isdecimal():
+        raise click.BadParameter(f"{node!r} is no instance: expected one such as {name}.7")
+    logs.logs(session, name, node if dot else "", lines, follow)
 
 
 @command(SECTION, "explain")

@@ -76,6 +76,7 @@ BAD_WORDS = {
     "bad node": (["stop", "Catalog"], "'Catalog' is no node name"),
     "empty node": (["stop", ""], "is no node name"),
     "bad instance": (["logs", "Cat.1"], "is no node name"),
+    "no instance": (["logs", "catalog.x"], "expected one such as catalog.7"),
     "too long a node": (["stop", "a" * 33], "is no node name"),
     "unknown option": (["status", "--all"], "No such option"),
     "bad output": (["status", "-o", "xml"], "is not one of"),
