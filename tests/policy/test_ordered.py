@@ -151,6 +151,23 @@ def test_back_to_the_release_before_takes_all_at_once_and_keeps_the_other_warm()
     assert core.all_of(RecordNode)[-1].version == "1.0"
 
 
+def test_who_returns_from_a_version_that_crashes_all_the_time_does_not_wait_for_it() -> None:
+    core = promoted()
+    for _ in range(8):
+        while not starts(core.tick(1.0)) and not core.node.instances:
+            pass
+        (name,) = core.node.instances
+        core.exits(name)
+    assert core.node.backoff.until - core.at > 20.0
+    fresh = starts(ordered(core, "rollback"))
+    assert fresh and core.instance(fresh[-1]).version == "1.0"
+    core.comes_up(*fresh)
+    core.exits(fresh[0])
+    core.tick(25.0)
+    assert (core.rollout.stage, core.node.release.version) == (Stage.PROMOTED, "1.0")
+    assert core.node.backoff.failures == 0
+
+
 def test_a_pause_of_the_node_does_not_hold_up_who_returns() -> None:
     core = promoted()
     order(core, "pause")

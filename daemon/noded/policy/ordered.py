@@ -7,7 +7,7 @@ from noded.model.conflict import Conflict
 from noded.model.inputs import ApplyRequested, CommandRequested
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Stage, percent, ran
-from noded.model.state import Desired, HostState, NodeState
+from noded.model.state import Backoff, Desired, HostState, NodeState
 from noded.policy import conflicts, guards, rollout
 from nodespec.manifest import NodeSpec
 
@@ -148,6 +148,8 @@ def _begun(
     if unlike:
         raise Refusal(f"{node.name} {release.version} {unlike}: apply it again from its folder")
     known = _checked(node, state, fact, spec, release)
+    # What it comes back for may crash all the time: it does not wait for the pauses of that.
+    node = replace(node, backoff=Backoff())
     node = rollout.begin(node, spec, release, fact.by, fact.at, forced=known, direct=direct)
     steps = "takes all as soon as it is ready" if direct else "rolls out again"
     why = f"{fact.by} went on with {release.version} although {known}"

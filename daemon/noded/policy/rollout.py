@@ -11,7 +11,7 @@ from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Role
 from noded.model.release import Release
 from noded.model.rollout import Rollout, Stage, Step, Tally, Transition, percent, splits_events
-from noded.model.state import HostState, NodeState
+from noded.model.state import Backoff, HostState, NodeState
 from noded.policy import counting, guards, verdict
 from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive
 
@@ -313,7 +313,8 @@ def _promote(node: NodeState, rollout: Rollout, reason: str, at: float, by: str 
         node = node.having(replace(canary, role=Role.STABLE))
     for spare in node.of(Role.SPARE):
         node = node.having(replace(spare, role=Role.STABLE, condemned=f"it is of {rollout.from_version}"))
-    node = replace(node, spec=rollout.spec, release=rollout.release)
+    # How often the old version crashed says nothing of the new one.
+    node = replace(node, spec=rollout.spec, release=rollout.release, backoff=Backoff())
     actions: list[Action] = [
         ActivateInstance(node.name, i.id, "its version was promoted") for i in canaries if i.serves
     ]
