@@ -64,6 +64,17 @@ def test_a_person_pushes_what_was_held_before_its_first_step(before: str, verb: 
     assert core.rollout.share == 0.1 or stage is Stage.PROMOTED
 
 
+def test_a_person_may_push_the_cure_of_a_stable_version_that_is_down() -> None:
+    core, fresh = preparing()
+    core.exits("shop.1")
+    core.comes_up(*fresh)
+    core.tick(0.5)
+    assert core.rollout.stage is Stage.PREPARING, "there is nothing to compare it with"
+    assert order(core, "finish").kind == ""
+    core.tick(0.5)
+    assert (core.rollout.stage, core.node.release.version) == (Stage.PROMOTED, "1.1")
+
+
 def test_held_harm_still_ends_it() -> None:
     core = rolling()
     order(core, "hold")

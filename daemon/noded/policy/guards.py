@@ -36,7 +36,8 @@ def unprepared(node: NodeState, rollout: Rollout, when: str) -> str:
     """What the first step still waits for; empty when nothing."""
     if sum(1 for i in node.of(Role.CANARY) if i.serves) < rollout.canaries:
         return f"no canary was ready {when}"
-    if not rollout.direct and not any(i.serves for i in node.of(Role.STABLE)):
+    pushed = rollout.direct or rollout.hurry or rollout.finish
+    if not pushed and not any(i.serves for i in node.of(Role.STABLE)):
         return f"no stable instance to compare with was ready {when}"
     return ""
 

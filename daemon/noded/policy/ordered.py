@@ -73,12 +73,12 @@ def _held(node: NodeState, held: Rollout, fact: CommandRequested, hold: bool) ->
 
 
 def _pushed(node: NodeState, held: Rollout, fact: CommandRequested) -> Outcome:
-    waits = guards.unprepared(node, held, "yet") if held.now is None else ""
-    if waits:
-        raise Refusal(f"nothing to promote, {waits}: nodectl rollout status {node.name}")
     finish = fact.verb == "finish"
     text = f"{held.release.version} is promoted " + ("to the end" if finish else "by one step")
     pushed = replace(held, hurry="" if finish else fact.by, finish=fact.by if finish else "")
+    waits = guards.unprepared(node, pushed, "yet") if held.now is None else ""
+    if waits:
+        raise Refusal(f"nothing to promote, {waits}: nodectl rollout status {node.name}")
     return replace(node, rollout=pushed), (), text
 
 
