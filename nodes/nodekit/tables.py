@@ -145,8 +145,10 @@ def take(
 def fitting(rows: Rows, most: int) -> Rows:
     """The first, and those after it as long as all are of one content type and of `most` bytes together."""
     kept, size = 0, 0
+    # Type, subject, data and what else is said of it: all of that is in the frame.
+    of_frame = (1, 2, 4, 5)
     for row in rows:
-        size += len(row[4])
+        size += sum(len(row[column]) for column in of_frame)
         if kept and (size > most or row[3] != rows[0][3]):
             break
         kept += 1

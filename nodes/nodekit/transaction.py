@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from . import tables
-from .bounds import LONGEST_SUBJECT, LONGEST_TYPE, PublishRefused, check_text
+from .bounds import LONGEST_SUBJECT, LONGEST_TYPE, PublishRefused, check_attributes, check_text
 from .database import Database, database
 from .frames import LONGEST_EVENT, Extra
 from .outbox import INBOX_AGE, Relay, Sender
@@ -78,7 +78,7 @@ class Transaction:
         if self._db is None:
             raise RuntimeError("tx.publish belongs inside the block of its transaction")
         written = self._outboxes.write(event, type, content)
-        extra = replace(self._handled.extra, attributes=attributes or {})
+        extra = replace(self._handled.extra, attributes=check_attributes(attributes or {}))
         self._rows.append(checked(written, subject or "", extra))
 
     # In a thread

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from nodekit import tables
 from nodekit.bounds import PublishRefused
 from nodekit.database import BUSY_FOR, Busy, Misused, database
-from nodekit.outbox import Sender
+from nodekit.frames import LONGEST_FRAME
+from nodekit.outbox import MOST, Sender
 from nodekit.standin import StandIn
 from nodekit.transaction import Handled, Outboxes, Repeated
 from tests.nodekit.boxes import EXTRA, outboxes, relays, until, write
@@ -234,9 +236,13 @@ def test_misuse_is_named(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="inside the block"):
             outside.publish({})
         async with boxes.transaction(db, Handled("a.4", EXTRA)) as tx:
-            for wrong in ({"type": "x" * 257}, {"subject": "x" * 1025}, {"subject": "a\nb"}):
+            too_many = {"attributes": {f"a{n}": "" for n in range(33)}}
+            for wrong in ({"type": "x" * 257}, {"subject": "x" * 1025}, {"subject": "a\nb"}, too_many):
                 with pytest.raises(PublishRefused):
                     tx.publish({}, **wrong)
+            for attributes in ({"Bad-Name": "x"}, {"id": "x"}, {"x": "a\nb"}, {"x": "x" * 1025}):
+                with pytest.raises(PublishRefused, match="attributes"):
+                    tx.publish({}, attributes=attributes)
             with pytest.raises(PublishRefused, match="at most 1048576 bytes"):
                 tx.publish("x" * 1024 * 1024)
         assert db.execute("SELECT count(*) FROM noded_outbox").fetchone() == (0,)
@@ -260,3 +266,16 @@ def test_a_database_that_stays_busy(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert BUSY_FOR > 5
+
+
+def test_what_is_said_of_events_makes_no_frame_too_long_for_the_mesh(tmp_path: Path) -> None:
+    boxes, db = outboxes(StandIn()), sqlite3.connect(tmp_path / "node.db")
+    said = {f"a{n}": "x" * 1024 for n in range(4)}
+    with boxes.transaction(db, Handled("a.1", EXTRA)) as tx:
+        for _ in range(MOST[0]):
+            tx.publish({}, attributes=said, subject="s" * 1024)
+    batch = database(db).perform(
+        lambda _: tables.take(_, owner="o", through=0, refused=(), most=MOST),
+    )
+    assert batch.rows
+    assert len(boxes.sender.frame(batch.stream, batch.rows)) < LONGEST_FRAME
