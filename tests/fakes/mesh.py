@@ -70,8 +70,9 @@ class FakeDesk(MeshControlServicer):  # type: ignore[misc]
         return mesh_pb2.TableSet(number=said.number)
 
     async def GetMap(self, asked: mesh_pb2.MapRequest, context: Any) -> mesh_pb2.MapReply:
+        assert asked.brief
         told = mesh_pb2.MapReply(table=self.table.number, generation=f"mesh.{self.starts}")
-        told.damaged.extend(() if asked.brief else self.damaged)
+        told.damaged.extend(self.damaged if asked.damaged else ())
         for name in asked.nodes:
             if name in {consumer.node for consumer in self.table.consumers}:
                 flow = told.flows.add(consumer=name)

@@ -82,7 +82,7 @@ class GrpcMesh:
 
     async def damaged(self) -> tuple[mesh_pb2.Damaged, ...]:
         """Files that it found damaged, until somebody removes them."""
-        asked = mesh_pb2.MapRequest()
+        asked = mesh_pb2.MapRequest(brief=True, damaged=True)
         return tuple(mesh_pb2.MapReply.FromString(await self._ask("GetMap", asked, LOOK)).damaged)
 
     async def install(self, table: Table) -> None:

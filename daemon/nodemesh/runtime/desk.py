@@ -53,6 +53,7 @@ class Desk:
         if asked.brief:
             told = mesh_pb2.MapReply(table=number, generation=self._name)
             told.flows.extend(self._versions(name) for name in asked.nodes if name in self._broker.consumers)
+            told.damaged.extend(self._damaged() if asked.damaged else ())
             return told
         span = self._world.log.span
         return mesh_pb2.MapReply(

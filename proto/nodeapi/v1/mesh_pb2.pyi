@@ -303,12 +303,14 @@ class TableSet(_message.Message):
     def __init__(self, number: _Optional[int] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class MapRequest(_message.Message):
-    __slots__ = ("brief", "nodes")
+    __slots__ = ("brief", "nodes", "damaged")
     BRIEF_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
     brief: bool
     nodes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, brief: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+    damaged: bool
+    def __init__(self, brief: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ..., damaged: _Optional[bool] = ...) -> None: ...
 
 class MapReply(_message.Message):
     __slots__ = ("flows", "log_bytes", "log_limit", "newest", "oldest", "table", "peers", "generation", "damaged")

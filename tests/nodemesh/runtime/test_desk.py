@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 from nodeapi.v1 import mesh_pb2
+from nodemesh.adapters.table_file import table_of
 from nodemesh.ports import Unavailable
+from nodemesh.runtime.desk import Desk
 from tests.adapters.looped import looped, until
 from tests.fakes.mesh_index import FakeIndex
 from tests.nodemesh.runtime.desk_room import AT, DeskRoom, desk_room
-from tests.nodemesh.runtime.mesh_room import PAID, PLACED, taken
+from tests.nodemesh.runtime.mesh_room import PAID, PLACED, room, taken
 
 
 class GoingIndex(FakeIndex):
@@ -86,3 +88,14 @@ async def test_the_map_is_there_while_the_index_cannot_be_read() -> None:
 
         index.is_gone = True
         assert await dead()
+
+
+@looped
+async def test_damaged_files_are_told_whoever_asks_for_them() -> None:
+    torn = mesh_pb2.Damaged(file="/s/aside/7.db", lost=12, why="a page is torn")
+    async with room() as mesh:
+        world = mesh.broker.world
+        desk = Desk(mesh.broker, world, "1.7", 1 << 30, (table_of, lambda _: None), lambda: [torn])
+        for asked, told in (({}, 1), ({"brief": True}, 0), ({"brief": True, "damaged": True}, 1)):
+            found = await desk.get_map(mesh_pb2.MapRequest(**asked))
+            assert list(found.damaged) == [torn] * told
