@@ -61,7 +61,7 @@ class Bench:
     def round(self, number: int) -> None:
         names = [name for name in RUNS if name in self.only]
         random.Random(number).shuffle(names)
-        synced: list[float] = []
+        synced = fdatasyncs(self.disk)
         for name in names:
             synced += fdatasyncs(self.disk)
             row = self._run(name)
