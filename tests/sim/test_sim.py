@@ -125,7 +125,7 @@ def replayed(path: str, left: str) -> None:
 def test_enough_happens() -> None:
     """A simulation in which nothing is rolled out, replaced or healed would prove nothing."""
     done: Counter[str] = Counter()
-    for seed in (WHOLE, 104, 110, 107):
+    for seed in (WHOLE, 113, 114):
         done.update(type(a).__name__ for _, actions in once(seed).heard for a in actions)
     rare = {"Regenerate", "CancelRegeneration", "RestoreCaches", "ForgetNode", "RemoveRoute", "ShrinkCaches"}
     rare |= {"CloseSocket", "RemoveRelease"}
