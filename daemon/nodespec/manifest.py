@@ -31,10 +31,7 @@ class Probe(StrEnum):
 
     SDK = "sdk"
     NOTIFY = "notify"
-    """What clients speak; `http` is HTTP/1.1 and HTTP/2, `grpc` reaches the program as HTTP/2."""
-
     HTTP = "http"
-    GRPC = "grpc"
     TCP = "tcp"
     EXEC = "exec"
     NONE = "none"

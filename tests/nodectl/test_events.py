@@ -380,7 +380,7 @@ def test_refusals_are_told_with_what_helps(desk: Any) -> None:
         "Show": (grpc.StatusCode.NOT_FOUND, "the log does not hold s.1: it never came, or is not kept"),
         "Send": (
             grpc.StatusCode.FAILED_PRECONDITION,
-            "nobody publishes or consumes 'x'; what there is: nodectl map",
+            "nobody publishes or consumes 'x': nodectl map",
         ),
     }
     desk.control.refusals.update(refusals)

@@ -123,6 +123,7 @@ BAD = [
     ("health", "failures = 101", "health.failures"),
     ("health", "failures = 1.5", "health.failures"),
     ("health", 'readiness = "ping"', "health.readiness"),
+    ("health", 'readiness = "grpc"', "health.readiness"),
     ("health", 'path = "healthz"', "health.path"),
     ("health", 'path = "/a b"', "health.path"),
     ("health", 'path = "/a\\r\\nX: y"', "health.path"),

@@ -59,10 +59,27 @@ def test_one_that_is_not_ready_in_time_is_killed_and_counted() -> None:
     core.started("shop.1")
     none(core.tick(10.0), KillInstance)
     kill = only(core.tick(0.5), KillInstance)
-    assert kill.reason == "shop.1 was not ready within 10 s of its start"
+    assert kill.reason == "shop.1 was not ready within 10 s of its start (its SDK did not say that it is)"
     assert core.node.backoff.failures == 1
     core.exits("shop.1")
     assert core.node.backoff.failures == 1, "one failure is counted once"
+
+
+@pytest.mark.parametrize(
+    ("probe", "owed"),
+    [
+        (Probe.HTTP, "GET /healthz was not answered with 2xx"),
+        (Probe.TCP, "it took no connection"),
+        (Probe.EXEC, "health.command did not end with 0"),
+        (Probe.NOTIFY, "READY=1 did not come"),
+    ],
+)
+def test_what_it_waited_for_in_vain_is_told(probe: Probe, owed: str) -> None:
+    core = Core()
+    core.apply(spec(start_timeout=10.0, readiness=probe))
+    core.started("shop.1")
+    kill = only(core.tick(10.5), KillInstance)
+    assert kill.reason == f"shop.1 was not ready within 10 s of its start ({owed})"
 
 
 def test_a_crash_is_cleared_away_and_counted() -> None:

@@ -24,6 +24,14 @@ Outcome = tuple[NodeState, tuple[Action, ...]]
 
 ASKED = (Probe.HTTP, Probe.TCP, Probe.EXEC)
 """Readiness that is told by an answer to noded's question."""
+OWED = {
+    Probe.SDK: "its SDK did not say that it is",
+    Probe.NOTIFY: "READY=1 did not come",
+    Probe.HTTP: "GET {path} was not answered with 2xx",
+    Probe.TCP: "it took no connection",
+    Probe.EXEC: "health.command did not end with 0",
+}
+"""What was waited for in vain."""
 KILL_AGAIN = 5.0
 """A kill that has not emptied the tree after this long is sent again."""
 
@@ -204,7 +212,9 @@ def _advance(node: NodeState, actions: list[Action], at: float) -> NodeState:
 def _start_timed_out(
     node: NodeState, instance: Instance, timeout: float, actions: list[Action], at: float
 ) -> NodeState:
-    what = f"{instance.id} was not ready within {timeout:.0f} s of its start"
+    health = starting.spec_of(node, instance).health
+    owed = OWED.get(health.readiness, "it was not reported to run").format(path=health.path)
+    what = f"{instance.id} was not ready within {timeout:.0f} s of its start ({owed})"
     actions.append(KillInstance(node.name, instance.id, what))
     node = node.having(replace(instance, phase=Phase.STOPPING, since=at, killed_at=at, condemned=what))
     return node if instance.role in BESIDE else crashes.count(node, instance, what, at)

@@ -108,8 +108,8 @@ class Person:
         known.update(*(consumer.types for consumer in self._broker.wanted.values()))
         if type not in known:
             near = difflib.get_close_matches(type, known, 3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "what there is: nodectl map"
-            raise Refused(f"nobody publishes or consumes {type[:100]!r}; {hint}")
+            hint = f"; did you mean {' or '.join(near)}?" if near else ": nodectl map"
+            raise Refused(f"nobody publishes or consumes {type[:100]!r}{hint}")
 
     def _judge(self, asked: mesh_pb2.SendRequest) -> None:
         for (type, node), contract in self._broker.table.contracts.items():

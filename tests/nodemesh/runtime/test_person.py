@@ -46,7 +46,7 @@ async def test_what_cannot_be_is_refused_with_what_was_expected() -> None:
     async with desk_room() as room:
         for wrong, words in (
             (Send(type="shop.place", data=b"{}"), "did you mean shop.placed"),
-            (Send(type="zzz", data=b"{}"), "what there is: nodectl map"),
+            (Send(type="zzz", data=b"{}"), "nobody publishes or consumes 'zzz': nodectl map"),
             (Send(type=PLACED, data=b"x" * (1024 * 1024 + 1)), "data: expected at most 1048576"),
             (Send(type=PLACED, subject="a\nb"), "columns.subject"),
             (Send(type=PLACED, attributes={"Bad": "x"}), "extra.attributes"),
