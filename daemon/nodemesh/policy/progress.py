@@ -43,6 +43,8 @@ class Progress:
             raise ValueError(f"position {position} was offered or passed over: the last was {self.offered}")
         self.passed(position - 1)
         known, left = self._above.pop(position, 0), mask
+        # What is settled of it stays so, whichever types are consumed when it is offered again.
+        was_partial = position in self._before
         if self._before:
             left &= self._before.pop(position, mask if position >= self._top else 0)
         elif position < self._top:
@@ -54,7 +56,7 @@ class Progress:
         if left or known:
             self._open[position] = left | known
             self.waiting += left.bit_count()
-            if left | known != mask:
+            if was_partial or left | known != mask:
                 self._partial.add(position)
         return left
 

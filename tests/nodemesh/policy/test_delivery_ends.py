@@ -172,7 +172,7 @@ def test_a_run_that_was_read_again_to_its_end_is_no_longer_told() -> None:
         delivery.offer(frame(position))
     who = session(delivery)
     assert events(taken(delivery, who)) == [(1, 0)]
-    assert delivery.cursor == Cursor(1, {}, {}, ((2, 3),))
+    assert delivery.cursor == Cursor(1, {1: 0b1}, {}, ((2, 3),))
     delivery.settle(who, through=1)
     assert delivery.cursor == Cursor(4)
 

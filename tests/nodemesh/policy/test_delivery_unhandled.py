@@ -226,3 +226,21 @@ def test_a_type_that_was_left_behind_and_is_not_consumed_any_more_holds_no_log()
     assert delivery.floor == 1
     delivery.route(Consumer("payment", {"placed": False}, "1"))
     assert delivery.floor == 10 and not delivery.cursor.behind
+
+
+def test_what_was_handled_stays_so_whichever_types_are_consumed_after_each_restart() -> None:
+    both = Offer(1, range(2), ("placed", "paid"), (0, 1))
+    delivery = machine(PLAIN)
+    who = knows(delivery, "placed", "paid")
+    delivery.offer(both)
+    taken(delivery, who)
+    delivery.settle(who, through=1, failed=[(1, 0, How.RETRY, 3600.0, "not now")], now=0.0)
+    only = Consumer("payment", {"placed": False}, "1")
+    narrow = Delivery(only, delivery.cursor, 1)
+    narrow.offer(Offer(1, (0,), ("placed", "paid"), (0, 1)))
+    again = Delivery(PLAIN, narrow.cursor, 2)
+    who = knows(again, "placed", "paid")
+    again.offer(both)
+    assert not taken(again, who, 1.0), "the second was handled, the first waits for its time"
+    again.tick(3600.0, LATER)
+    assert events(taken(again, who, 3600.0)) == [(1, 0)]
