@@ -200,7 +200,7 @@ def _stopped(node: str, rollout: pb.RolloutStatus) -> list[tuple[str, Cell]]:
         why = "" if known else f"{rollout.frozen}; "
         ways = f"nodectl rollout abort {node}, or nodectl rollout promote {node}"
         rows.append(("frozen", styled(f"{why}a person decides: {ways}", "yellow")))
-    if rollout.held:
+    if rollout.held and not rollout.frozen:
         told = f"by a person, harm still ends it; go on with: nodectl rollout resume {node}"
         rows.append(("held", styled(told, "yellow")))
     return rows

@@ -45,14 +45,14 @@ def _under_way(node: NodeState, fact: CommandRequested) -> Outcome:
         case "abort":
             node, actions = rollout.roll_back(node, f"{fact.by} aborted it", fact.at, fact.by)
             return node, actions, "the rollout was aborted"
+        case "hold" | "continue" if held.frozen:
+            raise Refusal(
+                f"{held.release.version} stays frozen at {percent(held.share)} until a person promotes or"
+                f" aborts it: nodectl rollout abort {node.name}"
+            )
         case "hold":
             return _held(node, held, fact, True)
         case "continue":
-            if held.frozen:
-                raise Refusal(
-                    f"{held.release.version} stays frozen at {percent(held.share)} until a person promotes or"
-                    f" aborts it: nodectl rollout abort {node.name}"
-                )
             return _held(node, held, fact, False)
         case _:
             return _pushed(node, held, fact)
