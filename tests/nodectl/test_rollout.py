@@ -193,12 +193,15 @@ def test_one_that_a_person_holds_or_has_to_decide(rolling: Any) -> None:
     rolling.control.status.nodes[0].rollout.CopyFrom(held)
     text = rolling("rollout", "status", "catalog").stdout
     assert "step 1 of 3, share 10 %, held, frozen" in text
-    assert "harm still ends it; go on with: nodectl rollout resume catalog" in text
+    assert "nodectl rollout resume" not in text, "it would be refused"
     assert (
         "the canary is worse; a person decides: nodectl rollout abort catalog, or nodectl rollout promote"
         in text
     )
     assert "contract: total went away" in text
+    rolling.control.status.nodes[0].rollout.CopyFrom(whole(held=True))
+    text = rolling("rollout", "status", "catalog").stdout
+    assert "harm still ends it; go on with: nodectl rollout resume catalog" in text
 
 
 def test_a_rollout_of_an_older_noded_has_fewer_figures(rolling: Any) -> None:
