@@ -20,13 +20,18 @@ def memory_rows(spec: NodeSpec, answer: pb.ApplyResponse, status: pb.GetStatusRe
     before = {change.key: change.before for change in answer.changes} if rolls else {}
     old = _number(before.get("resources.memory", ""), limit)
     spares = _number(before.get("spares", ""), spec.spares)
-    rows = [_row("instances", _number(before.get("instances", ""), spec.instances), old)]
+    count = _number(before.get("instances", ""), spec.instances)
     # One spare is two while crashes come close together.
-    rows += [_row("spares", 2 if spares == 1 else spares, old)] if spares else []
+    most = 2 if spares == 1 else spares
+    counted = old * (count + most) + limit * spec.instances
+    # Those of the new version start while those of the old one still drain.
+    both = rolls and counted < answer.peak_memory == counted + old * (spares - most) + limit * spec.spares
+    rows = [_row("instances", count, old)]
+    rows += [_row("spares", spares if both else most, old)] if spares else []
     rows += [_row("canaries", spec.instances, limit)] if rolls else []
-    counted = old * _number(before.get("instances", ""), spec.instances) + limit * spec.instances
-    counted += old * (2 if spares == 1 else spares)
-    if rolls and answer.peak_memory >= counted + old:
+    if both:
+        rows.append(_row("their spares", spec.spares, limit))
+    elif rolls and answer.peak_memory >= counted + old:
         rows.append(_row("to compare with", 1, old))
     others = _others(status.nodes, spec.name)
     rows.append(["baseline (other nodes)", "", "", size(others)])

@@ -96,6 +96,9 @@ def test_plan_shows_what_the_peak_of_memory_is_made_of(desk: Any, node_folder: P
         ["baseline (other nodes)", "512.0 MiB"],
         ["at the peak", "2.2 GiB of 8.0 GiB"],
     ]
+    desk.control.apply_answer.peak_memory = 2048 * 2**20
+    lines = [line.split() for line in desk("plan", str(node_folder), expect=3).stdout.splitlines()[6:9]]
+    assert [line[:-4] for line in lines] == [["spares", "1"], ["canaries", "2"], ["their", "spares", "1"]]
 
 
 def test_plan_of_a_new_node_has_no_canaries(desk: Any, node_folder: Path) -> None:

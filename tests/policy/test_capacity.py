@@ -6,7 +6,7 @@ from noded.model import capacity
 from noded.model.actions import Answer
 from noded.model.state import HostState
 from nodespec.manifest import Canary, Serves
-from tests.policy.build import HOST, MB, Core, only, running, spec
+from tests.policy.build import HOST, MB, Core, only, running, spec, starts
 
 GB = 1024 * MB
 
@@ -28,6 +28,16 @@ def test_what_cannot_run_twice_is_counted_once() -> None:
     beside = replace(alone, rollout=replace(alone.rollout, canary=Canary.INSTANCES))
     assert capacity.peak(running(alone).node, beside) == 400 * MB
     assert capacity.peak(running(alone).node, replace(alone, serves=Serves(8100))) == 400 * MB
+
+
+def test_spares_of_both_versions_are_there_when_one_is_promoted() -> None:
+    wanted = spec(instances=2, spares=2, memory=100 * MB)
+    core = running(wanted)
+    counted = capacity.peak(core.node, wanted)
+    core.comes_up(*starts(core.apply(replace(wanted, version="1.1"))))
+    core.order("finish")
+    core.comes_up(*starts(core.tick(1.0)))
+    assert len(core.node.instances) * 100 * MB == counted == 800 * MB
 
 
 def test_no_limit_no_figure() -> None:

@@ -26,7 +26,13 @@ def peak(node: NodeState | None, spec: NodeSpec) -> int:
         return max(steady(node.spec), steady(spec))
     canaries = spec.instances * spec.resources.memory
     baseline = node.spec.resources.memory if compares_memory(spec) else 0
-    return max(steady(node.spec) + canaries + baseline, steady(spec))
+    # Those of the old version drain while spares of the new one start already.
+    at_the_end = _running(node.spec) + _running(spec)
+    return max(steady(node.spec) + canaries + baseline, at_the_end, steady(spec))
+
+
+def _running(spec: NodeSpec) -> int:
+    return (spec.instances + spec.spares) * spec.resources.memory
 
 
 def present(node: NodeState) -> int:
