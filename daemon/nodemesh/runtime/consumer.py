@@ -76,14 +76,19 @@ class ConsumingNode:
         Whether it was taken: then `hand_out` is due.
         """
         has_kept_up, self._newest = self._has_kept_up, stored.position
-        if has_kept_up and self.delivery.offered < stored.position and self._has_room():
+        if has_kept_up and self.delivery.offered < stored.position and self._takes:
             self.delivery.passed(stored.position - 1)
             self._offer(stored)
             return True
         return False
 
-    def _has_room(self, frames: int = 1) -> bool:
-        least = 1 if self._ahead.is_asked_for else frames
+    @property
+    def _takes(self) -> bool:
+        return self.delivery.room > 0 and not self._ahead.is_full
+
+    @property
+    def _reads(self) -> bool:
+        least = 1 if self._ahead.is_asked_for else WORTH
         return self.delivery.room >= least and self._ahead.room > 0
 
     @property
@@ -130,7 +135,7 @@ class ConsumingNode:
             self._stir.clear()
             self.catch_up()
             try:
-                if self._has_room(WORTH) and self.delivery.offered < self._log.span.newest:
+                if self._reads and self.delivery.offered < self._log.span.newest:
                     await self._read_on()
                     # Sessions take what they were offered, or ask for more.
                     await asyncio.sleep(0)

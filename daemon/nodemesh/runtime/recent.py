@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 
 from nodemesh.model.frame import Stored
 
-AHEAD = 4 * 1024 * 1024
-"""Bytes of frames that are offered to one consuming node before any of them is sent."""
 LEAST = 256 * 1024
-"""The same, when many are behind."""
+"""Bytes of frames that one consuming node may be offered before any is sent, however many are behind."""
 
 
 class Recent:
@@ -26,7 +24,7 @@ class Recent:
     @property
     def share(self) -> int:
         """Bytes that each of them may be ahead: with more, the others push it out before it is sent."""
-        return max(LEAST, min(AHEAD, self._most // 2 // max(1, self.behind)))
+        return max(LEAST, self._most // 2 // max(1, self.behind))
 
     def add(self, stored: Stored) -> None:
         if stored.position not in self._frames:
@@ -58,6 +56,10 @@ class Ahead:
         self._bytes = 0
         self.is_asked_for = False
         """Who asked last was given nothing: what is ahead is not for him, or there is none."""
+
+    @property
+    def is_full(self) -> bool:
+        return not self.is_asked_for and self._bytes >= self._recent.share
 
     @property
     def room(self) -> int:

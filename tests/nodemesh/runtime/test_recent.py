@@ -7,7 +7,8 @@ from nodeapi.v1 import mesh_pb2
 from nodemesh.model.cursor import Cursor
 from nodemesh.model.frame import Stored
 from nodemesh.model.table import Consumer, Member
-from nodemesh.runtime.recent import AHEAD, LEAST
+from nodemesh.runtime.broker import RECENT
+from nodemesh.runtime.recent import LEAST
 from tests.adapters.looped import looped
 from tests.adapters.looped import until as until_async
 from tests.fakes.mesh_index import FakeIndex
@@ -70,11 +71,11 @@ async def test_a_consumer_that_takes_nothing_has_little_read_for_it() -> None:
         node = mesh.broker.consumers["b"]
 
         async def is_ahead() -> bool:
-            return node.delivery.offered * SIZE >= AHEAD // 2
+            return node.delivery.offered * SIZE >= RECENT // 8
 
         await until_async(is_ahead)
         await asyncio.sleep(0.1)
-        assert node.delivery.offered * SIZE <= AHEAD + LEAST
+        assert node.delivery.offered * SIZE <= RECENT // 2 + LEAST
         for number in range(2, EVENTS + 1):
             b.settle(mesh_pb2.Settle(through=number - 1, granted=number))
             await taken(b)
