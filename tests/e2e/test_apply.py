@@ -89,7 +89,7 @@ def test_all_mistakes_of_a_manifest_are_told_at_once(host: Host, follower: Follo
             'node.toml: node.version: expected a version such as "1.4.0"',
             "node.spares: expected a whole number from 0 to 2, got -1",
             "node.singleton: not yet supported",
-            "health.readiness: expected one of sdk, notify, http, grpc, tcp, exec, none",
+            "health.readiness: expected one of sdk, notify, http, tcp, exec, none",
             "health.timeuot: unknown key; nearest known key: health.timeout",
         ):
             assert told in text, f"{verb}: {told} not in\n{text}"
