@@ -4,6 +4,7 @@ The first half prints as it goes, so a broken rule is told in seconds; then come
 Both take the same arguments.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,11 +16,21 @@ ALWAYS = "not soak and not systemd"
 NONE_CHOSEN = 5
 """How pytest ends when no test fits its arguments; the other half may have some."""
 LOOK = 0.2
+PATIENCE = 30.0
+"""Seconds a half that was told to stop has to clear up."""
 
 
 def begin(marks: str, words: Sequence[str], out: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "pytest", "-m", f"{ALWAYS} and {marks}", *words]
     return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT if out else None)
+
+
+def ended(half: "subprocess.Popen[bytes]") -> None:
+    try:
+        half.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        half.kill()
+        half.wait()
 
 
 def copy(source: IO[bytes]) -> None:
@@ -38,13 +49,20 @@ def follow(half: "subprocess.Popen[bytes]", source: IO[bytes]) -> None:
 def main(words: Sequence[str]) -> int:
     with tempfile.NamedTemporaryFile() as out, open(out.name, "rb") as printed:
         halves = [begin("not e2e", words), begin("e2e", words, out)]
+
+        def stop(*_: object) -> None:
+            for half in halves:
+                half.send_signal(signal.SIGINT)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, stop)
         try:
             halves[0].wait()
             follow(halves[1], printed)
         except KeyboardInterrupt:
-            # Both got it from the terminal as well, and clear up what they started.
+            # From a terminal both got it as well. They clear up what they started; what was found is told.
             for half in halves:
-                half.wait()
+                ended(half)
             copy(printed)
             return 130
     ends = [half.returncode for half in halves]

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from noded.adapters.haproxy_config import config, write_maps
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +28,7 @@ class RunningHaproxy:
     def __init__(self, ports: int, tcp: int = 2) -> None:
         self.folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nd"))
         self.socket = self.folder / "admin.sock"
-        self.first = _free(ports + tcp)
+        self.first = free_ports(ports + tcp)
         self.last = self.first + ports - 1
         self.tcp = self.last + 1
         """The first port for connections."""
@@ -80,21 +81,3 @@ def running(ports: int = 4, tcp: int = 2) -> Iterator[RunningHaproxy]:
     finally:
         haproxy.kill()
         shutil.rmtree(haproxy.folder)
-
-
-def _free(count: int) -> int:
-    """The first of `count` free ports in a row, below the range the kernel takes its own from."""
-    for first in range(20_000 + os.getpid() % 10_000, 32_000, count):
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise AssertionError("no free ports between 20000 and 32000")
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -2,6 +2,7 @@
 
 from noded.adapters.haproxy import HaproxyProxy
 from noded.model.route import Place, Route, Server, Traffic
+from tests.adapters.looped import at_end
 from tests.adapters.running_haproxy import RunningHaproxy
 from tests.adapters.small_server import SmallServer
 
@@ -20,7 +21,7 @@ class Shop:
         return f"unix:{self.haproxy.folder}/{number}.sock"
 
     async def server(self, number: int) -> SmallServer:
-        return await SmallServer(f"shop.{number}", self.address(number)).start()
+        return await served(f"shop.{number}", self.address(number))
 
     def route(self, *places: tuple[int, Place], share: float = 0.0, lease: float = 0.0) -> Route:
         servers = tuple(Server(f"shop.{n}", self.address(n), place) for n, place in places)
@@ -31,6 +32,13 @@ class Shop:
 
     async def counts(self) -> dict[str, Traffic]:
         return {traffic.instance: traffic for traffic in await self.proxy.traffic()}
+
+
+async def served(name: str, address: str) -> SmallServer:
+    """A server of the test that runs."""
+    server = await SmallServer(name, address).start()
+    at_end(server.die)
+    return server
 
 
 async def opened(haproxy: RunningHaproxy) -> Shop:

@@ -15,7 +15,7 @@ from noded.model.route import Route, Server, Traffic
 from noded.ports import TimedOut
 from tests.adapters.looped import looped, until
 from tests.adapters.running_haproxy import RunningHaproxy, running
-from tests.adapters.shop import CANARY, PINNED, SPARE, opened
+from tests.adapters.shop import CANARY, PINNED, SPARE, opened, served
 from tests.adapters.small_client import Load, ask_once
 from tests.adapters.small_server import SmallServer
 
@@ -307,7 +307,7 @@ async def test_servers_on_ports_and_on_sockets_serve_alike(haproxy: RunningHapro
 async def test_an_instance_at_another_address_is_another_server(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
     await shop.server(1)
-    moved = await SmallServer("moved", f"unix:{haproxy.folder}/moved.sock").start()
+    moved = await served("moved", f"unix:{haproxy.folder}/moved.sock")
     await shop.install((1, PINNED))
     async with Load(shop.port) as load:
         await load.reach(50)

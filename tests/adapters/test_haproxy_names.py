@@ -12,7 +12,7 @@ from noded.model.route import Route, Server
 from noded.ports import Refused
 from tests.adapters.looped import looped, until
 from tests.adapters.running_haproxy import RunningHaproxy, running
-from tests.adapters.shop import CANARY, PINNED, Shop, opened
+from tests.adapters.shop import CANARY, PINNED, Shop, opened, served
 from tests.adapters.small_client import Load, ask_once
 from tests.adapters.small_server import SmallServer
 
@@ -73,7 +73,7 @@ class Street(Shop):
     """One port that nodes share."""
 
     async def open(self, node: str, number: int) -> SmallServer:
-        server = await SmallServer(f"{node}.{number}", self.address(number)).start()
+        server = await served(f"{node}.{number}", self.address(number))
         await self.proxy.install(self.named(node, number))
         return server
 

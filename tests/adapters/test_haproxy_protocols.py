@@ -12,7 +12,7 @@ import pytest
 
 from noded.model.route import Place, Route, Server
 from tests.adapters.grpc_shop import GrpcServer, call
-from tests.adapters.looped import looped, until
+from tests.adapters.looped import at_end, looped, until
 from tests.adapters.running_haproxy import RunningHaproxy, running
 from tests.adapters.shop import CANARY, DRAINING, PINNED, SPARE, Shop, opened
 from tests.adapters.small_client import ask_once, connect_once
@@ -60,13 +60,16 @@ def grpc_route(shop: Shop, *places: tuple[int, Place], share: float = 0.0, posts
 
 
 async def grpc_server(shop: Shop, number: int) -> GrpcServer:
-    return await GrpcServer(f"shop.{number}", shop.address(number)).start()
+    server = await GrpcServer(f"shop.{number}", shop.address(number)).start()
+    at_end(server.stop)
+    return server
 
 
 @looped
 async def test_calls_of_one_channel_are_shared(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
-    one, two = await grpc_server(shop, 1), await grpc_server(shop, 2)
+    await grpc_server(shop, 1)
+    two = await grpc_server(shop, 2)
     await shop.proxy.install(grpc_route(shop, (1, PINNED), (2, CANARY), share=0.5))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{shop.port}") as channel:
         told = Counter([await call(channel) for _ in range(300)])
@@ -78,8 +81,6 @@ async def test_calls_of_one_channel_are_shared(haproxy: RunningHaproxy) -> None:
     # HAProxy sees 200 whatever the status in the trailer says: the program has to tell.
     assert counts["shop.2"].requests == told["shop.2"] + told["INTERNAL"]
     assert (counts["shop.2"].bad, counts["shop.2"].up) == (0, True)
-    await one.stop()
-    await two.stop()
 
 
 @looped
@@ -114,13 +115,12 @@ async def test_a_killed_grpc_server_loses_no_call_where_calls_may_be_repeated(
     assert set(told) == {"shop.1", "shop.2"}
     assert spare.calls >= 200
     assert (await shop.counts())["shop.1"].bad >= 1
-    await spare.stop()
 
 
 @looped
 async def test_one_version_may_speak_grpc_and_the_next_http(haproxy: RunningHaproxy) -> None:
     shop = await opened(haproxy)
-    one = await grpc_server(shop, 1)
+    await grpc_server(shop, 1)
     await shop.server(2)
     servers = (
         Server("shop.1", shop.address(1), PINNED, h2=True),
@@ -131,7 +131,6 @@ async def test_one_version_may_speak_grpc_and_the_next_http(haproxy: RunningHapr
         assert await call(channel) != "shop.1", "what answers is no gRPC"
         await shop.proxy.install(Route("shop", shop.port, servers))
         assert await call(channel) == "shop.1"
-    await one.stop()
 
 
 # Connections

@@ -1,7 +1,6 @@
 """Is what Prometheus reads well-formed, named as Prometheus wants, and true?"""
 
 import re
-import socket
 import subprocess
 import urllib.request
 from dataclasses import replace
@@ -20,6 +19,7 @@ from noded.model.rollout import Evidence, Stage, Step, Tally
 from noded.model.state import GIVEN_UP, Backoff, HostState
 from noded.ports import Refused
 from nodespec.manifest import Rung
+from tests.ports import free_ports
 from tests.runtime.nouns import host, incident, instance, node, rollout
 
 PROMTOOL = Path(__file__).parents[2] / ".tools/bin/promtool"
@@ -187,7 +187,7 @@ def test_a_node_that_was_given_up() -> None:
 
 def test_it_is_served_as_it_is_now() -> None:
     held = [HostState()]
-    port = free_port()
+    port = free_ports()
     served = serve(lambda: held[0], "0.1.0", f"127.0.0.1:{port}", lambda: FACTS)
     assert served is not None
     try:
@@ -211,12 +211,6 @@ def test_off_is_off() -> None:
 def test_an_address_of_another_machine_is_told() -> None:
     with pytest.raises(Refused, match=r"choose another in \[metrics\] listen"):
         serve(HostState, "0.1.0", "203.0.113.7:9464", lambda: FACTS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetched(port: int) -> str:

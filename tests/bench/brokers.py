@@ -11,7 +11,8 @@ from typing import Self
 from tests.bench import provide
 from tests.bench.load.events import Job
 from tests.bench.measured import Program, module
-from tests.e2e.ground import ROOT, connects, free_ports, wait_for
+from tests.e2e.ground import ROOT, connects, wait_for
+from tests.ports import free_ports
 
 NATS_CONF = """
 listen: "127.0.0.1:{port}"
@@ -82,7 +83,7 @@ class JetStream(Broker):
     load = "tests.bench.load.through_nats"
 
     def _begin(self) -> Program:
-        port = free_ports(1)
+        port = free_ports()
         self.address = f"nats://127.0.0.1:{port}"
         conf, self._log = self.state / "nats.conf", self.sockets / "nats.log"
         conf.write_text(NATS_CONF.format(port=port, state=self.state / "store"))

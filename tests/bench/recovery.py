@@ -24,9 +24,9 @@ from tests.bench.client import pid_at, send, until_answered
 from tests.bench.figures import Target, conclude, percentile, spread
 from tests.bench.fleet import Fleet
 from tests.e2e import host as hosts
-from tests.e2e.ground import free_ports
 from tests.e2e.host import Host
 from tests.e2e.programs import lay
+from tests.ports import free_ports
 
 IMPORTS = {"": 0.1, "_1s": 1.0}
 """CPU seconds of import, by the suffix of the row's key."""
@@ -110,7 +110,7 @@ class Recovery:
         script.write_text(program)
         root = peers.provide()
         for name, make in (("supervisord", peers.supervisord), ("runit", peers.runit)):
-            port = free_ports(1)
+            port = free_ports()
             peer = make(root, folder / name, port, self._argv(script), self._env(port))
             stack.callback(peer.stop)
             peer.await_ready()
@@ -166,7 +166,7 @@ class Recovery:
 
     def _cold(self, suffix: str) -> None:
         time.sleep(CALM)
-        port = free_ports(1)
+        port = free_ports()
         begun: list[subprocess.Popen[bytes]] = []
         argv, env = self._argv(self.scripts[suffix]), self._env(port)
         took = until_answered(port, lambda: begun.append(peers.bare(argv, env)))

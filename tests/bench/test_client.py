@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.client import pid_at, send, until_answered
 from tests.bench.fleet import cpu_seconds, watched_processes
-from tests.e2e.ground import free_ports
+from tests.ports import free_ports
 
 
 class Answers(ThreadingHTTPServer):
@@ -88,7 +88,7 @@ def test_it_counts_from_the_trigger(server: Answers) -> None:
 
 
 def test_nobody_there() -> None:
-    port = free_ports(1)
+    port = free_ports()
     with pytest.raises(TimeoutError, match=f"nobody answered on port {port} within 0 s"):
         until_answered(port, lambda: None, timeout=0.1)
     with pytest.raises(TimeoutError, match="nobody answered"):

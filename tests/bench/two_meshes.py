@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.bench.load.events import Job
 from tests.bench.measured import Program
 from tests.bench.own_mesh import Mesh
-from tests.e2e.ground import free_ports
 from tests.nodemesh.peers.hosts import Authority
+from tests.ports import free_ports
 
 PEERS = """
 peer_listen = "127.0.0.1:{port}"

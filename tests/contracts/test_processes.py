@@ -22,10 +22,10 @@ from noded.model.inputs import InstanceExited
 from noded.model.instance import Process
 from noded.ports import Conflict, NotFound, Processes, Refused
 from tests.adapters.looped import looped, until
-from tests.e2e.ground import free_ports
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.processes import FakeProcesses
 from tests.launcher.lab import Lab, lab
+from tests.ports import free_ports
 
 NUMBERS = itertools.count(1)
 SLEEP = ("/bin/sleep", "300")
@@ -231,7 +231,7 @@ async def test_what_is_run_inside_an_instance_leaves_it_alone(world: Make) -> No
 @looped
 async def test_a_socket_is_held_for_one_node_until_it_is_let_go(world: Make) -> None:
     async with world() as here:
-        address = f"127.0.0.1:{free_ports(1)}"
+        address = f"127.0.0.1:{free_ports()}"
         mine = replace(launch(*SLEEP), listen=address)
         await here.processes.start(mine)
         await here.processes.remove(mine.instance)

@@ -11,8 +11,8 @@ from noded.model.route import Place, Route, Server
 from noded.ports import Proxy, Refused, Unavailable
 from tests.adapters.looped import looped
 from tests.adapters.running_haproxy import RunningHaproxy, running
+from tests.adapters.shop import served
 from tests.adapters.small_client import ask_once, connect_once
-from tests.adapters.small_server import SmallServer
 from tests.fakes.proxy import FakeProxy
 
 
@@ -85,8 +85,7 @@ def real(haproxy: RunningHaproxy) -> World:
     async def ready() -> None:
         await haproxy.ready()
         for number in (1, 2, 3):
-            server = SmallServer(f"shop.{number}", f"unix:{haproxy.folder}/{number}.sock")
-            await server.start()
+            await served(f"shop.{number}", f"unix:{haproxy.folder}/{number}.sock")
 
     async def ask(port: int, host: str) -> str:
         if port == haproxy.tcp:

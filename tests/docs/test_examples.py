@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import pytest
 from nodespec.manifest import Autonomy
 from nodespec.reading import read_node
 from tests.docs import markdown
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -26,12 +26,6 @@ NOBODY = 65534
 
 def text_of(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
@@ -58,7 +52,7 @@ def test_the_first_node_runs(document: str, tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(program)
     assert read_node(manifest, "node.toml").name == "hello"
     assert len([line for line in program.splitlines() if line]) <= 11
-    port = free_port()
+    port = free_ports()
     command = [sys.executable, "-m", "nodekit", "run", str(tmp_path), "--port", str(port)]
     node = subprocess.Popen([*command, "--data", str(tmp_path / "data")])
     try:
@@ -85,7 +79,7 @@ class ByHand:
 
     def __init__(self, folder: Path) -> None:
         (script,) = markdown.blocks(text_of("docs/guides/administer.md"), "sh")
-        self.port, metrics, events = free_port(), free_port(), free_port()
+        self.port, metrics, events = free_ports(), free_ports(), free_ports()
         script = script.replace("mktemp -d /tmp/nd-XXXXXX", f"echo {folder}")
         script = (
             script.replace("8100-8107", str(self.port))

@@ -1,4 +1,4 @@
-"""What does a host for tests need around its programs: an interpreter, free ports, readable code?"""
+"""What does a host for tests need around its programs: an interpreter, readable code?"""
 
 import atexit
 import json
@@ -14,8 +14,6 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_given: set[int] = set()
-"""First ports of the hosts of this process: a host that is not started yet holds its ports by this."""
 
 
 def inline(table: Mapping[str, str]) -> str:
@@ -80,27 +78,6 @@ def readable(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free on loopback now."""
-    start = 21000 + os.getpid() % 400 * 20
-    for first in range(start, start + 20_000, count):
-        first = 21000 + first % 10_000
-        if first not in _given and all(_free(first + offset) for offset in range(count)):
-            _given.add(first)
-            return first
-    raise RuntimeError("no free ports on loopback")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def connects(path: Path) -> bool:

@@ -20,7 +20,6 @@ from pathlib import Path
 from tests.e2e.ground import (
     ROOT,
     connects,
-    free_ports,
     inline,
     node_python,
     paths,
@@ -29,6 +28,7 @@ from tests.e2e.ground import (
     readable,
     wait_for,
 )
+from tests.ports import free_ports
 
 NODED_UID = 64101
 PROXY_UID = 64102

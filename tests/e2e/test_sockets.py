@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.ground import free_ports
 from tests.launcher.lab import DEADLINE, PYTHON, Client, Lab, lab
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.e2e
 
@@ -70,7 +70,7 @@ def start(room: Lab, client: Client, number: int, port: int) -> None:
 
 
 def test_no_connection_is_refused_over_twenty_kills(room: Lab, figures: dict[str, str]) -> None:
-    port = free_ports(1)
+    port = free_ports()
     client = room.client()
     start(room, client, 0, port)
     loads = [Load(port) for _ in range(CLIENTS)]

@@ -13,8 +13,8 @@ import pytest
 from launcher.orders import Address, Refusal
 from launcher.requests import address_of
 from launcher.sockets import Sockets
-from tests.e2e.ground import free_ports
 from tests.launcher.lab import DEADLINE, MODES, PYTHON, Client, Lab, alive, holds_only, is_root, lab, until
+from tests.ports import free_ports
 
 NUMBERS = itertools.count(1)
 # Answers each connection with its pid and what it was given.
@@ -47,7 +47,7 @@ def room(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture
 def address() -> str:
-    return f"127.0.0.1:{free_ports(1)}"
+    return f"127.0.0.1:{free_ports()}"
 
 
 def server(room: Lab, instance: str, address: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_connections_wait_while_an_instance_is_replaced(shared: Lab, client: Cli
 
 
 def test_over_ipv6(shared: Lab, client: Client) -> None:
-    address = f"[::1]:{free_ports(1)}"
+    address = f"[::1]:{free_ports()}"
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:

@@ -5,6 +5,7 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -231,7 +232,8 @@ class GrpcMesh:
             self.said.append(body)
             yield frames.encode_frame(frames.Head("/b", "s", 1), b"", [bytes(1 << 20)])
 
-    async def start(self, path: str) -> grpc.aio.Server:
+    @asynccontextmanager
+    async def serving(self, path: str) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
         handlers = {
             "Publish": grpc.stream_stream_rpc_method_handler(self.publish),
@@ -240,7 +242,10 @@ class GrpcMesh:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("nodeapi.v1.Mesh", handlers),))
         server.add_insecure_port(f"unix:{path}")
         await server.start()
-        return server
+        try:
+            yield
+        finally:
+            await server.stop(0)
 
 
 @pytest.mark.parametrize("transport", ["grpc", "auto"])
@@ -249,25 +254,23 @@ def test_a_mesh_that_speaks_only_grpc(transport: str) -> None:
         await mesh.close()
         os.unlink(mesh.path)
         service = GrpcMesh()
-        server = await service.start(mesh.path)
         link, heard = MeshLink(mesh.path, transport), Heard()
-        link.open(heard)
-        link.hello(HELLO)
-        await until(lambda: heard.published)
-        subscribe = wire.Subscribe("a.1", (wire.Wish("t", 5, 10.0),), 32, True)
-        link.subscribe(subscribe)
-        link.settle(wire.Settle(1))
-        link.send(b"\x0a\x00")
-        await until(lambda: len(heard.frames) == 2 and len(heard.published) == 2)
-        assert set(service.said) == {HELLO, subscribe.encode(), wire.Settle(1).encode(), b"\x0a\x00"}
-        await server.stop(0)
+        async with service.serving(mesh.path):
+            link.open(heard)
+            link.hello(HELLO)
+            await until(lambda: heard.published)
+            subscribe = wire.Subscribe("a.1", (wire.Wish("t", 5, 10.0),), 32, True)
+            link.subscribe(subscribe)
+            link.settle(wire.Settle(1))
+            link.send(b"\x0a\x00")
+            await until(lambda: len(heard.frames) == 2 and len(heard.published) == 2)
+            assert set(service.said) == {HELLO, subscribe.encode(), wire.Settle(1).encode(), b"\x0a\x00"}
         await until(lambda: heard.lost)
         service.said.clear()
-        server = await service.start(mesh.path)
-        await until(lambda: len(service.said) == 2)
-        assert set(service.said) == {HELLO, subscribe.encode()}
-        await link.close()
-        await server.stop(0)
+        async with service.serving(mesh.path):
+            await until(lambda: len(service.said) == 2)
+            assert set(service.said) == {HELLO, subscribe.encode()}
+            await link.close()
 
     run(scenario)
 
@@ -278,14 +281,13 @@ def test_what_grpc_refuses_is_told() -> None:
         os.unlink(mesh.path)
         service = GrpcMesh()
         service.refusal = "instance a.1 has another user"
-        server = await service.start(mesh.path)
-        link, heard = MeshLink(mesh.path, "grpc"), Heard()
-        link.open(heard)
-        link.hello(HELLO)
-        await until(lambda: heard.lost)
-        assert heard.lost[0] == "instance a.1 has another user"
-        await link.close()
-        await server.stop(0)
+        async with service.serving(mesh.path):
+            link, heard = MeshLink(mesh.path, "grpc"), Heard()
+            link.open(heard)
+            link.hello(HELLO)
+            await until(lambda: heard.lost)
+            assert heard.lost[0] == "instance a.1 has another user"
+            await link.close()
 
     run(scenario)
 

@@ -15,6 +15,7 @@ import pytest
 
 from nodekit.run import Mistake, prepare
 from tests.nodekit.noded_side import DEADLINE, environ
+from tests.ports import free_ports
 
 MANIFEST = """
 [node]
@@ -56,10 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_ports()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What does Prometheus see of the mesh, and can nobody who asks harm it?"""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -12,6 +11,7 @@ from nodemesh.adapters.metrics import Facts, text
 from nodemesh.adapters.metrics_port import CONNECTIONS, FRESH, serving
 from nodemesh.ports import LATENCIES, Refused, Unavailable
 from tests.adapters.looped import looped
+from tests.ports import free_ports
 
 
 def facts() -> Facts:
@@ -62,9 +62,7 @@ class Mesh:
 
 @asynccontextmanager
 async def port(mesh: Mesh) -> AsyncIterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_ports()
     async with serving(mesh.text, f"127.0.0.1:{number}", mesh.clock):
         yield number
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nodeapi.v1 import mesh_pb2
 from tests.faults.mesh_world import MeshWorld
+from tests.ports import free_ports
 
 CONF = """
 [host]
@@ -78,12 +79,6 @@ def openssl(*words: str) -> None:
 def served(port: int) -> str:
     """The certificate that is shown now."""
     return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Wire:
@@ -154,7 +149,7 @@ class Wire:
 @dataclass
 class Host(MeshWorld):
     name: str = ""
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=free_ports)
     peers: Mapping[str, int] = field(default_factory=dict)
 
     @property

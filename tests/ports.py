@@ -1,0 +1,41 @@
+"""Which TCP ports may a test have? Those that no other test process was given lately."""
+
+import fcntl
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+FIRST, BEHIND = 20_000, 32_000
+"""Below the range the kernel takes its own from."""
+_LAST = Path(tempfile.gettempdir(), f"noded-test-ports-{os.getuid()}")
+
+
+def free_ports(count: int = 1) -> int:
+    """The first of `count` ports in a row that are free on loopback now.
+
+    They go round among all processes of this user: between the look and the program that binds them lies
+    time, and HAProxy, which binds with SO_REUSEPORT, would share a port with another HAProxy and not say so.
+    """
+    with _LAST.open("a+") as last:
+        fcntl.flock(last, fcntl.LOCK_EX)
+        last.seek(0)
+        begin = int(last.read() or FIRST)
+        room = BEHIND - FIRST - count
+        for step in range(0, room, count):
+            first = FIRST + (begin - FIRST + step) % room
+            if all(_is_free(first + offset) for offset in range(count)):
+                last.truncate(0)
+                last.write(str(first + count))
+                return first
+    raise RuntimeError(f"no {count} free ports in a row on loopback, from {FIRST} to {BEHIND}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
