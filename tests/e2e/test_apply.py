@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -166,14 +167,14 @@ def big(host: Host, name: str) -> Path:
 
 
 def uploads(host: Host) -> list[Path]:
-    """Files a noded that takes in a release has open, of any size."""
+    """Files without a name that a noded that takes in a release has open, of any size."""
     found = []
     for handle in Path(f"/proc/{host.running['noded'].pid}/fd").iterdir():
         try:
-            target = Path(os.readlink(handle))
+            target = os.readlink(handle)
         except OSError:
             continue
-        if target.name.startswith("noded-apply-") and handle.exists():
+        if target.startswith(f"{tempfile.gettempdir()}/#") and handle.exists():
             found.append(handle)
     return found
 

@@ -126,7 +126,9 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
     ) -> tuple[str, NodeSpec, Record | None, Beside]:
         """The uploaded release's digest and manifest, what is on record for its version, what is beside."""
         desk = self._desk
-        with tempfile.NamedTemporaryFile(prefix="noded-apply-") as blob:
+        # Without a name: it is gone with noded, however noded ends (O_TMPFILE, open(2)).
+        with tempfile.TemporaryFile() as blob:
+            path = Path(f"/proc/self/fd/{blob.fileno()}")
             try:
                 async with asyncio.timeout(self._upload_time):
                     await receive(requests, blob, header.size, LARGEST_RELEASE, "a release", context)
@@ -134,15 +136,15 @@ class ControlService(control_pb2_grpc.ControlServiceServicer):  # type: ignore[m
                 text = f"the release did not come within {self._upload_time:g} s"
                 await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
             except OSError as error:
-                text = f"cannot keep the release in {blob.name}: {error.strerror}"
+                text = f"cannot keep the release in {tempfile.gettempdir()}: {error.strerror}"
                 await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
             try:
                 # Anybody may plan, so a plan leaves nothing on disk.
                 take = desk.releases.examine if header.plan_only else desk.releases.add
-                digest, spec = await take(Path(blob.name))
+                digest, spec = await take(path)
                 held = await desk.registry.get(f"releases/{spec.name}/{spec.version}")
                 before = await parent(desk.view().nodes.get(spec.name), desk.registry)
-                told = (desk.view(), desk.releases.path, spec, digest, Path(blob.name), before)
+                told = (desk.view(), desk.releases.path, spec, digest, path, before)
                 return digest, spec, held, await asyncio.to_thread(gathered, *told)
             except Refused as error:
                 await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
