@@ -133,12 +133,13 @@ def test_the_end_of_much_output_is_kept(desk: Desk) -> None:
 @needs_bwrap
 def test_tests_that_never_end(desk: Desk) -> None:
     desk.place.change("node.toml", 'timeout = "10s"', 'timeout = "1s"')
-    begin = "import subprocess, time\nsubprocess.Popen(['sleep', '4711.5'])\n"
+    mark = f"4711.{os.getpid()}"
+    begin = f"import subprocess, time\nsubprocess.Popen(['sleep', '{mark}'])\n"
     desk.tests(f"{begin}print('begun', flush=True)\ntime.sleep(60)")
     found = desk.outcome()
     assert not found["passed"] and found["detail"].startswith("time limit of 1.0 s")
     assert "begun" in found["output"]
-    assert processes_with("4711.5") == []
+    assert processes_with(mark) == []
 
 
 @needs_bwrap
@@ -194,10 +195,11 @@ def test_the_two_ways_of_calling_are_told_apart(desk: Desk) -> None:
 
 @needs_bwrap
 def test_stopped_it_leaves_nothing(desk: Desk) -> None:
-    desk.tests("import subprocess\nsubprocess.run(['sleep', '4712.5'])")
+    mark = f"4712.{os.getpid()}"
+    desk.tests(f"import subprocess\nsubprocess.run(['sleep', '{mark}'])")
     process = subprocess.Popen(desk.words(), env=desk.place.env(), stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: processes_with("4712.5") != [])
+        wait_for(lambda: processes_with(mark) != [])
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 1
     finally:
@@ -206,7 +208,7 @@ def test_stopped_it_leaves_nothing(desk: Desk) -> None:
         process.wait(10)
         assert process.stderr
         process.stderr.close()
-    assert processes_with("4712.5") == []
+    assert processes_with(mark) == []
     assert sorted(path.name for path in desk.place.folder.iterdir()) == ["host.json", "node"]
 
 
