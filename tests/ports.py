@@ -4,31 +4,44 @@ import fcntl
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-FIRST, BEHIND = 20_000, 32_000
-"""Below the range the kernel takes its own from."""
-_LAST = Path(tempfile.gettempdir(), f"noded-test-ports-{os.getuid()}")
+FIRST, BEHIND = 21_000, 32_000
+"""Behind the range that `[proxy] ports` has by itself, before the one the kernel takes its own from."""
+_LAST = Path(tempfile.gettempdir(), "noded-test-ports")
 
 
 def free_ports(count: int = 1) -> int:
     """The first of `count` ports in a row that are free on loopback now.
 
-    They go round among all processes of this user: between the look and the program that binds them lies
+    They go round among all processes of this machine: between the look and the program that binds them lies
     time, and HAProxy, which binds with SO_REUSEPORT, would share a port with another HAProxy and not say so.
     """
-    with _LAST.open("a+") as last:
+    _let_all_write()
+    with _LAST.open("r+") as last:
         fcntl.flock(last, fcntl.LOCK_EX)
-        last.seek(0)
         begin = int(last.read() or FIRST)
         room = BEHIND - FIRST - count
         for step in range(0, room, count):
             first = FIRST + (begin - FIRST + step) % room
             if all(_is_free(first + offset) for offset in range(count)):
-                last.truncate(0)
+                last.seek(0)
                 last.write(str(first + count))
                 return first
     raise RuntimeError(f"no {count} free ports in a row on loopback, from {FIRST} to {BEHIND}")
+
+
+def _let_all_write() -> None:
+    """Some hosts of tests belong to other users; what is theirs can only be opened in /tmp, not be made again
+    (protected_regular, proc(5))."""
+    if not _LAST.exists():
+        before = os.umask(0)
+        try:
+            with suppress(FileExistsError):
+                _LAST.touch(0o666, exist_ok=False)
+        finally:
+            os.umask(before)
 
 
 def _is_free(port: int) -> bool:

@@ -64,6 +64,7 @@ class Rightless(Story):
         for name in ("daemon", "proto", "nodes", "tests/e2e", ".venv"):
             skip = shutil.ignore_patterns("__pycache__", ".pytest_cache")
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=skip)
+        shutil.copy(ROOT / "tests/ports.py", copy / "tests")
         copy_tools(copy)
         readable(copy)
         return copy

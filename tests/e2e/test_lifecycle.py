@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -156,7 +157,8 @@ def test_what_is_not_ready_in_time_is_killed(host: Host, follower: Follower) -> 
     apply(host, folder)
     for name in ("silent", "unwell"):
         node = follower.until(name, lambda n: n.get("restarts", 0) >= 1, "the end of its patience")
-        assert f"{name}.1 was not ready within 1 s of its start" in node["detail"]
+        # The next one may have ended meanwhile, by the same fault.
+        assert re.search(rf"{name}\.\d was not ready within 1 s of its start", node["detail"])
         wait_for(lambda name=name: f"{name}.1" not in processes(host), f"the end of {name}.1")
         assert any("was not ready within 1 s" in text for text in texts(host, name, "KillInstance"))
         host.nodectl("remove", "-y", "--no-wait", name)

@@ -69,6 +69,8 @@ def rollout(host: Host, follower: Follower) -> None:
 
 
 def main() -> None:
+    # Whoever does not want to wait for the end gets no host left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     host = hosts.make("ndu")
     try:
         host.start()

@@ -64,7 +64,7 @@ class Trouble:
         for name, node in self._world.state.nodes.items():
             rollout = node.rollout
             if node.rolling_out and rollout is not None:
-                waits = rollout.frozen or rollout.reason.startswith(("inconclusive", "advised"))
+                waits = rollout.frozen or rollout.question
                 if waits:
                     self._order(self._dice.choice(("abort", "finish")), name)
         self._world.later(DECIDED, self._decide)

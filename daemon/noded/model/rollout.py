@@ -20,6 +20,13 @@ class Stage(StrEnum):
     ROLLED_BACK = "rolled back"
 
 
+class Question(StrEnum):
+    """What waits for a person's word."""
+
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
 ENDED = (Stage.PROMOTED, Stage.ROLLED_BACK)
 
 LONG = 1200.0
@@ -201,6 +208,8 @@ class Rollout:
     """A person returns to this release: it takes all at once as soon as it is ready."""
     paused: bool = False
     """A person holds it at its share; harm still ends it."""
+    question: Question | None = None
+    """What the reason asks a person, where it asks."""
     frozen: str = ""
     """Why a person has to decide, where the plan says that nothing goes back by itself."""
     hurry: str = ""

@@ -10,7 +10,7 @@ from noded.model.actions import Action, ActivateInstance, RecordNode
 from noded.model.inputs import ActionFailed, InstanceExited
 from noded.model.instance import Instance, Role
 from noded.model.release import Release
-from noded.model.rollout import Rollout, Stage, Step, Tally, Transition, percent, splits_events
+from noded.model.rollout import Question, Rollout, Stage, Step, Tally, Transition, percent, splits_events
 from noded.model.state import Backoff, HostState, NodeState
 from noded.policy import counting, guards, verdict
 from nodespec.manifest import Autonomy, Canary, NodeSpec, OnFailure, OnInconclusive
@@ -156,7 +156,8 @@ def failed(node: NodeState, reason: str, at: float) -> Outcome:
 def moved(rollout: Rollout, at: float, reason: str, by: str = "") -> Rollout:
     """The rollout with its present place in the history."""
     entry = Transition(at, rollout.stage, rollout.share, reason, by)
-    return replace(rollout, reason=reason, history=(*rollout.history, entry)[-MOST_TRANSITIONS:])
+    history = (*rollout.history, entry)[-MOST_TRANSITIONS:]
+    return replace(rollout, reason=reason, question=None, history=history)
 
 
 def _frozen(node: NodeState, rollout: Rollout, reason: str, at: float) -> NodeState:
@@ -288,10 +289,8 @@ def _inconclusive(node: NodeState, rollout: Rollout, reason: str, at: float) -> 
         plan.on_inconclusive is OnInconclusive.WIDEN and more
     ):
         return _next_step(node, rollout, at, f"{lasted}, on_inconclusive is {plan.on_inconclusive}: {reason}")
-    if rollout.reason.startswith("inconclusive"):
-        return node
     advice = f"{lasted}: {reason}; nodectl rollout promote {node.name}, or nodectl rollout abort {node.name}"
-    return replace(node, rollout=moved(rollout, at, advice))
+    return _asked(node, rollout, Question.INCONCLUSIVE, advice, at)
 
 
 def _worse(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome:
@@ -300,9 +299,14 @@ def _worse(node: NodeState, rollout: Rollout, reason: str, at: float) -> Outcome
     if level is Autonomy.ACT:
         return failed(node, reason, at)
     advice = f"advised: nodectl rollout abort {node.name} (autonomy rollback is {level}): {reason}"
-    if rollout.reason.startswith("advised"):
-        return node, ()
-    return replace(node, rollout=moved(rollout, at, advice)), ()
+    return _asked(node, rollout, Question.WORSE, advice, at), ()
+
+
+def _asked(node: NodeState, rollout: Rollout, question: Question, advice: str, at: float) -> NodeState:
+    """A person is told once what waits for them, and again when something else was told meanwhile."""
+    if rollout.question is question:
+        return node
+    return replace(node, rollout=replace(moved(rollout, at, advice), question=question))
 
 
 def _promote(node: NodeState, rollout: Rollout, reason: str, at: float, by: str = "") -> Outcome:
