@@ -16,6 +16,8 @@ ALWAYS = "not soak and not systemd"
 NONE_CHOSEN = 5
 """How pytest ends when no test fits its arguments; the other half may have some."""
 LOOK = 0.2
+LONGEST = 4500
+"""Seconds; a run takes a quarter of that. Half of one may hang where pytest does not look, as at its exit."""
 PATIENCE = 30.0
 """Seconds a half that was told to stop has to clear up."""
 
@@ -56,6 +58,8 @@ def main(words: Sequence[str]) -> int:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(LONGEST)
         try:
             halves[0].wait()
             follow(halves[1], printed)

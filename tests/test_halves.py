@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,16 +35,19 @@ import pathlib
 def pytest_sessionfinish():
     pathlib.Path("over").touch()
 """
+SHORT = "import sys; from tests import halves; halves.LONGEST = 20; sys.exit(halves.main(sys.argv[1:]))"
 IN_EITHER = pytest.mark.parametrize("mark", ["", "@pytest.mark.e2e"])
 
 
 @contextmanager
-def halves(folder: Path, mark: str, more: str = "") -> Iterator["subprocess.Popen[str]"]:
+def halves(
+    folder: Path, mark: str, more: str = "", program: Sequence[str] = ("-m", "tests.halves")
+) -> Iterator["subprocess.Popen[str]"]:
     """Both halves, when one waits for its test that hangs and the other has told what it found."""
     (folder / "setup.cfg").write_text(SETTINGS + more)
     (folder / "test_it.py").write_text(TESTS.format(mark=mark))
     (folder / "conftest.py").write_text(OVER)
-    command = [sys.executable, "-m", "tests.halves", "-v", "-p", "no:cacheprovider"]
+    command = [sys.executable, *program, "-v", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -64,6 +67,13 @@ def test_stopped(tmp_path: Path, mark: str) -> None:
     assert running.returncode == 130
     assert told.count(" PASSED ") == 2
     assert "KeyboardInterrupt" in told
+
+
+def test_too_long(tmp_path: Path) -> None:
+    with halves(tmp_path, "", program=("-c", SHORT)) as running:
+        told, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert told.count(" PASSED ") == 2
 
 
 @IN_EITHER
