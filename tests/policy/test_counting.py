@@ -3,6 +3,8 @@
 import random
 from dataclasses import replace
 
+import pytest
+
 from noded.model.inputs import SignalsTold, TrafficCounted
 from noded.model.rollout import Stage, Tally
 from noded.model.route import Traffic
@@ -104,6 +106,26 @@ def test_one_edge_stands_for_no_two_quantiles() -> None:
     told(core, Answers("shop.1", 1000, 0, EDGES, (999, 1000, 1000)))
     core.comes_up("shop.2")
     assert core.rollout.thresholds == (0.01, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("within", "found"),
+    [
+        ((900, 990, 999, 1000, 1000), (0.0, 0.0, 0.006)),
+        ((1000, 1000, 1000, 1000, 1000), (0.0, 0.0, 0.006)),
+        ((600, 950, 970, 995, 1000), (0.0, 0.0, 0.009)),
+        ((100, 200, 600, 950, 1000), (0.006, 0.009, 0.02)),
+        ((600, 700, 950, 980, 985), (0.0, 0.006, 0.0)),
+    ],
+)
+def test_less_than_a_few_milliseconds_is_not_compared(
+    within: tuple[int, ...], found: tuple[float, ...]
+) -> None:
+    core = running()
+    core.apply(spec("1.1"))
+    told(core, Answers("shop.1", 1000, 0, (0.001, 0.003, 0.006, 0.009, 0.02), within))
+    core.comes_up("shop.2")
+    assert core.rollout.thresholds == found
 
 
 def test_few_answers_give_no_thresholds() -> None:

@@ -22,6 +22,9 @@ SETTLE = 60.0
 QUANTILES = (0.5, 0.9, 0.99)
 LEAST = 100
 """Answers of stable from which its quantiles are taken."""
+QUICK = 0.005
+"""Seconds below which answer times are not compared: who gets a tenth of the requests sleeps more between
+them and is slower by parts of a millisecond, whatever its version (ADR 0034)."""
 
 
 def on_counted(node: NodeState, at: float) -> NodeState:
@@ -111,7 +114,10 @@ def _fresh(
 
 
 def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
-    """Answer times that half, nine tenths and 99 hundredths of stable's answers kept so far."""
+    """Answer times from `QUICK` on that half, nine tenths and 99 hundredths of stable's answers kept so far.
+
+    Where nearly all are quicker only the last is left: who is slower than `QUICK` then is seen all the same.
+    """
     told = [a for a in rollout.answers if not _of_canary(node, rollout, a.instance)]
     edges = told[0].edges if told else ()
     told = [a for a in told if a.edges == edges and len(a.within) == len(edges)]
@@ -119,11 +125,11 @@ def thresholds(node: NodeState, rollout: Rollout) -> tuple[float, ...]:
     if not edges or total < LEAST:
         return ()
     within = [sum(a.within[place] for a in told) for place in range(len(edges))]
-    found: list[float] = []
-    for quantile in QUANTILES:
-        edge = next((e for e, count in zip(edges, within, strict=True) if count >= quantile * total), 0.0)
-        found.append(0.0 if edge in found else edge)
-    return tuple(found)
+    counted = list(zip(edges, within, strict=True))
+    found = [next((edge for edge, count in counted if count >= q * total), 0.0) for q in QUANTILES]
+    if found[-1]:
+        found[-1] = next((edge for edge in edges if edge >= max(found[-1], QUICK)), 0.0)
+    return tuple(0.0 if edge < QUICK or edge in found[:place] else edge for place, edge in enumerate(found))
 
 
 def usable(node: NodeState) -> bool:
