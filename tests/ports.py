@@ -6,6 +6,7 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 FIRST, BEHIND = 21_000, 32_000
 """Behind the range that `[proxy] ports` has by itself, before the one the kernel takes its own from."""
@@ -18,8 +19,7 @@ def free_ports(count: int = 1) -> int:
     They go round among all processes of this machine: between the look and the program that binds them lies
     time, and HAProxy, which binds with SO_REUSEPORT, would share a port with another HAProxy and not say so.
     """
-    _let_all_write()
-    with _LAST.open("r+") as last:
+    with _opened() as last:
         fcntl.flock(last, fcntl.LOCK_EX)
         begin = int(last.read() or FIRST)
         room = BEHIND - FIRST - count
@@ -32,9 +32,9 @@ def free_ports(count: int = 1) -> int:
     raise RuntimeError(f"no {count} free ports in a row on loopback, from {FIRST} to {BEHIND}")
 
 
-def _let_all_write() -> None:
-    """Some hosts of tests belong to other users; what is theirs can only be opened in /tmp, not be made again
-    (protected_regular, proc(5))."""
+def _opened() -> TextIO:
+    """For every user, as some hosts of tests have another: O_CREAT on a file of another in /tmp is refused
+    (protected_regular, proc_sys_fs(5))."""
     if not _LAST.exists():
         before = os.umask(0)
         try:
@@ -42,6 +42,7 @@ def _let_all_write() -> None:
                 _LAST.touch(0o666, exist_ok=False)
         finally:
             os.umask(before)
+    return _LAST.open("r+")
 
 
 def _is_free(port: int) -> bool:

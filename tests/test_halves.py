@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.ground import wait_for
+
 ROOT = Path(__file__).parents[1]
 SETTINGS = "[tool:pytest]\nmarkers =\n    e2e:\n    soak:\n    systemd:\n"
 EXITS = "faulthandler_timeout = 1\nfaulthandler_exit_on_timeout = true\n"
 TESTS = """
-import pathlib, time, pytest
+import pathlib, signal, pytest
 
 def test_that_computes():
     pass
@@ -27,7 +28,8 @@ def test_that_waits():
 {mark}
 def test_that_hangs():
     pathlib.Path("hangs").touch()
-    time.sleep(1000)
+    while True:
+        signal.pause()
 """
 OVER = """
 import pathlib
@@ -52,10 +54,7 @@ def halves(
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
-        deadline = time.monotonic() + 60
-        while not ((folder / "over").exists() and (folder / "hangs").exists()):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: (folder / "over").exists() and (folder / "hangs").exists(), "the hang", 60)
         yield running
 
 

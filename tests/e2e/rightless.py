@@ -44,6 +44,8 @@ class Rightless(Story):
             text=True,
             cwd=checkout,
             env={**os.environ, **own},
+            # Ctrl-C is for the tests: they end this one by SIGTERM.
+            start_new_session=True,
             **drop,
         )
         self.printed, errors = self._process.communicate(timeout=LONGEST)

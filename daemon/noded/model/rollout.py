@@ -181,8 +181,8 @@ class Rollout:
     handled: tuple[Handled, ...] = ()
     """What the mesh last told of both versions."""
     thresholds: tuple[float, ...] = ()
-    """Answer times in seconds, fixed before the first step; 0 where one says no more than that before it, and
-    empty when nobody tells any."""
+    """Answer times in seconds, fixed before the first step; 0 where one is not compared or says no more than
+    that before it, and empty when nobody tells any."""
     usable: bool = False
     """Both versions had a server that could be used at the last look: what happens meanwhile counts."""
     cut: bool = False
